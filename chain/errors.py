@@ -1,0 +1,95 @@
+"""The three kinds of wrong (see docs/ARCHITECTURE.md).
+
+*Rejected* is someone else's mistake and carries a machine-readable reason.
+*Halt* (chain.machine) is a contract's failure and is a value, never an exception.
+*Fault* is our bug or our disk: the process stops.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why input was refused. The value is stable and machine-readable."""
+
+    # encoding
+    BAD_RLP = "bad_rlp"
+    BAD_TRANSACTION = "bad_transaction"
+    BAD_BLOCK = "bad_block"
+    BAD_GENESIS = "bad_genesis"
+    TOO_LARGE = "too_large"
+    # transaction, stateless
+    TYPE_NOT_SUPPORTED = "transaction_type_not_supported"
+    WRONG_CHAIN_ID = "wrong_chain_id"
+    BAD_SIGNATURE = "bad_signature"
+    INTRINSIC_GAS_TOO_LOW = "intrinsic_gas_too_low"
+    FLOOR_GAS_TOO_LOW = "floor_gas_too_low"
+    GAS_LIMIT_OVER_CAP = "gas_limit_over_cap"
+    INITCODE_TOO_LARGE = "initcode_too_large"
+    NONCE_OVERFLOW = "nonce_overflow"
+    FEE_OVERFLOW = "fee_overflow"
+    TIP_ABOVE_FEE_CAP = "tip_above_fee_cap"
+    NO_BLOBS = "no_blobs"
+    TOO_MANY_BLOBS = "too_many_blobs"
+    BAD_BLOB_HASH = "bad_blob_hash"
+    BAD_BLOB_PROOF = "bad_blob_proof"
+    BLOB_CREATES_CONTRACT = "blob_creates_contract"
+    NO_AUTHORIZATIONS = "no_authorizations"
+    AUTHORIZATION_CREATES_CONTRACT = "authorization_creates_contract"
+    # transaction, against the state and the block
+    NONCE_TOO_LOW = "nonce_too_low"
+    NONCE_TOO_HIGH = "nonce_too_high"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    FEE_CAP_BELOW_BASE_FEE = "fee_cap_below_base_fee"
+    BLOB_FEE_CAP_TOO_LOW = "blob_fee_cap_too_low"
+    SENDER_NOT_EOA = "sender_not_eoa"
+    BLOCK_GAS_EXCEEDED = "block_gas_exceeded"
+    BLOB_GAS_EXCEEDED = "blob_gas_exceeded"
+    # pool
+    ALREADY_KNOWN = "already_known"
+    REPLACEMENT_UNDERPRICED = "replacement_underpriced"
+    UNDERPRICED = "underpriced"
+    POOL_FULL = "pool_full"
+    SENDER_LIMIT = "sender_limit"
+    # header and block
+    UNKNOWN_PARENT = "unknown_parent"
+    WRONG_NUMBER = "wrong_number"
+    WRONG_TIMESTAMP = "wrong_timestamp"
+    WRONG_GAS_LIMIT = "wrong_gas_limit"
+    WRONG_GAS_USED = "wrong_gas_used"
+    WRONG_BASE_FEE = "wrong_base_fee"
+    WRONG_BLOB_GAS = "wrong_blob_gas"
+    WRONG_DIFFICULTY = "wrong_difficulty"
+    WRONG_EXTRA_DATA = "wrong_extra_data"
+    WRONG_SEAL = "wrong_seal"
+    WRONG_OMMERS = "wrong_ommers"
+    WRONG_HEADER_FIELDS = "wrong_header_fields"
+    WRONG_STATE_ROOT = "wrong_state_root"
+    WRONG_TRANSACTIONS_ROOT = "wrong_transactions_root"
+    WRONG_RECEIPTS_ROOT = "wrong_receipts_root"
+    WRONG_LOGS_BLOOM = "wrong_logs_bloom"
+    WRONG_WITHDRAWALS = "wrong_withdrawals"
+    WRONG_REQUESTS = "wrong_requests"
+    BLOCK_TOO_LARGE = "block_too_large"
+    SYSTEM_CALL_FAILED = "system_call_failed"
+    # certificates
+    BAD_CERTIFICATE = "bad_certificate"
+    # storage and settings
+    WRONG_SCHEMA = "wrong_schema"
+    WRONG_CHAIN = "wrong_chain"
+    STATE_NOT_RETAINED = "state_not_retained"
+    BAD_SETTING = "bad_setting"
+    BAD_KEYSTORE = "bad_keystore"
+    WRONG_PASSWORD = "wrong_password"
+
+
+class Rejected(Exception):
+    """Input that breaks a rule. `reason` is for programs, `detail` for people."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
+        self.reason = reason
+        self.detail = detail
+
+
+class Fault(Exception):
+    """Our own failure: a broken invariant, a corrupt file, a full disk. The process stops."""

@@ -1,0 +1,394 @@
+"""Accounts and storage while blocks execute: checkpoint, revert, and the change they add up to.
+
+`StateView` is a frozen state (committed, historic, or another block's result);
+`State` is the one living copy on top of a view. Everything `State` changes goes
+through one undo journal of (dictionary, key, old value) entries, so a revert is
+one loop, whatever was changed.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from chain.blocks import Log
+from chain.crypto.keccak import keccak
+from chain.forks import Fork
+from chain.types import EMPTY_CODE_HASH, EMPTY_ROOT, Address, Hash
+
+
+class Account(Struct, frozen=True, gc=False):
+    """What the state trie holds for an address."""
+
+    nonce: int = 0
+    balance: int = 0  # wei
+    storage_root: Hash = EMPTY_ROOT
+    code_hash: Hash = EMPTY_CODE_HASH
+
+
+EMPTY_ACCOUNT: Final = Account()
+
+
+class StateView(Protocol):
+    """A state that does not change. Addresses and slots in clear, not hashed."""
+
+    def account(self, address: Address) -> Account | None: ...
+    def storage(self, address: Address, slot: int) -> int: ...
+    def code(self, code_hash: Hash) -> bytes: ...
+
+
+class Delta(Struct, frozen=True):
+    """What a block changed, relative to the view it ran on.
+
+    `accounts` has None for an account that is gone; the storage roots in it are
+    those of before the block (chain.commitment computes the new ones).
+    `storage` has 0 for a cleared slot. All old storage of an address in `wiped`
+    is gone, and `storage` holds what was written afterwards.
+    """
+
+    accounts: Mapping[Address, Account | None]
+    storage: Mapping[Address, Mapping[int, int]]
+    wiped: frozenset[Address]
+    codes: Mapping[Hash, bytes]
+
+
+class _Missing:
+    """The old value of a key that was not there."""
+
+
+_MISSING: Final = _Missing()
+
+# The address whose touch survives a revert: an out-of-gas call to it was
+# finalized on mainnet at block 2675119 with the account deleted (EIP-161, addendum).
+_RIPEMD: Final = Address((3).to_bytes(20, "big"))
+
+
+class State:
+    """The living state of a block in execution. One owner; not thread-safe."""
+
+    __slots__ = (
+        "_accounts",
+        "_base",
+        "_base_storage",
+        "_codes",
+        "_created",
+        "_destructed",
+        "_journal",
+        "_original",
+        "_storage",
+        "_touched",
+        "_transient",
+        "_warm",
+        "_wiped",
+        "logs",
+        "refund",
+        "view",
+    )
+
+    def __init__(self, view: StateView) -> None:
+        self.view = view
+        self.logs: list[Log] = []  # of the current transaction
+        self.refund = 0  # of the current transaction
+        self._base: dict[Address, Account | None] = {}
+        self._accounts: dict[Address, Account | None] = {}
+        self._storage: dict[Address, dict[int, int]] = {}
+        self._base_storage: dict[Address, dict[int, int]] = {}
+        self._wiped: dict[Address, bool] = {}
+        self._codes: dict[Hash, bytes] = {}
+        self._journal: list[tuple[Any, Any, Any]] = []
+        # of the current transaction:
+        self._original: dict[tuple[Address, int], int] = {}
+        self._transient: dict[tuple[Address, int], int] = {}
+        self._warm: dict[Address | tuple[Address, int], bool] = {}
+        self._created: dict[Address, bool] = {}
+        self._destructed: dict[Address, bool] = {}
+        self._touched: dict[Address, bool] = {}
+
+    # -- the journal -------------------------------------------------------------------------------
+
+    def checkpoint(self) -> int:
+        """A mark that `revert` takes back to. Marks nest; leaving one unused costs nothing."""
+        journal = self._journal
+        journal.append((None, len(self.logs), self.refund))
+        return len(journal) - 1
+
+    def revert(self, mark: int) -> None:
+        """Undo everything since `checkpoint` gave `mark`."""
+        journal = self._journal
+        keep_ripemd = False
+        for index in range(len(journal) - 1, mark - 1, -1):
+            table, key, old = journal[index]
+            if table is None:
+                del self.logs[key:]
+                self.refund = old
+            elif old is _MISSING:
+                if table is self._touched and key == _RIPEMD:
+                    keep_ripemd = True
+                del table[key]
+            else:
+                table[key] = old
+        del journal[mark:]
+        if keep_ripemd:
+            self._touched[_RIPEMD] = True
+
+    def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
+        self._journal.append((table, key, table.get(key, _MISSING)))
+        table[key] = value
+
+    # -- accounts ----------------------------------------------------------------------------------
+
+    def account(self, address: Address) -> Account | None:
+        try:
+            return self._accounts[address]
+        except KeyError:
+            found = self.view.account(address)
+            self._accounts[address] = self._base[address] = found
+            return found
+
+    def _put(self, address: Address, account: Account | None) -> None:
+        # `account()` ran first for this address, so the old value is present.
+        accounts = self._accounts
+        self._journal.append((accounts, address, accounts[address]))
+        accounts[address] = account
+
+    def exists(self, address: Address) -> bool:
+        return self.account(address) is not None
+
+    def is_empty(self, address: Address) -> bool:
+        """No account, or one without nonce, balance and code (EIP-161)."""
+        account = self.account(address)
+        return account is None or (
+            account.nonce == 0 and account.balance == 0 and account.code_hash == EMPTY_CODE_HASH
+        )
+
+    def balance(self, address: Address) -> int:
+        account = self.account(address)
+        return 0 if account is None else account.balance
+
+    def nonce(self, address: Address) -> int:
+        account = self.account(address)
+        return 0 if account is None else account.nonce
+
+    def code_hash(self, address: Address) -> Hash:
+        account = self.account(address)
+        return EMPTY_CODE_HASH if account is None else account.code_hash
+
+    def code(self, address: Address) -> bytes:
+        account = self.account(address)
+        if account is None or account.code_hash == EMPTY_CODE_HASH:
+            return b""
+        return self.code_of(account.code_hash)
+
+    def code_of(self, code_hash: Hash) -> bytes:
+        code = self._codes.get(code_hash)
+        return self.view.code(code_hash) if code is None else code
+
+    def set_balance(self, address: Address, balance: int) -> None:
+        old = self.account(address) or EMPTY_ACCOUNT
+        self._put(address, Account(old.nonce, balance, old.storage_root, old.code_hash))
+
+    def add_balance(self, address: Address, amount: int) -> None:
+        """Credit `amount` and touch the account; it exists afterwards, if only empty."""
+        old = self.account(address) or EMPTY_ACCOUNT
+        if amount == 0:
+            self.touch(address)
+        else:
+            self._put(
+                address, Account(old.nonce, old.balance + amount, old.storage_root, old.code_hash)
+            )
+
+    def sub_balance(self, address: Address, amount: int) -> None:
+        """Debit `amount`, which the caller has checked to be there."""
+        old = self.account(address) or EMPTY_ACCOUNT
+        assert old.balance >= amount
+        if amount == 0:
+            self.touch(address)
+        else:
+            self._put(
+                address, Account(old.nonce, old.balance - amount, old.storage_root, old.code_hash)
+            )
+
+    def set_nonce(self, address: Address, nonce: int) -> None:
+        old = self.account(address) or EMPTY_ACCOUNT
+        self._put(address, Account(nonce, old.balance, old.storage_root, old.code_hash))
+
+    def set_code(self, address: Address, code: bytes) -> None:
+        old = self.account(address) or EMPTY_ACCOUNT
+        code_hash = keccak(code) if code else EMPTY_CODE_HASH
+        if code:
+            self._codes[code_hash] = code
+        self._put(address, Account(old.nonce, old.balance, old.storage_root, code_hash))
+
+    def touch(self, address: Address) -> None:
+        """Bring the account into existence; an empty one is deleted at the end from EIP-161 on."""
+        if self.account(address) is None:
+            self._put(address, EMPTY_ACCOUNT)
+        if address not in self._touched:
+            self._set(self._touched, address, True)
+
+    # -- creation and destruction --------------------------------------------------------------------
+
+    def has_code_nonce_or_storage(self, address: Address) -> bool:
+        """Whether a contract can't be created here (EIP-684, EIP-7610)."""
+        account = self.account(address)
+        if account is None:
+            return False
+        return (
+            account.nonce != 0
+            or account.code_hash != EMPTY_CODE_HASH
+            or self._has_storage(address, account)
+        )
+
+    def _has_storage(self, address: Address, account: Account) -> bool:
+        if any(self._storage.get(address, {}).values()):
+            return True
+        return account.storage_root != EMPTY_ROOT and address not in self._wiped
+
+    def create_contract(self, address: Address, start_nonce: int) -> None:
+        """Begin a creation: fresh nonce, balance kept, storage empty, marked as created here."""
+        old = self.account(address)
+        balance = 0 if old is None else old.balance
+        if old is not None and self._has_storage(address, old):
+            self._wipe(address)
+        self._put(address, Account(start_nonce, balance))
+        self._set(self._created, address, True)
+
+    def created_here(self, address: Address) -> bool:
+        """Whether the current transaction created this contract (EIP-6780)."""
+        return address in self._created
+
+    def destruct(self, address: Address) -> bool:
+        """Mark for deletion at the end of the transaction; False when it already was."""
+        if address in self._destructed:
+            return False
+        self._set(self._destructed, address, True)
+        return True
+
+    def _wipe(self, address: Address) -> None:
+        self._set(self._storage, address, {})
+        self._set(self._wiped, address, True)
+
+    # -- storage -------------------------------------------------------------------------------------
+
+    def storage(self, address: Address, slot: int) -> int:
+        slots = self._storage.get(address)
+        if slots is None:
+            slots = self._storage[address] = {}
+        try:
+            return slots[slot]
+        except KeyError:
+            if address in self._wiped:
+                value = 0
+            else:
+                value = self.view.storage(address, slot)
+                self._base_storage.setdefault(address, {})[slot] = value
+            slots[slot] = value
+            return value
+
+    def set_storage(self, address: Address, slot: int, value: int) -> None:
+        old = self.storage(address, slot)
+        key = (address, slot)
+        if key not in self._original:
+            self._original[key] = old
+        slots = self._storage[address]
+        self._journal.append((slots, slot, old))
+        slots[slot] = value
+
+    def original_storage(self, address: Address, slot: int) -> int:
+        """The slot's value when the current transaction began."""
+        original = self._original.get((address, slot))
+        return self.storage(address, slot) if original is None else original
+
+    def transient(self, address: Address, slot: int) -> int:
+        return self._transient.get((address, slot), 0)
+
+    def set_transient(self, address: Address, slot: int, value: int) -> None:
+        self._set(self._transient, (address, slot), value)
+
+    # -- warm and cold (EIP-2929) ----------------------------------------------------------------------
+
+    def warm_address(self, address: Address) -> bool:
+        """Make the address warm; True when it was cold."""
+        if address in self._warm:
+            return False
+        self._set(self._warm, address, True)
+        return True
+
+    def warm_slot(self, address: Address, slot: int) -> bool:
+        """Make the slot warm; True when it was cold."""
+        key = (address, slot)
+        if key in self._warm:
+            return False
+        self._set(self._warm, key, True)
+        return True
+
+    def is_warm_address(self, address: Address) -> bool:
+        return address in self._warm
+
+    def is_warm_slot(self, address: Address, slot: int) -> bool:
+        return (address, slot) in self._warm
+
+    # -- transactions and blocks -------------------------------------------------------------------------
+
+    def begin_transaction(self) -> None:
+        """Forget what lives only as long as one transaction; what was done is no longer revertible."""
+        self._journal.clear()
+        self._original.clear()
+        self._transient.clear()
+        self._warm.clear()
+        self._created.clear()
+        self._destructed.clear()
+        self._touched.clear()
+        self.logs = []
+        self.refund = 0
+
+    def end_transaction(self, fork: Fork) -> None:
+        """Delete what self-destructed and, from EIP-161 on, what was touched and is empty."""
+        for address in self._destructed:
+            self._delete(address)
+        if fork.deletes_empty_accounts:
+            for address in self._touched:
+                if self.account(address) is not None and self.is_empty(address):
+                    self._delete(address)
+        self._journal.clear()
+
+    def _delete(self, address: Address) -> None:
+        account = self.account(address)
+        if account is None:
+            return
+        self._storage[address] = {}
+        self._wiped[address] = True
+        self._accounts[address] = None
+
+    def destructed(self) -> Iterator[Address]:
+        """The accounts that the current transaction deletes."""
+        return iter(self._destructed)
+
+    def override_account(self, address: Address, account: Account | None) -> None:
+        """Set an account as if the view had it (RPC state overrides, developer's methods)."""
+        self.account(address)
+        self._accounts[address] = account
+
+    def delta(self) -> Delta:
+        """What changed since the view, for chain.commitment.
+
+        A created account that has lost its storage keeps EMPTY_ROOT in `accounts`.
+        """
+        base = self._base
+        storage: dict[Address, Mapping[int, int]] = {}
+        for address, slots in self._storage.items():
+            before = {} if address in self._wiped else self._base_storage.get(address, {})
+            written = {slot: value for slot, value in slots.items() if value != before.get(slot, 0)}
+            if written:
+                storage[address] = written
+        accounts = {
+            address: account
+            for address, account in self._accounts.items()
+            if account != base.get(address) or address in storage or address in self._wiped
+        }
+        codes = {
+            account.code_hash: self._codes[account.code_hash]
+            for account in accounts.values()
+            if account is not None and account.code_hash in self._codes
+        }
+        return Delta(accounts, storage, frozenset(self._wiped), codes)
