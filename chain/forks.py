@@ -74,7 +74,6 @@ class Fork(Struct, frozen=True, kw_only=True):
     cell_proofs: bool = False  # EIP-7594: sidecars carry cell proofs
     refund_quotient: int = 2  # refunds are capped at gas used / this
     base_fee: bool = False  # EIP-1559
-    burned_base_fee: bool = True
 
     # -- VM: which opcodes exist --
     has_delegatecall: bool = False
@@ -96,6 +95,7 @@ class Fork(Struct, frozen=True, kw_only=True):
 
     # -- VM: what they cost --
     access_lists: bool = False  # EIP-2929: warm and cold prices
+    warm_coinbase: bool = False  # EIP-3651
     gas_warm: int = 100
     gas_cold_account: int = 2_600
     gas_cold_slot: int = 2_100
@@ -245,7 +245,8 @@ PARIS: Final = replace(GRAY_GLACIER, name="paris", merged=True, block_reward=0) 
 SHANGHAI: Final = replace(
     PARIS,
     name="shanghai",
-    has_push0=True,  # EIP-3855; EIP-3651 warms the coinbase
+    has_push0=True,  # EIP-3855
+    warm_coinbase=True,
     gas_initcode_word=2,
     initcode_size_max=49_152,
     withdrawals=True,

@@ -208,6 +208,15 @@ class State:
                 address, Account(old.nonce, old.balance - amount, old.storage_root, old.code_hash)
             )
 
+    def charge_and_count(self, address: Address, amount: int) -> None:
+        """Debit `amount` and raise the nonce by one: what every transaction does to its sender."""
+        old = self.account(address) or EMPTY_ACCOUNT
+        assert old.balance >= amount
+        self._put(
+            address,
+            Account(old.nonce + 1, old.balance - amount, old.storage_root, old.code_hash),
+        )
+
     def set_nonce(self, address: Address, nonce: int) -> None:
         old = self.account(address) or EMPTY_ACCOUNT
         self._put(address, Account(nonce, old.balance, old.storage_root, old.code_hash))
@@ -322,6 +331,10 @@ class State:
         self._set(self._warm, key, True)
         return True
 
+    def prewarm(self, addresses: frozenset[Address]) -> None:
+        """Make addresses warm for the whole transaction, beyond any revert (the precompiles)."""
+        self._warm.update(dict.fromkeys(addresses, True))
+
     def is_warm_address(self, address: Address) -> bool:
         return address in self._warm
 
@@ -370,10 +383,7 @@ class State:
         self._accounts[address] = account
 
     def delta(self) -> Delta:
-        """What changed since the view, for chain.commitment.
-
-        A created account that has lost its storage keeps EMPTY_ROOT in `accounts`.
-        """
+        """What changed since the view, for chain.commitment."""
         base = self._base
         storage: dict[Address, Mapping[int, int]] = {}
         for address, slots in self._storage.items():
