@@ -126,11 +126,6 @@ _ACCOUNTS: Final = bytes.fromhex(
     "7602b46df5390e432ef1c307d4f2c9ff6d65cc97"
     "bb9bc244d798123fde783fcc1c72d3bb8c189413"
     "807640a13483f8ac783c557fcdf27be11ea4ac7a"
-    "bb9bc244d798123fde783fcc1c72d3bb8c189413"
-    "807640a13483f8ac783c557fcdf27be11ea4ac7a"
-    "4a574510c7014e4ae985403536074abe582adfc8"
-    "bb9bc244d798123fde783fcc1c72d3bb8c189413"
-    "da4a4626d3e16e094de3225a751aab7128e96526"
 )
 
 
@@ -139,6 +134,5 @@ def move_dao_funds(state: State) -> None:
     for start in range(0, len(_ACCOUNTS), 20):
         account = Address(_ACCOUNTS[start : start + 20])
         balance = state.balance(account)
-        if state.exists(account):
-            state.sub_balance(account, balance)
-            state.add_balance(REFUND_CONTRACT, balance)
+        state.sub_balance(account, balance)
+        state.add_balance(REFUND_CONTRACT, balance)
