@@ -1,0 +1,69 @@
+# Everything starts here; `make` alone lists the targets.
+# Arguments pass through: make run ARGS="--rpc-port 9545", make test ARGS="-k ledger",
+# make bench B=transfers, make PYTHON=python3.12 setup.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+B ?=
+EXAMPLES ?= 2000
+JOBS ?= 2
+SOURCES := chain contracts node wallet
+RUNTIME := $(VENV)/.installed
+TOOLS := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup check format test conformance e2e fuzz bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1\t/' | expand -t 14
+
+run: $(RUNTIME)  ## start a one-validator ledger with RPC on 127.0.0.1:8545 (ARGS=...)
+	@$(BIN)/chain-node dev $(ARGS)
+
+setup: $(TOOLS)  ## make .venv with everything that development needs
+
+check: $(TOOLS)  ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict $(SOURCES)
+	$(BIN)/lint-imports
+
+format: $(TOOLS)  ## let ruff rewrite what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: $(TOOLS)  ## the whole test suite (ARGS="-k ...")
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+conformance: $(TOOLS)  ## every official sample, not only the selection that `test` runs
+	CHAIN_CONFORMANCE_ALL=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/conformance $(ARGS)
+
+e2e: $(TOOLS)  ## real processes, real clients (ethers and solc come from npm)
+	$(BIN)/python -m pytest tests/end_to_end $(ARGS)
+
+fuzz: $(TOOLS)  ## our transition beside the executable specification (EXAMPLES=2000)
+	CHAIN_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(JOBS) tests/differential $(ARGS)
+
+bench: $(TOOLS)  ## measure, beside py-evm in the same run (B=transfers selects)
+	$(BIN)/python -m tests.benchmarks $(B) $(ARGS)
+
+clean:  ## remove the environment and every cache
+	rm -rf $(VENV) build dist *.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): pyproject.toml | $(BIN)/python
+	@echo "installing chain-node into $(VENV) (once)" >&2
+	@$(PIP) install -e .
+	@touch $@
+
+$(TOOLS): pyproject.toml | $(BIN)/python
+	@echo "installing chain-node with its development tools into $(VENV) (once)" >&2
+	@$(PIP) install -e '.[dev]'
+	@touch $@ $(RUNTIME)
