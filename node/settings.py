@@ -172,7 +172,9 @@ class Declared(Struct, frozen=True):
 
 def _declared() -> tuple[Declared, ...]:
     found = []
-    for section, default in ((name, getattr(Settings(), name)) for name in Settings.__struct_fields__):
+    for section, default in (
+        (name, getattr(Settings(), name)) for name in Settings.__struct_fields__
+    ):
         for key, hint in get_type_hints(type(default), include_extras=True).items():
             kind, option = get_args(hint)
             found.append(
@@ -277,7 +279,9 @@ def _toml(value: Any) -> str:
             return "[" + ", ".join(_toml(item) for item in value) + "]"
         case str():
             escaped = "".join(
-                f"\\u{ord(char):04x}" if char in '"\\' or ord(char) < 32 or ord(char) == 127 else char
+                f"\\u{ord(char):04x}"
+                if char in '"\\' or ord(char) < 32 or ord(char) == 127
+                else char
                 for char in value
             )
             return f'"{escaped}"'
