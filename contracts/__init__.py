@@ -1,1 +1,1 @@
-"""."""
+"""Contracts: the virtual machine that runs them, and the ledger's own."""

@@ -1,0 +1,67 @@
+"""The KZG point evaluation (EIP-4844).
+
+Verifying one evaluation needs a single point of the ceremony's result: tau times
+the generator of G2.
+"""
+
+import hashlib
+from functools import cache
+from types import ModuleType
+from typing import Any, Final
+
+from chain.forks import Fork
+
+_INPUT: Final = 192  # versioned hash, z, y, commitment, proof
+_ORDER: Final = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
+_FIELD_ELEMENTS_PER_BLOB: Final = 4_096
+_OUTPUT: Final = _FIELD_ELEMENTS_PER_BLOB.to_bytes(32, "big") + _ORDER.to_bytes(32, "big")
+
+# Element 1 of `g2_monomial` in the result of the KZG ceremony of 2023.
+_TAU_G2: Final = bytes.fromhex(
+    "b5bfd7dd8cdeb128843bc287230af38926187075cbfbefa81009a2ce615ac53d"
+    "2914e5870cb452d2afaaab24f3499f72185cbfee53492714734429b7b38608e2"
+    "3926c911cceceac9a36851477ba4c60b087041de621000edc98edada20c1def2"
+)
+
+
+def gas(data: bytes, fork: Fork) -> int:
+    return 50_000
+
+
+def run(data: bytes, fork: Fork) -> bytes | None:
+    if len(data) != _INPUT:
+        return None
+    commitment = data[96:144]
+    if data[:32] != b"\x01" + hashlib.sha256(commitment).digest()[1:]:
+        return None
+    z, y = int.from_bytes(data[32:64], "big"), int.from_bytes(data[64:96], "big")
+    if z >= _ORDER or y >= _ORDER:
+        return None
+    return _OUTPUT if _verify(commitment, z, y, data[144:]) else None
+
+
+@cache
+def _curve() -> ModuleType:
+    import py_arkworks_bls12381
+
+    return py_arkworks_bls12381
+
+
+@cache
+def _tau_g2() -> Any:
+    return _curve().G2Point.from_compressed_bytes(_TAU_G2)
+
+
+def _verify(commitment: bytes, z: int, y: int, proof: bytes) -> bool:
+    """Whether the committed polynomial is y at z: e(C - y, 1) = e(proof, tau - z)."""
+    curve = _curve()
+    try:
+        c = curve.G1Point.from_compressed_bytes(commitment)
+        p = curve.G1Point.from_compressed_bytes(proof)
+    except ValueError:
+        return False
+    minus_y, minus_z = (
+        curve.Scalar.from_be_bytes((-n % _ORDER).to_bytes(32, "big")) for n in (y, z)
+    )
+    g1, g2 = curve.G1Point(), curve.G2Point()
+    return bool(curve.GT.pairing_check([c + g1 * minus_y, -p], [g2, _tau_g2() + g2 * minus_z]))
