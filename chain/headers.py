@@ -202,12 +202,15 @@ def check_seal(header: Header) -> None:
 def _check_extra_data(header: Header, config: ChainConfig) -> None:
     if len(header.extra_data) > EXTRA_DATA_MAX:
         raise Rejected(Reason.WRONG_EXTRA_DATA, f"{len(header.extra_data)} bytes")
-    since = config.dao_fork
-    if since is not None and since <= header.number < since + _DAO_EXTRA_DATA_BLOCKS:
-        if header.extra_data != _DAO_EXTRA_DATA:
-            raise Rejected(Reason.WRONG_EXTRA_DATA, "not the DAO fork's")
-    elif config.dao_refused == header.number and header.extra_data == _DAO_EXTRA_DATA:
+    has_dao_mark = header.extra_data == _DAO_EXTRA_DATA
+    if _in_dao_range(header.number, config.dao_fork) and not has_dao_mark:
+        raise Rejected(Reason.WRONG_EXTRA_DATA, "not the DAO fork's")
+    if _in_dao_range(header.number, config.dao_refused) and has_dao_mark:
         raise Rejected(Reason.WRONG_EXTRA_DATA, "the DAO fork's, which this chain refuses")
+
+
+def _in_dao_range(number: int, since: int | None) -> bool:
+    return since is not None and since <= number < since + _DAO_EXTRA_DATA_BLOCKS
 
 
 def _check_present(header: Header, fork: Fork) -> None:
@@ -249,7 +252,7 @@ def _check_difficulty(header: Header, parent: Header, fork: Fork) -> None:
         raise Rejected(Reason.WRONG_DIFFICULTY, f"{header.difficulty}, must be {expected}")
 
 
-# -- proof of work's rewards -------------------------------------------------------------------------
+# -- proof of work's rewards -----------------------------------------------------------------------
 
 
 def rewards(
