@@ -16,6 +16,7 @@ class Reason(StrEnum):
     BAD_TRANSACTION = "bad_transaction"
     BAD_BLOCK = "bad_block"
     BAD_GENESIS = "bad_genesis"
+    BAD_PROOF = "bad_proof"
     TOO_LARGE = "too_large"
     # transaction, stateless
     TYPE_NOT_SUPPORTED = "transaction_type_not_supported"
