@@ -19,7 +19,7 @@ DEPTH_MAX: Final = 1024  # the deepest frame, counting the first as 0
 _MEMORY_MAX: Final = 0x1FFFFFFFE0  # bytes
 
 
-class Halted(Exception):  # noqa: N818 - a contract's failure is no error of ours
+class Halted(Exception):
     """Ends a frame in failure. It never leaves the VM: an Outcome carries the halt."""
 
     def __init__(self, halt: Halt) -> None:
