@@ -96,7 +96,7 @@ class _Work:
         """Note the top node of a trie; after `hash`, `_root_of` the result is its root."""
         top = _Branch(b"", "", "")
         if isinstance(node, _Branch):
-            node.parent = top
+            node.parent, node.index = top, 0
         elif node is not None:
             self.leaves.append((node, 0, top, 0))
         return top
