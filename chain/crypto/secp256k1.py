@@ -13,7 +13,7 @@ from coincurve._libsecp256k1 import ffi, lib
 from coincurve.context import GLOBAL_CONTEXT
 
 from chain.crypto.keccak import keccak
-from chain.types import Address, Hash
+from chain.types import Address
 
 ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 HALF_ORDER: Final = ORDER // 2  # the largest low s (EIP-2)
