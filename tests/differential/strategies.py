@@ -100,13 +100,10 @@ def _transaction(draw: st.DrawFn, fork: Fork, nonces: dict[bytes, int], base_fee
         return envelopes.typed(key, 1, [CHAIN_ID, nonce, price, gas, to, value, data, access])
     fields = [CHAIN_ID, nonce, tip, price, gas, to, value, data, access]
     if kind == 3:
-        hashes = draw(
-            st.lists(
-                st.sampled_from((1, 1, 1, 1, 1, 1, 1, 2)), max_size=draw(st.sampled_from((2, 7)))
-            )
-        )
+        count = draw(st.sampled_from((1, 2, 6, 1, 2, 6, 0, 7)))
+        versions = [draw(st.sampled_from((1,) * 20 + (2,))) for _ in range(count)]
         blob_fee = draw(st.sampled_from((1, 10, 10**9, 0)))
-        fields += [blob_fee, [bytes((version,)) + bytes(31) for version in hashes]]
+        fields += [blob_fee, [bytes((version,)) + bytes(31) for version in versions]]
     if kind == 4:
         fields.append(draw(_authorizations(nonces)))
     return envelopes.typed(key, kind, fields)
