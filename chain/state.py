@@ -391,6 +391,7 @@ class State:
             written = {slot: value for slot, value in slots.items() if value != before.get(slot, 0)}
             if written:
                 storage[address] = written
+                self.account(address)  # its storage root changes, so it belongs to the delta
         accounts = {
             address: account
             for address, account in self._accounts.items()
