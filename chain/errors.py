@@ -77,6 +77,7 @@ class Reason(StrEnum):
     # storage and settings
     WRONG_SCHEMA = "wrong_schema"
     WRONG_CHAIN = "wrong_chain"
+    DATADIR_IN_USE = "datadir_in_use"
     STATE_NOT_RETAINED = "state_not_retained"
     BAD_SETTING = "bad_setting"
     BAD_KEYSTORE = "bad_keystore"

@@ -1,0 +1,89 @@
+"""A store that keeps nothing: for tests, and for chains that live as long as a process."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from threading import RLock
+
+from chain.errors import Fault
+from chain.storage.store import Change
+
+
+class _Table:
+    """A dictionary whose keys are put in order when somebody asks for the order."""
+
+    def __init__(self) -> None:
+        self.values: dict[bytes, bytes] = {}
+        self._ordered: list[bytes] = []
+        self._stale = False
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self._stale |= self.values.pop(key, None) is not None
+        else:
+            self._stale |= key not in self.values
+            self.values[key] = value
+
+    def ordered(self) -> list[bytes]:
+        if self._stale:
+            self._ordered = sorted(self.values)
+            self._stale = False
+        return self._ordered
+
+
+class MemoryStore:
+    """`Store` in dictionaries."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, _Table] = {}
+        self._lock = RLock()
+        self._closed = False
+
+    def _table(self, name: str) -> _Table:
+        if self._closed:
+            raise Fault("the store is closed")
+        table = self._tables.get(name)
+        if table is None:
+            table = self._tables[name] = _Table()
+        return table
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        with self._lock:
+            return self._table(table).values.get(key)
+
+    def get_many(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self._lock:
+            values = self._table(table).values
+            return [values.get(key) for key in keys]
+
+    def scan(
+        self, table: str, prefix: bytes, start: bytes | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        with self._lock:
+            found = self._table(table)
+            keys = found.ordered()
+            at = bisect_left(keys, prefix if start is None else max(prefix, start))
+            pairs = []
+            while at < len(keys) and keys[at].startswith(prefix):
+                pairs.append((keys[at], found.values[keys[at]]))
+                at += 1
+        yield from pairs
+
+    def write(self, changes: Iterable[Change], *, sync: bool) -> None:
+        with self._lock:
+            for table, key, value in list(changes):
+                self._table(table).put(key, value)
+
+    def count(self, table: str) -> int:
+        with self._lock:
+            return len(self._table(table).values)
+
+    def size(self) -> int:
+        with self._lock:
+            return sum(
+                len(key) + len(value)
+                for table in self._tables.values()
+                for key, value in table.values.items()
+            )
+
+    def close(self) -> None:
+        self._closed = True

@@ -1,0 +1,66 @@
+"""The ledger's tables: their names, what their keys are made of, and the version of it all.
+
+Heights are 8 bytes big endian, so that keys sort by height. `account key` and
+`slot key` are the keccak hashes under which leaves stand in the state trie.
+"""
+
+from typing import Final
+
+from chain.types import Height
+
+VERSION: Final = 1
+"""Raised with every change that an older program would read wrongly."""
+
+META: Final = "meta"  # name of a fact -> the fact
+HEADERS: Final = "headers"  # height -> block hash, total difficulty (32 bytes), header RLP
+HEIGHTS: Final = "heights"  # block hash -> height
+BODIES: Final = "bodies"  # height -> the block's RLP items after the header
+RECEIPTS: Final = "receipts"  # height -> outcomes, in the form of chain.records
+SENDERS: Final = "senders"  # height -> 20 bytes per transaction
+TRANSACTIONS: Final = "transactions"  # transaction hash -> height, index (4 bytes)
+CERTIFICATES: Final = "certificates"  # height -> finalization certificate
+RECORDS: Final = "records"  # height -> consensus record
+ACCOUNTS: Final = "accounts"  # account key -> leaf
+STORAGE: Final = "storage"  # account key, slot key -> leaf
+CODES: Final = "codes"  # code hash -> code
+TRIE: Final = "trie"  # key space and path (chain.changes) -> branch record
+ACCOUNT_HISTORY: Final = "account_history"  # account key, height -> leaf before that block
+STORAGE_HISTORY: Final = "storage_history"  # account key, slot key, height -> leaf before it
+CHANGED: Final = "changed"  # height -> the keys in the two histories at that height
+PREIMAGES: Final = "preimages"  # account key -> address; slot key -> slot (32 bytes)
+
+TABLES: Final = {
+    META: False,
+    HEADERS: True,
+    HEIGHTS: False,
+    BODIES: True,
+    RECEIPTS: True,
+    SENDERS: True,
+    TRANSACTIONS: False,
+    CERTIFICATES: True,
+    RECORDS: True,
+    ACCOUNTS: False,
+    STORAGE: False,
+    CODES: True,
+    TRIE: False,
+    ACCOUNT_HISTORY: False,
+    STORAGE_HISTORY: False,
+    CHANGED: False,
+    PREIMAGES: False,
+}
+"""Every table, and whether its values are worth compressing."""
+
+# Facts in META.
+SCHEMA: Final = b"schema"  # VERSION, 4 bytes
+CHAIN: Final = b"chain"  # hash of the genesis block
+GENESIS: Final = b"genesis"  # the genesis file as JSON, when the chain came from one
+HEAD: Final = b"head"  # height of the last committed block
+OLDEST_STATE: Final = b"oldest_state"  # the first height whose state is still readable
+
+
+def height_key(height: int) -> bytes:
+    return height.to_bytes(8, "big")
+
+
+def read_height(key: bytes) -> Height:
+    return Height(int.from_bytes(key, "big"))
