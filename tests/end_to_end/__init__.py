@@ -1,0 +1,1 @@
+"""Real processes and sockets; asserts through RPC only. Waits on conditions, never sleeps."""

@@ -1,0 +1,1 @@
+"""The daemon's parts: settings, mempool, consensus, RPC, commands."""

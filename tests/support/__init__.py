@@ -1,0 +1,1 @@
+"""What several test packages share: daemons, samples, builders, clients."""
