@@ -81,7 +81,7 @@ class Receipt(Struct, frozen=True):
     logs: tuple[Log, ...]
 
 
-# -- headers: bytes ---------------------------------------------------------------------------------------
+# -- headers: bytes --------------------------------------------------------------------------------
 
 
 def _encoded_fields(header: Header, *, sealed: bool) -> list[bytes]:
@@ -370,13 +370,13 @@ def _encoded_parts(block: Block) -> list[bytes]:
 
 def decode_block(data: bytes) -> Block:
     """The block in `data`; raises BAD_RLP, BAD_BLOCK and what `decode_transaction` raises."""
-    start, end, is_list = _item_bounds(data, 0)
+    start, end, is_list = codec.item_bounds(data, 0)
     if not is_list or end != len(data):
         raise Rejected(Reason.BAD_RLP, "block: not one list")
     parts = list(_raw_items(data, start, end))
     if len(parts) not in (3, 4):
         raise Rejected(Reason.BAD_BLOCK, f"block: {len(parts)} parts")
-    start, end, is_list = _item_bounds(parts[1], 0)
+    start, end, is_list = codec.item_bounds(parts[1], 0)
     if not is_list:
         raise Rejected(Reason.BAD_BLOCK, "block: transactions are not a list")
     ommers = codec.decode(parts[2])
@@ -415,7 +415,7 @@ def split_blocks(data: bytes) -> Iterator[bytes]:
     """
     at = 0
     while at < len(data):
-        _, end, _ = _item_bounds(data, at)
+        _, end, _ = codec.item_bounds(data, at)
         yield data[at:end]
         at = end
 
@@ -439,30 +439,8 @@ def _decode_enveloped(item: bytes) -> Transaction:
 def _raw_items(data: bytes, at: int, end: int) -> Iterator[bytes]:
     """The encoded items between two offsets, unopened: transactions keep their bytes."""
     while at < end:
-        _, after, _ = _item_bounds(data, at)
+        _, after, _ = codec.item_bounds(data, at)
         if after > end:
             raise Rejected(Reason.BAD_RLP, "an item reaches beyond its list")
         yield data[at:after]
         at = after
-
-
-def _item_bounds(data: bytes, at: int) -> tuple[int, int, bool]:
-    """Where the payload of the item at an offset begins and ends, and whether it is a list."""
-    if at >= len(data):
-        raise Rejected(Reason.BAD_RLP, "no item")
-    prefix = data[at]
-    is_list = prefix >= 0xC0
-    if prefix < 0x80:
-        start, size = at, 1
-    else:
-        size = prefix - (0xC0 if is_list else 0x80)
-        start = at + 1
-        if size > 55:
-            size_bytes = data[start : start + size - 55]
-            start += size - 55
-            size = int.from_bytes(size_bytes, "big")
-            if size <= 55 or size_bytes[0] == 0:
-                raise Rejected(Reason.BAD_RLP, "a size is not in its shortest form")
-    if start + size > len(data):
-        raise Rejected(Reason.BAD_RLP, "an item is cut off")
-    return start, start + size, is_list

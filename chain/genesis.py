@@ -18,7 +18,7 @@ from chain.crypto.hd import derive_keys
 from chain.crypto.keccak import keccak
 from chain.crypto.secp256k1 import address_of
 from chain.errors import Reason, Rejected
-from chain.forks import BASE_FEE_INITIAL
+from chain.forks import BASE_FEE_INITIAL, DEPOSIT_CONTRACT_ADDRESS
 from chain.json_values import Key
 from chain.requests import EMPTY_REQUESTS_HASH
 from chain.state import Account, Delta
@@ -214,6 +214,7 @@ def dev_genesis(
                 "chainId": chain_id,
                 **{f"{name}Block": 0 for name in heights},
                 "terminalTotalDifficulty": 0,
+                "depositContractAddress": "0x" + DEPOSIT_CONTRACT_ADDRESS.hex(),
                 "shanghaiTime": 0,
                 "cancunTime": 0,
                 "pragueTime": 0,
