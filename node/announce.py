@@ -87,6 +87,7 @@ class Announcements:
         self._queue_max = queue_max
         self._blocks: _Topic[Executed] = _Topic()
         self._transactions: _Topic[Checked] = _Topic()
+        self.closed = False
 
     @overload
     def subscribe(self, topic: Literal["blocks", Topic.BLOCKS]) -> Subscription[Executed]: ...
@@ -112,5 +113,6 @@ class Announcements:
 
     def close(self) -> None:
         """End every subscription (the node stops)."""
+        self.closed = True
         for subscriber in (*self._blocks.subscribers, *self._transactions.subscribers):
             subscriber.close()

@@ -1,0 +1,113 @@
+"""From the pool's candidates to a block: what is run, what is left, what is thrown out."""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from chain.activation import ChainConfig
+from chain.blocks import Header
+from chain.errors import Reason, Rejected
+from chain.execution import BlockBuilder, Executed
+from chain.machine import Machine
+from chain.transactions import Checked
+from chain.transition import TransactionResult
+from chain.types import Address, Hash
+from chain.validators import ConsensusRecord, randomness, record_hash
+from chain.views import TrieView
+
+# Reasons that say "not in this block"; everything else says "never".
+_NOT_YET = frozenset(
+    {
+        Reason.BLOCK_GAS_EXCEEDED,
+        Reason.BLOB_GAS_EXCEEDED,
+        Reason.BLOB_FEE_CAP_TOO_LOW,
+        Reason.FEE_CAP_BELOW_BASE_FEE,
+        Reason.NONCE_TOO_HIGH,
+    }
+)
+_HEADER_BYTES_MAX = 2048  # room left for the header and the list prefixes
+
+
+class Run(Struct, frozen=True):
+    """A transaction that is in the block, with its result and how long it took."""
+
+    checked: Checked
+    result: TransactionResult
+    microseconds: int
+
+
+class Built(Struct, frozen=True):
+    """A block, what happened in it, and the transactions that can never be in one."""
+
+    executed: Executed
+    runs: tuple[Run, ...]
+    refused: tuple[tuple[Hash, Rejected], ...]
+
+
+class Ground(Struct, frozen=True):
+    """What a block is built on."""
+
+    view: TrieView
+    parent: Header
+    total_difficulty: int  # up to the parent
+    block_hash: Callable[[int], Hash]
+
+
+def candidates_max(parent: Header) -> int:
+    """More transactions than this can't be in the next block."""
+    return parent.gas_limit // 21_000 + 1
+
+
+def build_block(
+    ground: Ground,
+    candidates: Sequence[Checked],
+    record: ConsensusRecord,
+    coinbase: Address,
+    *,
+    machine: Machine,
+    config: ChainConfig,
+    clock: Callable[[], float],
+) -> Built:
+    """Run the candidates in order and seal what fits; the block may turn out empty.
+
+    Once a sender's transaction does not fit, its later ones are passed over.
+    """
+    timestamp = record.timestamp_ms // 1000
+    parent = ground.parent
+    builder = BlockBuilder(
+        ground.view,
+        parent,
+        machine,
+        config,
+        ground.block_hash,
+        timestamp=timestamp,
+        coinbase=coinbase,
+        gas_limit=parent.gas_limit,
+        randomness=randomness(record),
+        beacon_root=record_hash(record),
+    )
+    fork = builder.execution.fork
+    bytes_left = (fork.block_size_max or 2**62) - _HEADER_BYTES_MAX
+    runs: list[Run] = []
+    refused: list[tuple[Hash, Rejected]] = []
+    passed_over: set[Address] = set()
+    for checked in candidates:
+        if builder.gas_left < fork.gas_transaction:
+            break
+        # Five bytes: the longest string prefix that wraps an envelope in the block's list.
+        size = len(checked.transaction.raw) + 5
+        if checked.sender in passed_over or size > bytes_left:
+            passed_over.add(checked.sender)
+            continue
+        started = clock()
+        try:
+            result = builder.add(checked)
+        except Rejected as rejected:
+            passed_over.add(checked.sender)
+            if rejected.reason not in _NOT_YET:
+                refused.append((checked.transaction.hash, rejected))
+            continue
+        runs.append(Run(checked, result, round((clock() - started) * 1e6)))
+        bytes_left -= size
+    executed = builder.seal(parent_total_difficulty=ground.total_difficulty)
+    return Built(executed, tuple(runs), tuple(refused))
