@@ -283,9 +283,7 @@ def _check_all(
     return checked
 
 
-def _check_claims(
-    execution: BlockExecution, changes: Changes, found: tuple[bytes, ...]
-) -> None:
+def _check_claims(execution: BlockExecution, changes: Changes, found: tuple[bytes, ...]) -> None:
     """The results that the header claims are the ones that execution gave."""
     header = execution.header
     if execution.gas_used != header.gas_used:
@@ -367,9 +365,7 @@ class BlockBuilder:
         self.senders.append(checked.sender)
         return result
 
-    def seal(
-        self, *, extra_data: bytes = b"", parent_total_difficulty: int = 0
-    ) -> Executed:
+    def seal(self, *, extra_data: bytes = b"", parent_total_difficulty: int = 0) -> Executed:
         """Close the block and give it with its results; the builder is used up."""
         execution = self.execution
         fork = execution.fork

@@ -104,7 +104,7 @@ class State:
         self._destructed: dict[Address, bool] = {}
         self._touched: dict[Address, bool] = {}
 
-    # -- the journal -------------------------------------------------------------------------------
+    # -- the journal -----------------------------------------------------------
 
     def checkpoint(self) -> int:
         """A mark that `revert` takes back to. Marks nest; leaving one unused costs nothing."""
@@ -135,7 +135,7 @@ class State:
         self._journal.append((table, key, table.get(key, _MISSING)))
         table[key] = value
 
-    # -- accounts ----------------------------------------------------------------------------------
+    # -- accounts --------------------------------------------------------------
 
     def account(self, address: Address) -> Account | None:
         try:
@@ -235,7 +235,7 @@ class State:
         if address not in self._touched:
             self._set(self._touched, address, True)
 
-    # -- creation and destruction --------------------------------------------------------------------
+    # -- creation and destruction ----------------------------------------------
 
     def has_code_nonce_or_storage(self, address: Address) -> bool:
         """Whether a contract can't be created here (EIP-684, EIP-7610)."""
@@ -277,7 +277,7 @@ class State:
         self._set(self._storage, address, {})
         self._set(self._wiped, address, True)
 
-    # -- storage -------------------------------------------------------------------------------------
+    # -- storage ---------------------------------------------------------------
 
     def storage(self, address: Address, slot: int) -> int:
         slots = self._storage.get(address)
@@ -314,7 +314,7 @@ class State:
     def set_transient(self, address: Address, slot: int, value: int) -> None:
         self._set(self._transient, (address, slot), value)
 
-    # -- warm and cold (EIP-2929) ----------------------------------------------------------------------
+    # -- warm and cold (EIP-2929) ----------------------------------------------
 
     def warm_address(self, address: Address) -> bool:
         """Make the address warm; True when it was cold."""
@@ -341,10 +341,10 @@ class State:
     def is_warm_slot(self, address: Address, slot: int) -> bool:
         return (address, slot) in self._warm
 
-    # -- transactions and blocks -------------------------------------------------------------------------
+    # -- transactions and blocks -----------------------------------------------
 
     def begin_transaction(self) -> None:
-        """Forget what lives only as long as one transaction; what was done is no longer revertible."""
+        """Forget what lives only as long as one transaction; what was done stays done."""
         self._journal.clear()
         self._original.clear()
         self._transient.clear()

@@ -147,7 +147,8 @@ def _check_sender(state: State, nonce: int, sender: Address, fork: Fork) -> None
     if account is not None and account.code_hash != EMPTY_CODE_HASH:
         code = state.code_of(account.code_hash)
         if not (fork.delegations and delegate_of(code) is not None):
-            raise Rejected(Reason.SENDER_NOT_EOA, f"address 0x{sender.hex()}, len(code): {len(code)}")
+            detail = f"address 0x{sender.hex()}, len(code): {len(code)}"
+            raise Rejected(Reason.SENDER_NOT_EOA, detail)
 
 
 def _execute(

@@ -1,4 +1,4 @@
-"""The living state: what a revert undoes, what a transaction's end deletes, what a block changed."""
+"""The living state: what a revert undoes, what is deleted at the end, what a block changed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
