@@ -38,7 +38,7 @@ def parse_amount(text: str, unit: str = "ether") -> int:
     places = UNITS[name]
     part = (match["part"] or "").rstrip("0")
     if len(part) > places:
-        raise Failed(Exit.USAGE, f"{text.strip()} has a fraction of a wei ({name}: {places} decimals)")
+        raise Failed(Exit.USAGE, f"{text.strip()} has a fraction of a wei: {places} decimals")
     amount = int(match["whole"] + part.ljust(places, "0"))
     if amount >= 2**256:
         raise Failed(Exit.USAGE, f"{text.strip()} is more than an account can hold")

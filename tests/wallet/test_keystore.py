@@ -2,7 +2,7 @@
 
 import json
 from hashlib import pbkdf2_hmac
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from Crypto.Cipher import AES
@@ -46,7 +46,7 @@ def test_a_key_under_the_standard_cost_opens_in_another_wallet() -> None:
 
 
 @pytest.mark.parametrize("kdf", ["scrypt", "pbkdf2"])
-def test_a_key_of_another_wallet_opens_here(kdf: str) -> None:
+def test_a_key_of_another_wallet_opens_here(kdf: Literal["scrypt", "pbkdf2"]) -> None:
     made = Account.encrypt(KEY, "pass", kdf=kdf, iterations=4096)
     assert decrypt_key(json.dumps(made), "pass") == KEY
 
@@ -88,12 +88,18 @@ def test_a_wallet_of_the_2014_sale_opens() -> None:
         assert rejection.value.reason is Reason.WRONG_PASSWORD
 
 
+def _scrypt(password: str, salt: str) -> bytes:
+    derived = scrypt(password, bytes.fromhex(salt), 32, CHEAP.n, CHEAP.r, CHEAP.p)  # type: ignore[arg-type]
+    assert isinstance(derived, bytes)
+    return derived
+
+
 @pytest.mark.parametrize("size", [30, 31])
 def test_a_key_whose_leading_zeros_were_dropped_opens_as_32_bytes(size: int) -> None:
     key = bytes(32 - size) + b"\x7f" * size
     document = json.loads(encrypt_key(key, "x", CHEAP))
     crypto = document["crypto"]
-    derived = scrypt("x", bytes.fromhex(crypto["kdfparams"]["salt"]), 32, 2, 1, 1)
+    derived = _scrypt("x", crypto["kdfparams"]["salt"])
     iv = bytes.fromhex(crypto["cipherparams"]["iv"])
     cipher = AES.new(derived[:16], AES.MODE_CTR, nonce=b"", initial_value=iv)
     crypto["ciphertext"] = cipher.encrypt(key[32 - size :]).hex()

@@ -59,10 +59,12 @@ def test_a_wrong_checksum_is_refused() -> None:
 
 
 def test_a_phrase_of_an_unknown_length_is_not_made() -> None:
-    for make in (lambda: new_mnemonic(13), lambda: encode_mnemonic(bytes(17))):
-        with pytest.raises(Rejected) as rejection:
-            make()
-        assert rejection.value.reason is Reason.BAD_KEYSTORE
+    with pytest.raises(Rejected) as rejection:
+        new_mnemonic(13)
+    assert rejection.value.reason is Reason.BAD_KEYSTORE
+    with pytest.raises(Rejected) as rejection:
+        encode_mnemonic(bytes(17))
+    assert rejection.value.reason is Reason.BAD_KEYSTORE
 
 
 def test_the_word_list_is_sorted_and_told_apart_by_four_letters() -> None:
