@@ -6,23 +6,35 @@ secret. Sources: SEC 1, RFC 6979, Yellow Paper appendix F.
 """
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from coincurve import PrivateKey
 from coincurve._libsecp256k1 import ffi, lib
 from coincurve.context import GLOBAL_CONTEXT
 
+from chain.crypto import batch
+from chain.crypto.batch import ORDER, Signed
 from chain.crypto.keccak import keccak
 from chain.types import Address
 
-ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-HALF_ORDER: Final = ORDER // 2  # the largest low s (EIP-2)
+__all__ = [
+    "HALF_ORDER",
+    "ORDER",
+    "Signed",
+    "address_of",
+    "address_of_public_key",
+    "public_key_of",
+    "recover",
+    "recover_many",
+    "recover_public_key",
+    "sign",
+    "verify",
+]
 
-Signed: TypeAlias = tuple[bytes, int, int, int]  # hash, y parity, r, s
+HALF_ORDER: Final = ORDER // 2  # the largest low s (EIP-2)
 
 _CONTEXT: Final = GLOBAL_CONTEXT.ctx
 _UNCOMPRESSED: Final = 2  # SECP256K1_EC_UNCOMPRESSED
-_NATIVE_FROM: Final = 8  # signatures; below, a batch is not worth its preparation
 
 
 def sign(message_hash: bytes, private_key: bytes) -> tuple[int, int, int]:
@@ -102,4 +114,7 @@ def recover(message_hash: bytes, y_parity: int, r: int, s: int) -> Address | Non
 
 def recover_many(items: Sequence[Signed]) -> list[Address | None]:
     """`recover` of each item, in order. Batches run in native code that frees the GIL."""
+    kernels = batch.kernels(len(items))
+    if kernels is not None:
+        return kernels.recover_many(items)
     return [recover(*item) for item in items]
