@@ -7,6 +7,9 @@ the rest go wrong in every way it can.
 
 from hypothesis import strategies as st
 
+from chain.forks import Fork
+from contracts.vm import OPCODES
+
 # The addresses of a case, small in number so that they meet each other.
 CONTRACTS = tuple(bytes([0xC0 + n]) * 20 for n in range(4))
 COINBASE = b"\xcb" * 20
@@ -40,8 +43,14 @@ def push_bytes(data: bytes) -> bytes:
 
 words = st.one_of(st.sampled_from(_EDGES), st.integers(0, 40), st.integers(0, 2**256 - 1))
 slots = st.integers(0, 3)
-places = st.one_of(st.integers(0, 96), st.sampled_from((0, 0, 0, 31, 300, 5000, 2**32, 2**255)))
-sizes = st.one_of(st.integers(0, 70), st.sampled_from((0, 0, 1, 32, 192, 1025, 2**40)))
+# Memory: mostly small; one in sixty reaches where nobody can pay for it.
+_far = st.integers(0, 59)
+places = st.one_of(st.integers(0, 96), st.sampled_from((0, 0, 0, 31, 300, 5000))).flatmap(
+    lambda near: _far.map(lambda n: 2**32 if n == 58 else 2**255 if n == 59 else near)
+)
+sizes = st.one_of(st.integers(0, 70), st.sampled_from((0, 0, 1, 32, 192, 1025))).flatmap(
+    lambda near: _far.map(lambda n: 2**40 if n == 59 else near)
+)
 targets = st.one_of(
     st.sampled_from(CONTRACTS),
     st.sampled_from(PRECOMPILES),
@@ -154,25 +163,46 @@ def _jumps(draw: st.DrawFn) -> bytes:
     return b"J" + bytes((draw(st.integers(0, 1)), len(skipped))) + skipped
 
 
+_tame = (
+    _arithmetic, _environment, _memory, _storage, _storage, _storage, _logs, _calls(),
+    _calls(), _creates(), st.tuples(_jumps()),
+)  # fmt: skip
+
+
+def _known(snippet: bytes, fork: Fork) -> bool:
+    """Whether the fork has every opcode of the snippet (a jump's first bytes are its frame)."""
+    at = 3 if snippet[:1] == b"J" and len(snippet) > 3 else 0
+    while at < len(snippet):
+        opcode = OPCODES.get(snippet[at])
+        if opcode is None or not opcode.available(fork):
+            return False
+        at += 1 + max(0, snippet[at] - 0x5F if snippet[at] <= 0x7F else 0)
+    return True
+
+
 @st.composite
-def programs(draw: st.DrawFn, size_max: int = 22) -> bytes:
-    """Bytecode of up to `size_max` snippets."""
+def programs(draw: st.DrawFn, fork: Fork, size_max: int = 22) -> bytes:
+    """Bytecode of up to `size_max` snippets.
+
+    A third of the programs is wild (raw opcodes, also such as the fork lacks), a sixth has
+    flipped bytes, and the rest mostly runs to its end.
+    """
     code = bytearray()
-    snippets = st.one_of(
-        _arithmetic, _environment, _memory, _storage, _storage, _stack, _logs, _calls(),
-        _calls(), _creates(), _raw, st.tuples(_jumps()),
-    )  # fmt: skip
+    nature = draw(st.integers(0, 5))
+    snippets = st.one_of(*_tame, _stack, _raw) if nature < 2 else st.one_of(*_tame)
     for snippet in draw(st.lists(snippets, max_size=size_max)):
+        if nature >= 2 and not _known(snippet if isinstance(snippet, bytes) else snippet[0], fork):
+            continue
         if isinstance(snippet, tuple):
             conditional, skipped = snippet[0][1], snippet[0][3:]
-            jump = _join(push(conditional), b"\x58", push(len(skipped) + 6), b"\x01")
-            # The PC is taken after one push; from there to the JUMPDEST: PC, PUSH1 n, ADD, JUMP(I).
+            jump = _join(push(conditional), b"\x58", push(len(skipped) + 5), b"\x01")
+            # The PC taken here is that of PC itself: then PUSH1 n, ADD, JUMP(I), the skipped part.
             code += jump + (b"\x57" if conditional else b"\x56") + skipped + b"\x5b"
         else:
             code += snippet
     if draw(st.integers(0, 4)):
         code += draw(_ends)
-    if code and draw(st.integers(0, 7)) == 0:
+    if code and nature == 2:
         for _ in range(draw(st.integers(1, 3))):
             code[draw(st.integers(0, len(code) - 1))] = draw(st.integers(0, 255))
     return bytes(code)

@@ -27,7 +27,7 @@ def _accounts(draw: st.DrawFn, fork: Fork) -> dict[bytes, PreAccount]:
         address: PreAccount(
             balance=draw(st.sampled_from((0, 1, 10**6))),
             nonce=1,
-            code=draw(programs()),
+            code=draw(programs(fork)),
             storage=draw(storages),
         )
         for address in CONTRACTS
@@ -63,10 +63,11 @@ def _transaction(draw: st.DrawFn, fork: Fork, nonces: dict[bytes, int], base_fee
         st.one_of(
             st.sampled_from(CONTRACTS),
             st.sampled_from(CONTRACTS),
-            st.sampled_from((b"", EMPTY, COINBASE, FUNDED, *SENDERS, *PRECOMPILES)),
+            st.just(b""),
+            st.sampled_from((EMPTY, COINBASE, FUNDED, *SENDERS, *PRECOMPILES)),
         )
     )
-    data = draw(programs(8)) if not to else draw(st.binary(max_size=70))
+    data = draw(programs(fork, 8)) if not to else draw(st.binary(max_size=70))
     gas = draw(
         st.one_of(
             st.integers(100_000, 800_000),
