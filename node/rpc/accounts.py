@@ -1,0 +1,115 @@
+"""The developer's accounts: transactions and messages signed by keys that the node holds."""
+
+from chain.crypto import secp256k1
+from chain.crypto.keccak import keccak
+from chain.transactions import Kind, Transaction, build_transaction, sign_transaction
+from chain.types import Address, Hash
+from node.rpc.calls import Scene, scene
+from node.rpc.context import Context
+from node.rpc.errors import invalid_params, server_error
+from node.rpc.fees import suggested_tip
+from node.rpc.formats import Json, data, transaction_json
+from node.rpc.gas import estimate
+from node.rpc.registry import method
+from node.rpc.requests import CallRequest
+
+
+@method("eth_accounts")
+async def accounts(ctx: Context) -> list[str]:
+    """The addresses that this node can sign for."""
+    return [data(address) for address in ctx.node.accounts]
+
+
+@method("eth_sign")
+async def sign(ctx: Context, address: Address, message: bytes) -> bytes:
+    """A signature of a message in its Ethereum envelope (EIP-191): r, s, and v as 27 or 28."""
+    prefix = b"\x19Ethereum Signed Message:\n" + str(len(message)).encode()
+    parity, r, s = secp256k1.sign(keccak(prefix + message), _key(ctx, address))
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((27 + parity,))
+
+
+@method("eth_signTransaction")
+async def sign_only(ctx: Context, request: CallRequest) -> Json:
+    """A transaction signed by one of the node's accounts, not sent. All fields must be there."""
+    if request.gas is None:
+        raise server_error("not specify Gas")
+    if request.gas_price is None and (request.max_fee is None or request.max_priority_fee is None):
+        raise server_error("missing gasPrice or maxFeePerGas/maxPriorityFeePerGas")
+    if request.nonce is None:
+        raise server_error("not specify Nonce")
+    signed = await _signed(ctx, request)
+    return {"raw": data(signed.raw), "tx": transaction_json(signed)}
+
+
+@method("eth_sendTransaction")
+async def send_transaction(ctx: Context, request: CallRequest) -> Hash:
+    """Sign by one of the node's accounts and pool; what is left out is filled in."""
+    signed = await _signed(ctx, request)
+    return await ctx.node.submit(signed.raw)
+
+
+def _key(ctx: Context, address: Address) -> bytes:
+    key = ctx.node.accounts.get(address)
+    if key is None:
+        raise server_error("unknown account")
+    return key
+
+
+async def _signed(ctx: Context, request: CallRequest) -> Transaction:
+    """The transaction a request describes, with nonce, gas and fees filled in, signed."""
+    if request.sender is None:
+        raise invalid_params("missing from address")
+    key = _key(ctx, request.sender)
+    if request.blob_hashes is not None:
+        raise server_error("a blob transaction needs its blobs: use eth_sendRawTransaction")
+    if request.to is None and not request.data:
+        raise server_error("contract creation without any data provided")
+    where = scene(ctx, "pending")
+    chain_id = where.block.chain_id
+    if request.chain_id is not None and request.chain_id != chain_id:
+        raise server_error(
+            f"chainId does not match node's (have={request.chain_id}, want={chain_id})"
+        )
+    kind, max_fee, tip = await _fees(ctx, request, where)
+    gas = request.gas
+    if gas is None:
+        gas = await ctx.heavy.run(estimate, ctx, request, where)
+    # The nonce comes last: from here on nothing waits, so no other request gets the same.
+    nonce = request.nonce
+    if nonce is None:
+        nonce = ctx.node.mempool.next_nonce(request.sender)
+    unsigned = build_transaction(
+        kind=kind,
+        chain_id=chain_id,
+        nonce=nonce,
+        gas_limit=gas,
+        max_fee=max_fee,
+        max_priority_fee=tip,
+        to=request.to,
+        value=request.value or 0,
+        data=request.data or b"",
+        access_list=request.access_list or (),
+        authorizations=request.authorizations or (),
+    )
+    return sign_transaction(unsigned, key)
+
+
+async def _fees(ctx: Context, request: CallRequest, where: Scene) -> tuple[Kind, int, int]:
+    """Which kind of transaction it is, its fee cap and its priority fee."""
+    if request.gas_price is not None:
+        if request.max_fee is not None or request.max_priority_fee is not None:
+            raise server_error("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
+        kind = Kind.LEGACY if request.access_list is None else Kind.ACCESS_LIST
+        return kind, request.gas_price, request.gas_price
+    tip = request.max_priority_fee
+    if tip is None:
+        tip = await ctx.heavy.run(suggested_tip, ctx)
+        if request.max_fee is not None:
+            tip = min(tip, request.max_fee)
+    if not where.fork.base_fee:
+        kind = Kind.LEGACY if request.access_list is None else Kind.ACCESS_LIST
+        return kind, tip, tip
+    max_fee = tip + 2 * where.block.base_fee if request.max_fee is None else request.max_fee
+    if max_fee < tip:
+        raise server_error(f"maxFeePerGas ({max_fee}) < maxPriorityFeePerGas ({tip})")
+    return Kind.SET_CODE if request.authorizations else Kind.DYNAMIC_FEE, max_fee, tip

@@ -1,0 +1,157 @@
+"""Blocks by number and hash, their receipts and uncles."""
+
+from typing import Any
+
+from chain import headers
+from chain.blocks import Header
+from chain.types import Hash, Height
+from node.rpc.calls import next_header
+from node.rpc.context import Context
+from node.rpc.formats import Json, block_json, header_json, ommer_json, receipts_json
+from node.rpc.parameters import BlockHash, BlockNumber, BlockTag, Index
+from node.rpc.pending import build_pending, take_ready
+from node.rpc.registry import method
+
+
+@method("eth_blockNumber")
+async def block_number(ctx: Context) -> int:
+    """The height of the chain."""
+    return ctx.ledger.height
+
+
+@method("eth_chainId")
+async def chain_id(ctx: Context) -> int:
+    """The chain id that transactions sign for (EIP-155)."""
+    return ctx.ledger.config.chain_id
+
+
+@method("eth_syncing")
+async def syncing(ctx: Context) -> bool:
+    """False: this node has the whole chain."""
+    return False
+
+
+@method("eth_getBlockByNumber")
+async def get_block_by_number(ctx: Context, block: BlockNumber, full: bool = False) -> Json | None:
+    """A block by height or tag; "pending" is what the next one would be."""
+    if block == "pending":
+        ready = take_ready(ctx, next_header(ctx, ctx.header(ctx.ledger.height)))
+        executed = await ctx.heavy.run(build_pending, ctx, ready)
+        fields = block_json(executed.block, executed.hash, executed.senders, full=full)
+        # What is not agreed on yet has no hash, as in geth.
+        return {**fields, "hash": None, "nonce": None, "miner": None}
+    height = ctx.find(block)
+    return None if height is None else _block(ctx, height, full)
+
+
+@method("eth_getBlockByHash")
+async def get_block_by_hash(ctx: Context, block_hash: Hash, full: bool = False) -> Json | None:
+    """A block by its hash."""
+    height = ctx.find(BlockHash(block_hash))
+    return None if height is None else _block(ctx, height, full)
+
+
+def _block(ctx: Context, height: Height, full: bool) -> Json:
+    ledger = ctx.ledger
+    senders = ledger.senders(height) if full else ()
+    return block_json(ledger.block(height), hash_at(ctx, height), senders, full=full)
+
+
+def hash_at(ctx: Context, height: Height) -> Hash:
+    """The hash of a block that is there."""
+    found = ctx.ledger.hash_at(height)
+    assert found is not None, height
+    return found
+
+
+@method("eth_getHeaderByNumber")
+async def get_header_by_number(ctx: Context, block: BlockNumber) -> Json | None:
+    """A block by height or tag, without its body."""
+    return _header(ctx, ctx.find(block))
+
+
+@method("eth_getHeaderByHash")
+async def get_header_by_hash(ctx: Context, block_hash: Hash) -> Json | None:
+    """A block by its hash, without its body."""
+    return _header(ctx, ctx.find(BlockHash(block_hash)))
+
+
+def _header(ctx: Context, height: Height | None) -> Json | None:
+    return None if height is None else header_json(ctx.header(height), hash_at(ctx, height))
+
+
+@method("eth_getBlockTransactionCountByNumber")
+async def count_transactions_by_number(ctx: Context, block: BlockNumber) -> int | None:
+    """How many transactions a block has."""
+    if block == "pending":
+        return len(take_ready(ctx, next_header(ctx, ctx.header(ctx.ledger.height))))
+    height = ctx.find(block)
+    return None if height is None else len(ctx.ledger.block(height).transactions)
+
+
+@method("eth_getBlockTransactionCountByHash")
+async def count_transactions_by_hash(ctx: Context, block_hash: Hash) -> int | None:
+    """How many transactions a block has."""
+    height = ctx.find(BlockHash(block_hash))
+    return None if height is None else len(ctx.ledger.block(height).transactions)
+
+
+@method("eth_getBlockReceipts")
+def get_block_receipts(ctx: Context, block: BlockTag) -> list[dict[str, Any]] | None:
+    """The receipts of all transactions of a block."""
+    height = ctx.find(block)
+    return None if height is None else receipts_at(ctx, height)
+
+
+def receipts_at(ctx: Context, height: Height, only: int | None = None) -> list[Json]:
+    """The receipts of a block, or the one at the index `only`."""
+    ledger = ctx.ledger
+    block = ledger.block(height)
+    return receipts_json(
+        block,
+        hash_at(ctx, height),
+        ledger.senders(height),
+        ledger.receipts(height),
+        blob_base_fee(ctx, block.header),
+        only=only,
+    )
+
+
+def blob_base_fee(ctx: Context, header: Header) -> int:
+    """The fee per blob gas in a block, 0 before there were blobs."""
+    if header.excess_blob_gas is None:
+        return 0
+    return headers.blob_base_fee(header.excess_blob_gas, ctx.fork_of(header))
+
+
+@method("eth_getUncleCountByBlockNumber")
+async def count_uncles_by_number(ctx: Context, block: BlockNumber) -> int | None:
+    """How many uncles a block has: none from the merge on."""
+    height = ctx.find(block)
+    return None if height is None else len(ctx.ledger.block(height).ommers)
+
+
+@method("eth_getUncleCountByBlockHash")
+async def count_uncles_by_hash(ctx: Context, block_hash: Hash) -> int | None:
+    """How many uncles a block has."""
+    height = ctx.find(BlockHash(block_hash))
+    return None if height is None else len(ctx.ledger.block(height).ommers)
+
+
+@method("eth_getUncleByBlockNumberAndIndex")
+async def get_uncle_by_number(ctx: Context, block: BlockNumber, index: Index) -> Json | None:
+    """One of a block's uncles."""
+    return _uncle(ctx, ctx.find(block), index)
+
+
+@method("eth_getUncleByBlockHashAndIndex")
+async def get_uncle_by_hash(ctx: Context, block_hash: Hash, index: Index) -> Json | None:
+    """One of a block's uncles."""
+    return _uncle(ctx, ctx.find(BlockHash(block_hash)), index)
+
+
+def _uncle(ctx: Context, height: Height | None, index: int) -> Json | None:
+    if height is None:
+        return None
+    ommers = ctx.ledger.block(height).ommers
+    return ommer_json(ommers[index]) if index < len(ommers) else None

@@ -1,0 +1,266 @@
+"""Calls that nobody signed: eth_call on any retained state, with overrides.
+
+A call runs exactly as its transaction would, on a copy of the state that is thrown
+away. Its gas is capped; without fees it pays none.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from chain import headers
+from chain.blocks import Header
+from chain.crypto.keccak import keccak
+from chain.errors import Rejected
+from chain.execution import block_context
+from chain.forks import Fork
+from chain.machine import BlockContext, Halt, Tracer
+from chain.state import EMPTY_ACCOUNT, Account, State, StateView
+from chain.transactions import Kind, Transaction
+from chain.transition import TransactionResult, simulate
+from chain.types import EMPTY_CODE_HASH, ZERO_ADDRESS, ZERO_HASH, Address, Hash, Height
+from node.rpc.context import Context
+from node.rpc.errors import REVERTED, RpcError, invalid_params, message_of, server_error
+from node.rpc.formats import data
+from node.rpc.parameters import BlockTag
+from node.rpc.registry import method
+from node.rpc.requests import BlockOverrides, CallRequest, StateOverrides
+from node.rpc.reverts import revert_reason
+
+
+class OverriddenView(StateView):
+    """A state with some accounts made to look different."""
+
+    def __init__(self, view: StateView, overrides: StateOverrides) -> None:
+        self._view = view
+        self._accounts: dict[Address, Account] = {}
+        self._codes: dict[Hash, bytes] = {}
+        self._storage: dict[Address, tuple[dict[int, int], bool]] = {}
+        for address, override in overrides.accounts.items():
+            if override.precompile_to is not None:
+                raise invalid_params("movePrecompileToAddress is not supported")
+            account = view.account(address) or EMPTY_ACCOUNT
+            if override.nonce is not None:
+                account = replace(account, nonce=override.nonce)
+            if override.balance is not None:
+                account = replace(account, balance=override.balance)
+            if override.code is not None:
+                code_hash = keccak(override.code) if override.code else EMPTY_CODE_HASH
+                self._codes[code_hash] = override.code
+                account = replace(account, code_hash=code_hash)
+            if override.state is not None:
+                self._storage[address] = (override.state, True)
+            elif override.state_diff is not None:
+                self._storage[address] = (override.state_diff, False)
+            self._accounts[address] = account
+
+    def account(self, address: Address) -> Account | None:
+        found = self._accounts.get(address)
+        return self._view.account(address) if found is None else found
+
+    def storage(self, address: Address, slot: int) -> int:
+        slots, whole = self._storage.get(address, (None, False))
+        if slots is not None and (whole or slot in slots):
+            return slots.get(slot, 0)
+        return self._view.storage(address, slot)
+
+    def code(self, code_hash: Hash) -> bytes:
+        found = self._codes.get(code_hash)
+        return self._view.code(code_hash) if found is None else found
+
+
+class Scene(Struct, frozen=True):
+    """Where a call runs: a state, a block around it, and the rules in force."""
+
+    view: StateView
+    block: BlockContext
+    fork: Fork
+
+
+def next_header(ctx: Context, parent: Header) -> Header:
+    """The header that a block on top of `parent` would begin with; its roots mean nothing."""
+    timestamp = parent.timestamp + 1
+    config = ctx.ledger.config
+    merged = parent.difficulty == 0 or config.merged_after(
+        ctx.ledger.total_difficulty(Height(parent.number))
+    )
+    fork = config.fork_at(parent.number + 1, timestamp, merged=merged)
+    excess = headers.excess_blob_gas(parent, fork) if fork.blobs else None
+    return replace(
+        parent,
+        number=parent.number + 1,
+        timestamp=timestamp,
+        difficulty=0 if merged else parent.difficulty,
+        base_fee=headers.base_fee(parent, fork) if fork.base_fee else None,
+        excess_blob_gas=excess,
+        mix_hash=ZERO_HASH,
+    )
+
+
+def scene(
+    ctx: Context,
+    block: BlockTag,
+    state: StateOverrides | None = None,
+    around: BlockOverrides | None = None,
+) -> Scene:
+    """The scene after a block, or in the next one when `block` is "pending"."""
+    height = ctx.height(block)
+    view: StateView = ctx.view_at(height)
+    header = ctx.header(height)
+    if block == "pending":
+        header = next_header(ctx, header)
+    if around is not None and around.timestamp is not None:
+        header = replace(header, timestamp=around.timestamp)
+    if around is not None and around.number is not None:
+        header = replace(header, number=around.number)
+    fork = ctx.fork_of(header)
+    context = block_context(header, fork, ctx.ledger.config, ctx.block_hash)
+    if around is not None:
+        context = _overridden(context, around)
+    if state is not None:
+        view = OverriddenView(view, state)
+    return Scene(view, context, fork)
+
+
+def _overridden(context: BlockContext, around: BlockOverrides) -> BlockContext:
+    chosen = {
+        "gas_limit": around.gas_limit,
+        "coinbase": around.coinbase,
+        "randomness": around.randomness,
+        "base_fee": around.base_fee,
+        "blob_base_fee": around.blob_base_fee,
+    }
+    return replace(context, **{key: item for key, item in chosen.items() if item is not None})
+
+
+def call_fees(call: CallRequest, base_fee: int) -> tuple[int, int]:
+    """The fee cap and the priority fee that a call is to pay: none when it names none."""
+    dynamic = call.max_fee is not None or call.max_priority_fee is not None
+    if call.gas_price is not None:
+        if dynamic:
+            raise server_error("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
+        return call.gas_price, call.gas_price
+    if not dynamic:
+        return 0, 0
+    tip = call.max_priority_fee or 0
+    cap = tip + 2 * base_fee if call.max_fee is None else call.max_fee
+    if cap < tip:
+        raise server_error(
+            "max priority fee per gas higher than max fee per gas: "
+            f"maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}"
+        )
+    return cap, tip
+
+
+def call_transaction(call: CallRequest, gas: int, nonce: int, block: BlockContext) -> Transaction:
+    """The transaction that a call describes, unsigned."""
+    if call.chain_id is not None and call.chain_id != block.chain_id:
+        raise server_error(
+            f"chainId does not match node's (have={call.chain_id}, want={block.chain_id})"
+        )
+    if call.blob_hashes is not None and call.to is None:
+        raise server_error('missing "to" in blob transaction')
+    if call.blob_hashes is not None and not call.blob_hashes:
+        raise server_error("need at least 1 blob for a blob transaction")
+    max_fee, max_priority_fee = call_fees(call, block.base_fee)
+    max_blob_fee = call.max_blob_fee or 0
+    if call.authorizations is not None:
+        kind = Kind.SET_CODE
+    elif call.blob_hashes:
+        kind = Kind.BLOB
+    elif call.gas_price is None:
+        kind = Kind.DYNAMIC_FEE
+    else:
+        kind = Kind.ACCESS_LIST if call.access_list else Kind.LEGACY
+    return Transaction(
+        kind=kind,
+        chain_id=block.chain_id,
+        nonce=nonce,
+        max_priority_fee=max_priority_fee,
+        max_fee=max_fee,
+        gas_limit=gas,
+        to=call.to,
+        value=call.value or 0,
+        data=call.data or b"",
+        v=0,
+        r=0,
+        s=0,
+        raw=b"",
+        hash=ZERO_HASH,
+        signing_hash=ZERO_HASH,
+        access_list=call.access_list or (),
+        max_blob_fee=max_blob_fee,
+        blob_hashes=call.blob_hashes or (),
+        authorizations=call.authorizations or (),
+    )
+
+
+def run_call(
+    ctx: Context,
+    where: Scene,
+    call: CallRequest,
+    gas: int,
+    tracer: Tracer | None = None,
+) -> TransactionResult:
+    """Run a call with this much gas on a fresh copy of the scene's state.
+
+    Raises `Rejected` when it could not even start.
+    """
+    sender = call.sender or ZERO_ADDRESS
+    state = State(where.view)
+    account = where.view.account(sender)
+    nonce = 0 if account is None else account.nonce
+    transaction = call_transaction(call, gas, nonce, where.block)
+    return simulate(
+        state, transaction, sender, where.block, ctx.node.machine, where.fork, tracer=tracer
+    )
+
+
+def capped_gas(ctx: Context, call: CallRequest) -> int:
+    limit = ctx.node.settings.rpc.call_gas_max
+    return limit if call.gas is None else min(call.gas, limit)
+
+
+def not_started(rejected: Rejected, gas: int) -> RpcError:
+    """The error for a call that was refused before it ran."""
+    return server_error(f"err: {message_of(rejected)} (supplied gas {gas})")
+
+
+_HALTS: Final[dict[Halt, str]] = {
+    Halt.PRECOMPILE: "precompiled contract failed",
+}
+
+
+def failure(result: TransactionResult) -> RpcError | None:
+    """The error for a call that failed, None for one that did not.
+
+    A revert has code 3, its data, and its reason in words where it has any.
+    """
+    if result.halt is None:
+        return None
+    if result.halt is not Halt.REVERT:
+        return server_error(_HALTS.get(result.halt, result.halt.value))
+    reason = revert_reason(result.output)
+    message = "execution reverted" if reason is None else f"execution reverted: {reason}"
+    return RpcError(REVERTED, message, data(result.output))
+
+
+@method("eth_call")
+def call(
+    ctx: Context,
+    request: CallRequest,
+    block: BlockTag = "latest",
+    state: StateOverrides | None = None,
+    around: BlockOverrides | None = None,
+) -> bytes:
+    """What a call returns, run after a block; nothing is kept."""
+    where = scene(ctx, block, state, around)
+    gas = capped_gas(ctx, request)
+    try:
+        result = run_call(ctx, where, request, gas)
+    except Rejected as rejected:
+        raise not_started(rejected, gas) from None
+    if (error := failure(result)) is not None:
+        raise error
+    return result.output

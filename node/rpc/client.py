@@ -1,0 +1,54 @@
+"""web3_, net_ and rpc_: what this node is."""
+
+import platform
+import sys
+from typing import Final
+
+from chain.crypto.keccak import keccak
+from chain.types import Hash
+from node.rpc import registry
+from node.rpc.context import Context
+from node.rpc.registry import method
+
+VERSION: Final = "0.1.0"
+CLIENT_VERSION: Final = (
+    f"chain-node/v{VERSION}/{sys.platform}-{platform.machine()}"
+    f"/python{sys.version_info.major}.{sys.version_info.minor}"
+)
+
+
+@method("web3_clientVersion")
+async def client_version(ctx: Context) -> str:
+    """Name, version and platform of the node."""
+    return CLIENT_VERSION
+
+
+@method("web3_sha3")
+async def sha3(ctx: Context, data: bytes) -> Hash:
+    """The Keccak-256 hash of the data."""
+    return keccak(data)
+
+
+@method("net_version")
+async def network_version(ctx: Context) -> str:
+    """The network id, which is the chain id, in decimal."""
+    return str(ctx.ledger.config.chain_id)
+
+
+@method("net_listening")
+async def listening(ctx: Context) -> bool:
+    """Whether the node takes requests: it does, or it could not say so."""
+    return True
+
+
+@method("net_peerCount")
+async def peer_count(ctx: Context) -> int:
+    """Other nodes that this one talks to: none, as a ledger of one validator has no others."""
+    return 0
+
+
+@method("rpc_modules")
+async def modules(ctx: Context) -> dict[str, str]:
+    """The prefixes of the registered methods, each with its version."""
+    names = sorted({name.partition("_")[0] for name in registry.METHODS})
+    return dict.fromkeys(names, "1.0")

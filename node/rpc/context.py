@@ -1,0 +1,90 @@
+"""What a JSON-RPC method is given: the node, and the names of blocks resolved on its ledger."""
+
+from typing import TYPE_CHECKING
+
+from chain.blocks import Header
+from chain.errors import Reason, Rejected
+from chain.forks import Fork
+from chain.types import Hash, Height
+from chain.views import TrieView
+from node.rpc.errors import server_error
+from node.rpc.parameters import BlockHash, BlockTag
+
+if TYPE_CHECKING:
+    from chain.ledger import Ledger
+
+    from node.node import Node
+    from node.rpc.filters import Filters
+    from node.rpc.heavy import HeavyCalls
+    from node.rpc.websocket import Connection
+
+
+class Context:
+    """One caller's access to the node. `connection` is None over HTTP."""
+
+    __slots__ = ("connection", "filters", "heavy", "node")
+
+    def __init__(
+        self,
+        node: "Node",
+        filters: "Filters",
+        heavy: "HeavyCalls",
+        connection: "Connection | None" = None,
+    ) -> None:
+        self.node = node
+        self.filters = filters
+        self.heavy = heavy
+        self.connection = connection
+
+    @property
+    def ledger(self) -> "Ledger":
+        return self.node.ledger
+
+    def find(self, block: BlockTag) -> Height | None:
+        """The height that a block parameter names, or None when there is no such block.
+
+        Every committed block is final, so "safe" and "finalized" are the head; so is
+        "pending" wherever a block that does not exist yet can't be meant.
+        """
+        ledger = self.ledger
+        if isinstance(block, str):
+            return Height(0) if block == "earliest" else ledger.height
+        if isinstance(block, int):
+            return Height(block) if block <= ledger.height else None
+        return ledger.height_of(block.hash)
+
+    def height(self, block: BlockTag) -> Height:
+        """As `find`; RpcError (-32000) in geth's words when there is no such block."""
+        found = self.find(block)
+        if found is None:
+            by_hash = isinstance(block, BlockHash)
+            raise server_error("header for hash not found" if by_hash else "header not found")
+        return found
+
+    def header(self, height: Height) -> Header:
+        """The header of a block that is there."""
+        return self.ledger.header(height)
+
+    def block_hash(self, number: int) -> Hash:
+        """The hash of an ancestor, for the BLOCKHASH opcode; zero when unknown."""
+        return self.ledger.hash_at(Height(number)) or Hash(bytes(32))
+
+    def view(self, block: BlockTag) -> TrieView:
+        """The state after a block; RpcError when the block or its state is not there."""
+        return self.view_at(self.height(block))
+
+    def view_at(self, height: Height) -> TrieView:
+        try:
+            return self.ledger.view(height)
+        except Rejected as rejected:
+            if rejected.reason is not Reason.STATE_NOT_RETAINED:
+                raise
+            root = self.header(height).state_root
+            raise server_error(f"historical state {root.hex()} is not available") from None
+
+    def fork_of(self, header: Header) -> Fork:
+        """The fork that the block with this header runs under."""
+        # Every block from the merge on has no difficulty, and none before it has zero.
+        return self.ledger.config.fork_at(
+            header.number, header.timestamp, merged=header.difficulty == 0
+        )

@@ -1,0 +1,168 @@
+"""What a transaction should offer: prices, tips and the fees of blocks gone by."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from chain.blocks import Block, Header
+from chain.forks import GAS_PER_BLOB
+from chain.transactions import effective_gas_price
+from chain.types import Address, Height
+from node.rpc.blocks import blob_base_fee
+from node.rpc.calls import next_header
+from node.rpc.context import Context
+from node.rpc.errors import invalid_params, server_error
+from node.rpc.formats import Json
+from node.rpc.parameters import BlockNumber, Count
+from node.rpc.registry import method
+
+# geth's price oracle: blocks looked at, tips taken of each, which of them is suggested.
+_ORACLE_BLOCKS: Final = 20
+_ORACLE_SAMPLES: Final = 3
+_ORACLE_PERCENTILE: Final = 60
+_TIP_IGNORED_BELOW: Final = 2  # wei
+_TIP_DEFAULT: Final = 10**9  # wei, when no block says anything
+_TIP_MAX: Final = 500 * 10**9
+_PERCENTILES_MAX: Final = 100
+
+
+def next_fees(ctx: Context, parent: Header) -> tuple[int, int]:
+    """The base fee and the blob base fee of the block after `parent`."""
+    following = next_header(ctx, parent)
+    return following.base_fee or 0, blob_base_fee(ctx, following)
+
+
+def suggested_tip(ctx: Context) -> int:
+    """A priority fee that recent blocks took: the 60th percentile of their cheapest tips."""
+    head = ctx.ledger.height
+    tips: list[int] = []
+    for number in range(head, max(0, head - _ORACLE_BLOCKS), -1):
+        if ctx.header(Height(number)).gas_used:
+            tips += _cheapest_tips(ctx, Height(number))
+    if not tips:
+        return max(_TIP_DEFAULT, ctx.node.settings.pool.tip_min)
+    tips.sort()
+    return min(tips[(len(tips) - 1) * _ORACLE_PERCENTILE // 100], _TIP_MAX)
+
+
+def _cheapest_tips(ctx: Context, height: Height) -> list[int]:
+    """The lowest tips of a block that were not the proposer's own doing."""
+    block = ctx.ledger.block(height)
+    base_fee = block.header.base_fee or 0
+    senders: Sequence[Address] = ctx.ledger.senders(height)
+    tips = sorted(
+        effective_gas_price(transaction, base_fee) - base_fee
+        for transaction, sender in zip(block.transactions, senders, strict=True)
+        if sender != block.header.coinbase
+    )
+    return [tip for tip in tips if tip >= _TIP_IGNORED_BELOW][:_ORACLE_SAMPLES]
+
+
+@method("eth_gasPrice")
+async def gas_price(ctx: Context) -> int:
+    """A gas price for a legacy transaction: the head's base fee and a tip."""
+    return suggested_tip(ctx) + (ctx.header(ctx.ledger.height).base_fee or 0)
+
+
+@method("eth_maxPriorityFeePerGas")
+async def max_priority_fee(ctx: Context) -> int:
+    """A priority fee that should be enough for the next blocks."""
+    return suggested_tip(ctx)
+
+
+@method("eth_blobBaseFee")
+async def get_blob_base_fee(ctx: Context) -> int:
+    """The fee per blob gas of the next block."""
+    return next_fees(ctx, ctx.header(ctx.ledger.height))[1]
+
+
+@method("eth_baseFee")
+async def get_base_fee(ctx: Context) -> int:
+    """The base fee per gas of the next block."""
+    return next_fees(ctx, ctx.header(ctx.ledger.height))[0]
+
+
+@method("eth_feeHistory")
+def fee_history(
+    ctx: Context, count: Count, newest: BlockNumber, percentiles: list[Any] | None = None
+) -> Json:
+    """Base fees, fullness and tips of up to `count` blocks, and the base fee that follows.
+
+    Tips are those at each percentile of gas used, from low tips to high.
+    """
+    wanted = _percentiles(percentiles or [])
+    if count < 1:
+        return {"oldestBlock": "0x0", "gasUsedRatio": None}
+    head = ctx.ledger.height
+    if isinstance(newest, int) and newest > head:
+        raise server_error(f"request beyond head block: requested {newest}, head {head}")
+    last = newest if isinstance(newest, int) else (0 if newest == "earliest" else head)
+    limit = ctx.node.settings.rpc.fee_history_heights_max
+    first = max(0, last + 1 - min(count, limit))
+    base_fees: list[int] = []
+    blob_fees: list[int] = []
+    fullness: list[float] = []
+    blob_fullness: list[float] = []
+    rewards: list[list[str]] = []
+    header = ctx.header(Height(first))
+    for number in range(first, last + 1):
+        header = ctx.header(Height(number))
+        base_fees.append(header.base_fee or 0)
+        blob_fees.append(blob_base_fee(ctx, header))
+        fullness.append(header.gas_used / header.gas_limit)
+        blobs = ctx.fork_of(header).blobs
+        blob_gas_max = blobs.max * GAS_PER_BLOB if blobs else 0
+        blob_fullness.append((header.blob_gas_used or 0) / blob_gas_max if blob_gas_max else 0.0)
+        if wanted:
+            rewards.append([hex(tip) for tip in _tips(ctx, Height(number), wanted)])
+    following = next_fees(ctx, header)
+    answer: Json = {
+        "oldestBlock": hex(first),
+        "baseFeePerGas": [hex(fee) for fee in (*base_fees, following[0])],
+        "gasUsedRatio": fullness,
+        "baseFeePerBlobGas": [hex(fee) for fee in (*blob_fees, following[1])],
+        "blobGasUsedRatio": blob_fullness,
+    }
+    if wanted:
+        answer["reward"] = rewards
+    return answer
+
+
+def _percentiles(values: list[Any]) -> list[float]:
+    if len(values) > _PERCENTILES_MAX:
+        raise server_error(f"invalid reward percentile: over the query limit {_PERCENTILES_MAX}")
+    previous = 0.0
+    for index, value in enumerate(values):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise invalid_params("invalid argument 2: percentiles are numbers")
+        if not 0 <= value <= 100:
+            raise server_error(f"invalid reward percentile: {value:f}")
+        if index and value <= previous:
+            raise server_error(
+                f"invalid reward percentile: #{index - 1}:{previous:f} >= #{index}:{value:f}"
+            )
+        previous = float(value)
+    return [float(value) for value in values]
+
+
+def _tips(ctx: Context, height: Height, percentiles: list[float]) -> list[int]:
+    """The tips at percentiles of a block's gas; zeros for an empty block."""
+    block: Block = ctx.ledger.block(height)
+    if not block.transactions:
+        return [0] * len(percentiles)
+    base_fee = block.header.base_fee or 0
+    by_tip: list[tuple[int, int]] = []
+    before = 0
+    for transaction, receipt in zip(block.transactions, ctx.ledger.receipts(height), strict=True):
+        tip = effective_gas_price(transaction, base_fee) - base_fee
+        by_tip.append((tip, receipt.cumulative_gas_used - before))
+        before = receipt.cumulative_gas_used
+    by_tip.sort()
+    tips: list[int] = []
+    index, total = 0, by_tip[0][1]
+    for percentile in percentiles:
+        threshold = int(block.header.gas_used * percentile / 100)
+        while total < threshold and index < len(by_tip) - 1:
+            index += 1
+            total += by_tip[index][1]
+        tips.append(by_tip[index][0])
+    return tips

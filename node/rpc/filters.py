@@ -1,0 +1,183 @@
+"""Installed filters: what a caller polls for, remembered between its polls.
+
+The chain never takes a block back, so a filter on blocks or logs is a position in it.
+A filter that nobody polls for a while is removed.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from chain.transactions import Checked
+from chain.types import Height
+from node.announce import Closed
+from node.rpc.context import Context
+from node.rpc.errors import LIMIT_EXCEEDED, RpcError, server_error
+from node.rpc.formats import data, pending_transaction_json
+from node.rpc.logs import find_logs, heights
+from node.rpc.registry import method
+from node.rpc.requests import LogFilter
+from node.settings import RpcSettings
+
+if TYPE_CHECKING:
+    from node.node import Node
+
+# Transactions that a filter holds for its next poll; older ones are let go.
+_TRANSACTIONS_MAX: Final = 10_000
+
+
+class Filter:
+    """One installed filter. `next_height` is where its next poll begins."""
+
+    __slots__ = ("full", "next_height", "polled", "transactions", "wanted")
+
+    def __init__(self, next_height: int) -> None:
+        self.next_height = next_height
+        self.wanted: LogFilter | None = None  # set: a log filter
+        self.transactions: deque[Checked] | None = None  # set: a pending transaction filter
+        self.full = False
+        self.polled = time.monotonic()
+
+
+class Filters:
+    """All filters of the server, with the one subscription that feeds them."""
+
+    def __init__(self, settings: RpcSettings, node: "Node") -> None:
+        self._settings = settings
+        self._node = node
+        self._filters: dict[str, Filter] = {}
+        self._feeding: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._feeding = asyncio.get_running_loop().create_task(self._feed())
+
+    async def stop(self) -> None:
+        if self._feeding is not None:
+            self._feeding.cancel()
+            await asyncio.gather(self._feeding, return_exceptions=True)
+        self._filters.clear()
+
+    async def _feed(self) -> None:
+        """Hand each pooled transaction to the filters that collect them."""
+        while True:
+            subscription = self._node.announcements.subscribe("transactions")
+            try:
+                while True:
+                    checked = await subscription.get()
+                    for installed in self._filters.values():
+                        if installed.transactions is not None:
+                            installed.transactions.append(checked)
+            except Closed:
+                # Dropped in a burst: listen again. stop() is what ends this task.
+                await asyncio.sleep(0)
+            finally:
+                subscription.close()
+
+    def install(self, installed: Filter) -> str:
+        """Keep a filter; gives its name. RpcError when there are too many."""
+        self._expire()
+        if len(self._filters) >= self._settings.filters_max:
+            raise RpcError(
+                LIMIT_EXCEEDED, f"too many filters, at most {self._settings.filters_max}"
+            )
+        name = "0x" + secrets.token_hex(16)
+        self._filters[name] = installed
+        return name
+
+    def get(self, name: str) -> Filter:
+        self._expire()
+        installed = self._filters.get(name)
+        if installed is None:
+            raise server_error("filter not found")
+        installed.polled = time.monotonic()
+        return installed
+
+    def remove(self, name: str) -> bool:
+        return self._filters.pop(name, None) is not None
+
+    def __len__(self) -> int:
+        return len(self._filters)
+
+    def _expire(self) -> None:
+        oldest = time.monotonic() - self._settings.filter_idle_seconds
+        for name in [name for name, item in self._filters.items() if item.polled < oldest]:
+            del self._filters[name]
+
+
+@method("eth_newFilter")
+async def new_filter(ctx: Context, wanted: LogFilter) -> str:
+    """Watch for logs that match."""
+    where = wanted.first
+    if isinstance(where, int) and isinstance(wanted.last, int) and where > wanted.last:
+        raise server_error("invalid block range params")
+    installed = Filter(ctx.ledger.height + 1)
+    installed.wanted = wanted
+    return ctx.filters.install(installed)
+
+
+@method("eth_newBlockFilter")
+async def new_block_filter(ctx: Context) -> str:
+    """Watch for new blocks."""
+    return ctx.filters.install(Filter(ctx.ledger.height + 1))
+
+
+@method("eth_newPendingTransactionFilter")
+async def new_pending_transaction_filter(ctx: Context, full: bool = False) -> str:
+    """Watch for transactions entering the pool: their hashes, or all of them when `full`."""
+    installed = Filter(0)
+    installed.transactions = deque(maxlen=_TRANSACTIONS_MAX)
+    installed.full = full
+    return ctx.filters.install(installed)
+
+
+@method("eth_uninstallFilter")
+async def uninstall_filter(ctx: Context, name: str) -> bool:
+    """Forget a filter; whether it was there."""
+    return ctx.filters.remove(name)
+
+
+@method("eth_getFilterChanges")
+def get_filter_changes(ctx: Context, name: str) -> list[Any]:
+    """What came since the last poll: hashes of blocks or transactions, or logs."""
+    installed = ctx.filters.get(name)
+    if installed.transactions is not None:
+        return _take_transactions(installed)
+    settings = ctx.node.settings.rpc
+    head = ctx.ledger.height
+    end = min(head + 1, installed.next_height + settings.log_heights_max)
+    where = range(installed.next_height, end)
+    if installed.wanted is None:
+        hashes = [ctx.ledger.hash_at(Height(number)) for number in where]
+        installed.next_height = max(where.stop, where.start)
+        return [data(block_hash) for block_hash in hashes if block_hash is not None]
+    where = _within(installed.wanted, where)
+    found = find_logs(ctx, installed.wanted, where)
+    installed.next_height = max(installed.next_height, end)
+    return found
+
+
+@method("eth_getFilterLogs")
+def get_filter_logs(ctx: Context, name: str) -> list[dict[str, Any]]:
+    """All logs that match a filter, polled before or not."""
+    installed = ctx.filters.get(name)
+    if installed.wanted is None:
+        raise server_error("filter not found")
+    return find_logs(ctx, installed.wanted, heights(ctx, installed.wanted))
+
+
+def _take_transactions(installed: Filter) -> list[Any]:
+    queue = installed.transactions
+    assert queue is not None
+    taken = [queue.popleft() for _ in range(len(queue))]
+    if installed.full:
+        return [pending_transaction_json(item.transaction, item.sender) for item in taken]
+    return [data(item.transaction.hash) for item in taken]
+
+
+def _within(wanted: LogFilter, where: range) -> range:
+    """The part of a range that the filter's own bounds leave."""
+    first = wanted.first if isinstance(wanted.first, int) else where.start
+    last = wanted.last if isinstance(wanted.last, int) else where.stop - 1
+    return range(max(where.start, first), min(where.stop, last + 1))

@@ -1,0 +1,51 @@
+"""Requests that may take long: a bounded number of threads, a bounded line, a time limit."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from node.rpc.errors import LIMIT_EXCEEDED, TIMED_OUT, RpcError
+from node.settings import RpcSettings
+
+
+class HeavyCalls:
+    """Runs plain functions in threads. At most `calls_waiting_max` wait for one to be free."""
+
+    def __init__(self, settings: RpcSettings) -> None:
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(settings.calls_parallel_max, "rpc-call")
+        self._unfinished = 0
+
+    async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The function's result. RpcError when the line is full or its time is over.
+
+        A function that overstays keeps its thread until it ends by itself, which the
+        gas limit of calls and the limits of log queries see to.
+        """
+        settings = self._settings
+        if self._unfinished >= settings.calls_parallel_max + settings.calls_waiting_max:
+            raise RpcError(LIMIT_EXCEEDED, "too many calls at the same time, try again later")
+        self._unfinished += 1
+        job = self._threads.submit(function, *arguments)
+        job.add_done_callback(self._finished(asyncio.get_running_loop()))
+        try:
+            async with asyncio.timeout(settings.call_timeout_ms / 1000):
+                return await asyncio.wrap_future(job)
+        except TimeoutError:
+            seconds = settings.call_timeout_ms / 1000
+            raise RpcError(TIMED_OUT, f"execution aborted (timeout = {seconds:g}s)") from None
+
+    def _finished(self, loop: asyncio.AbstractEventLoop) -> Callable[[object], None]:
+        def count() -> None:
+            self._unfinished -= 1
+
+        def done(_: object) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(count)
+
+        return done
+
+    def close(self) -> None:
+        """Take no more calls; those in line are given up, those running end by themselves."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,120 @@
+"""Log queries: which logs of which blocks match, found by the blooms in the headers."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from chain.blocks import Block, Log, Receipt, bloom_contains
+from chain.types import Hash, Height
+from node.rpc.context import Context
+from node.rpc.errors import LIMIT_EXCEEDED, RpcError, invalid_params, server_error
+from node.rpc.formats import Json, log_json, places_of_logs
+from node.rpc.parameters import BlockNumber
+from node.rpc.registry import method
+from node.rpc.requests import LogFilter
+
+
+def matches(wanted: LogFilter, log: Log) -> bool:
+    """Whether a log is one of those wanted: address and topics, position by position."""
+    if wanted.addresses and log.address not in wanted.addresses:
+        return False
+    if len(wanted.topics) > len(log.topics):
+        return False
+    return all(
+        not alternatives or topic in alternatives
+        for alternatives, topic in zip(wanted.topics, log.topics, strict=False)
+    )
+
+
+def may_match(wanted: LogFilter, bloom: bytes) -> bool:
+    """Whether a block with this bloom can have a log that is wanted; no false denials."""
+    groups = (wanted.addresses, *wanted.topics)
+    return all(
+        not group or any(bloom_contains(bloom, entry) for entry in group) for group in groups
+    )
+
+
+def matching(
+    wanted: LogFilter, block: Block, block_hash: Hash, receipts: Sequence[Receipt]
+) -> Iterator[Json]:
+    """The wanted logs of a block, in order."""
+    for log, transaction_hash, index, log_index in places_of_logs(block, receipts):
+        if matches(wanted, log):
+            yield log_json(log, block.header, block_hash, transaction_hash, index, log_index)
+
+
+def heights(ctx: Context, wanted: LogFilter) -> range:
+    """The heights that a filter asks for; RpcError in geth's words when they make no sense."""
+    if wanted.block_hash is not None:
+        height = ctx.ledger.height_of(wanted.block_hash)
+        if height is None:
+            raise server_error("unknown block")
+        return range(height, height + 1)
+    head = ctx.ledger.height
+    first, last = _bound(wanted.first, head), _bound(wanted.last, head)
+    if first > last:
+        raise invalid_params("invalid block range params")
+    if last > head:
+        raise invalid_params("block range extends beyond current head block")
+    limit = ctx.node.settings.rpc.log_heights_max
+    if last - first >= limit:
+        raise RpcError(
+            LIMIT_EXCEEDED,
+            f"block range too large: {last - first + 1} blocks, at most {limit}; "
+            f"try fromBlock {first:#x} with toBlock {first + limit - 1:#x}",
+        )
+    return range(first, last + 1)
+
+
+def _bound(block: BlockNumber | None, head: int) -> int:
+    if block is None:
+        return head
+    if isinstance(block, int):
+        return block
+    if block == "pending":
+        raise invalid_params("pending logs are not supported")
+    return 0 if block == "earliest" else head
+
+
+def find_logs(ctx: Context, wanted: LogFilter, where: range) -> list[Json]:
+    """The wanted logs of a range of heights; RpcError when there are too many.
+
+    Receipts are read only of blocks whose bloom admits a match.
+    """
+    settings = ctx.node.settings.rpc
+    ledger = ctx.ledger
+    deadline = time.monotonic() + settings.call_timeout_ms / 1000
+    everything = not wanted.addresses and not any(wanted.topics)
+    found: list[Json] = []
+    for number in where:
+        height = Height(number)
+        header = ledger.header(height)
+        if not any(header.logs_bloom) or not (everything or may_match(wanted, header.logs_bloom)):
+            if number % 256 == 0:
+                _check_time(deadline, where.start, number)
+            continue
+        block_hash = ledger.hash_at(height)
+        assert block_hash is not None
+        found += matching(wanted, ledger.block(height), block_hash, ledger.receipts(height))
+        if len(found) > settings.logs_max and len(where) > 1:
+            raise RpcError(
+                LIMIT_EXCEEDED,
+                f"query returned more than {settings.logs_max} results; "
+                f"try fromBlock {where.start:#x} with toBlock {max(where.start, number - 1):#x}",
+            )
+        _check_time(deadline, where.start, number)
+    return found
+
+
+def _check_time(deadline: float, first: int, reached: int) -> None:
+    if time.monotonic() > deadline:
+        raise RpcError(
+            LIMIT_EXCEEDED,
+            f"query took too long; try fromBlock {first:#x} with toBlock {reached:#x}",
+        )
+
+
+@method("eth_getLogs")
+def get_logs(ctx: Context, wanted: LogFilter) -> list[dict[str, Any]]:
+    """The logs that match a filter, in the order of the chain."""
+    return find_logs(ctx, wanted, heights(ctx, wanted))

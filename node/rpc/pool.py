@@ -1,0 +1,69 @@
+"""txpool_: what waits for a block."""
+
+from collections.abc import Mapping, Sequence
+
+from chain.transactions import Checked
+from chain.types import Address
+from node.rpc.context import Context
+from node.rpc.formats import Json, data, pending_transaction_json
+from node.rpc.registry import method
+
+_Content = Mapping[Address, Sequence[Checked]]
+
+
+@method("txpool_status")
+async def status(ctx: Context) -> dict[str, str]:
+    """How many transactions could run now, and how many wait for an earlier nonce."""
+    pending, queued = ctx.node.mempool.status()
+    return {"pending": hex(pending), "queued": hex(queued)}
+
+
+@method("txpool_content")
+async def content(ctx: Context) -> Json:
+    """Every transaction in the pool, by sender and nonce."""
+    mempool = ctx.node.mempool
+    return {"pending": _whole(mempool.pending()), "queued": _whole(mempool.queued())}
+
+
+@method("txpool_contentFrom")
+async def content_from(ctx: Context, address: Address) -> Json:
+    """The pool's transactions of one sender, by nonce."""
+    mempool = ctx.node.mempool
+    return {
+        "pending": _by_nonce(mempool.pending().get(address, ())),
+        "queued": _by_nonce(mempool.queued().get(address, ())),
+    }
+
+
+@method("txpool_inspect")
+async def inspect(ctx: Context) -> Json:
+    """A line about every transaction in the pool, by sender and nonce."""
+    mempool = ctx.node.mempool
+    return {"pending": _lines(mempool.pending()), "queued": _lines(mempool.queued())}
+
+
+def _whole(by_sender: _Content) -> Json:
+    return {data(sender): _by_nonce(items) for sender, items in by_sender.items()}
+
+
+def _by_nonce(items: Sequence[Checked]) -> Json:
+    return {
+        str(item.transaction.nonce): pending_transaction_json(item.transaction, item.sender)
+        for item in items
+    }
+
+
+def _lines(by_sender: _Content) -> Json:
+    return {
+        data(sender): {str(item.transaction.nonce): _line(item) for item in items}
+        for sender, items in by_sender.items()
+    }
+
+
+def _line(item: Checked) -> str:
+    transaction = item.transaction
+    target = "contract creation" if transaction.to is None else data(transaction.to)
+    return (
+        f"{target}: {transaction.value} wei + {transaction.gas_limit} gas"
+        f" × {transaction.max_fee} wei"
+    )

@@ -1,0 +1,214 @@
+"""The JSON-RPC server: HTTP POST and WebSocket on one port.
+
+Guards, in order: number of connections, Host header (DNS rebinding), origin, method,
+content type, size, time. HTTP answers other than 200 follow geth's.
+"""
+
+import asyncio
+import ipaddress
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from node.rpc import methods as _methods  # noqa: F401 - registers them
+from node.rpc.context import Context
+from node.rpc.filters import Filters
+from node.rpc.heavy import HeavyCalls
+from node.rpc.protocol import Dispatcher
+from node.rpc.websocket import Connection
+from node.settings import RpcSettings
+
+if TYPE_CHECKING:
+    from node.node import Node
+
+_CONTENT_TYPES: Final = frozenset(
+    {"application/json", "application/json-rpc", "application/jsonrequest"}
+)
+_PREFLIGHT_SECONDS: Final = 600
+
+
+class RpcServer:
+    """Serves a node. `start` once, `stop` once."""
+
+    def __init__(self, settings: RpcSettings, node: "Node") -> None:
+        self._settings = settings
+        self._node = node
+        self._heavy = HeavyCalls(settings)
+        self._dispatcher = Dispatcher(settings)
+        self._filters = Filters(settings, node)
+        self._context = Context(node, self._filters, self._heavy)
+        self._connections: set[Connection] = set()
+        self._server = web.Server(self._handle, access_log=None)
+        self._runner = web.ServerRunner(self._server)
+        self.port = settings.port
+
+    async def start(self) -> None:
+        """Listen. OSError when the address can't be had; afterwards `port` is the real one."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
+        try:
+            await site.start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        self.port = self._runner.addresses[0][1]
+        self._filters.start()
+
+    async def stop(self) -> None:
+        """Close every connection and free the port."""
+        await self._filters.stop()
+        await asyncio.gather(*(connection.close() for connection in tuple(self._connections)))
+        await self._runner.cleanup()
+        self._heavy.close()
+
+    # -- HTTP --------------------------------------------------------------------------------------
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        settings = self._settings
+        if len(self._server.connections) > settings.connections_max:
+            return _refusal(503, "too many connections")
+        if not self._host_allowed(request.headers.get("Host", "")):
+            return _refusal(403, "invalid host specified")
+        if request.path != "/":
+            return _refusal(404, "404 page not found")
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._serve_websocket(request)
+        response = await self._answer(request)
+        origin = request.headers.get("Origin")
+        if origin is not None and self._origin_allowed(origin):
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Vary"] = "Origin"
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        match request.method:
+            case "POST":
+                pass
+            case "OPTIONS":
+                return self._preflight(request)
+            case "GET" if not request.content_length and not request.query_string:
+                return web.Response()  # health checks of load balancers
+            case "GET":
+                return _refusal(415, "invalid content type, only application/json is supported")
+            case _:
+                return _refusal(405, "method not allowed")
+        if request.content_type not in _CONTENT_TYPES:
+            return _refusal(415, "invalid content type, only application/json is supported")
+        limit = self._settings.body_bytes_max
+        if (request.content_length or 0) > limit:
+            return _refusal(413, f"content length too large ({request.content_length}>{limit})")
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        try:
+            async with asyncio.timeout(self._settings.read_timeout_ms / 1000):
+                body = await _read_body(request, limit)
+        except TimeoutError:
+            return _refusal(408, "the request took too long to arrive")
+        if body is None:
+            return _refusal(413, f"content length too large (>{limit})")
+        if not body:
+            return web.Response(content_type="application/json")
+        answer = await self._dispatcher.answer(body, self._context)
+        return web.Response(body=answer, content_type="application/json")
+
+    def _preflight(self, request: web.BaseRequest) -> web.Response:
+        """What a browser asks before it sends JSON from another origin."""
+        origin = request.headers.get("Origin")
+        if origin is None or not self._origin_allowed(origin):
+            return web.Response(status=204)
+        headers = {
+            "Access-Control-Allow-Methods": "POST, GET",
+            "Access-Control-Max-Age": str(_PREFLIGHT_SECONDS),
+        }
+        if wanted := request.headers.get("Access-Control-Request-Headers"):
+            headers["Access-Control-Allow-Headers"] = wanted
+        if request.headers.get("Access-Control-Request-Private-Network") == "true":
+            headers["Access-Control-Allow-Private-Network"] = "true"
+        return web.Response(status=204, headers=headers)
+
+    # -- WebSocket ---------------------------------------------------------------------------------
+
+    async def _serve_websocket(self, request: web.BaseRequest) -> web.StreamResponse:
+        origin = request.headers.get("Origin")
+        # Browsers always send an origin; programs usually send none.
+        if origin is not None and not self._origin_allowed(origin):
+            if self._settings.cors_origins or not _is_local(origin):
+                return _refusal(403, "origin not allowed")
+        socket = web.WebSocketResponse(
+            max_msg_size=self._settings.body_bytes_max, heartbeat=30.0, compress=False
+        )
+        if not socket.can_prepare(request):
+            return _refusal(400, "bad WebSocket handshake")
+        await socket.prepare(request)
+        connection = Connection(socket, self._settings, self._context, self._dispatcher)
+        self._connections.add(connection)
+        try:
+            await connection.serve()
+        finally:
+            self._connections.discard(connection)
+        return socket
+
+    # -- who may call ------------------------------------------------------------------------------
+
+    def _host_allowed(self, host: str) -> bool:
+        """Whether the Host header is an IP address or a name we are known by.
+
+        A page of another site that makes its own name resolve to us (DNS rebinding)
+        still sends that name.
+        """
+        if not host:
+            return True  # no browser leaves it out
+        name = _without_port(host).lower()
+        allowed = self._settings.hosts
+        return name in allowed or "*" in allowed or _is_address(name)
+
+    def _origin_allowed(self, origin: str) -> bool:
+        allowed = self._settings.cors_origins
+        return "*" in allowed or origin in allowed
+
+
+async def _read_body(request: web.BaseRequest, limit: int) -> bytes | None:
+    """The whole body, or None when it is longer than `limit`."""
+    if request.content_length is not None:
+        return await request.content.read()
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _refusal(status: int, text: str) -> web.Response:
+    response = web.Response(status=status, text=text + "\n")
+    if status in (408, 413, 503):
+        response.force_close()  # what is left of the request is not read
+    return response
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0] if host.count(":") == 1 else host
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_local(origin: str) -> bool:
+    """Whether an origin is a page of this machine."""
+    try:
+        name = urlsplit(origin).hostname or ""
+    except ValueError:
+        return False
+    if name == "localhost":
+        return True
+    return _is_address(name) and ipaddress.ip_address(name).is_loopback

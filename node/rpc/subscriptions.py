@@ -1,0 +1,167 @@
+"""eth_subscribe: news pushed over a WebSocket connection."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from chain.execution import Executed
+from chain.transactions import Checked
+from node.announce import Closed, Subscription
+from node.rpc.context import Context
+from node.rpc.errors import (
+    LIMIT_EXCEEDED,
+    METHOD_NOT_FOUND,
+    RpcError,
+    invalid_params,
+    server_error,
+)
+from node.rpc.formats import Json, data, header_json, pending_transaction_json
+from node.rpc.logs import matching, may_match
+from node.rpc.registry import method
+from node.rpc.requests import LogFilter, parse_log_filter
+from node.settings import RpcSettings
+
+T = TypeVar("T")
+Send = Callable[[bytes], Awaitable[None]]
+
+
+class Subscriptions:
+    """The subscriptions of one connection; each is a task that waits for news and sends it."""
+
+    def __init__(
+        self,
+        settings: RpcSettings,
+        ctx: Context,
+        send: Send,
+        cut_off: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._settings = settings
+        self._ctx = ctx
+        self._send = send
+        self._cut_off = cut_off
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._new: list[asyncio.Event] = []
+
+    def add(self, queue: Subscription[T] | None, render: Callable[[T], Iterable[Any]]) -> str:
+        """Begin to push what `render` makes of each announcement; silent until `start_new`.
+
+        Gives the subscription's name. Without a queue there is never any news.
+        """
+        if len(self._tasks) >= self._settings.subscriptions_max:
+            if queue is not None:
+                queue.close()
+            raise RpcError(
+                LIMIT_EXCEEDED,
+                f"too many subscriptions, at most {self._settings.subscriptions_max}",
+            )
+        name = "0x" + secrets.token_hex(16)
+        started = asyncio.Event()
+        self._new.append(started)
+        self._tasks[name] = asyncio.create_task(self._run(name, queue, render, started))
+        return name
+
+    def start_new(self) -> None:
+        """Let the subscriptions speak whose names have been sent."""
+        for started in self._new:
+            started.set()
+        self._new.clear()
+
+    def remove(self, name: str) -> bool:
+        task = self._tasks.pop(name, None)
+        if task is None:
+            return False
+        task.cancel()
+        return True
+
+    def close(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+
+    async def _run(
+        self,
+        name: str,
+        queue: Subscription[T] | None,
+        render: Callable[[T], Iterable[Any]],
+        started: asyncio.Event,
+    ) -> None:
+        head = b'{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"'
+        head += name.encode() + b'","result":'
+        if queue is None:
+            return
+        try:
+            await started.wait()
+            while True:
+                for result in render(await queue.get()):
+                    await self._send(head + msgspec.json.encode(result) + b"}}")
+        except Closed:
+            # Too slow for its bounded queue, or the node stops: either way it is over.
+            await self._cut_off()
+        finally:
+            queue.close()
+
+
+def _head(executed: Executed) -> tuple[Json]:
+    return (header_json(executed.block.header, executed.hash),)
+
+
+def _logs(wanted: LogFilter) -> Callable[[Executed], Iterable[Json]]:
+    def render(executed: Executed) -> Iterable[Json]:
+        if not may_match(wanted, executed.block.header.logs_bloom):
+            return ()
+        return matching(wanted, executed.block, executed.hash, executed.receipts)
+
+    return render
+
+
+def _transaction_hash(checked: Checked) -> tuple[str]:
+    return (data(checked.transaction.hash),)
+
+
+def _whole_transaction(checked: Checked) -> tuple[Json]:
+    return (pending_transaction_json(checked.transaction, checked.sender),)
+
+
+@method("eth_subscribe")
+async def subscribe(ctx: Context, kind: str, option: Any = None, extra: Any = None) -> str:
+    """Push news of a kind: newHeads, logs, newPendingTransactions or syncing.
+
+    `option` is the filter of logs, or whether transactions are wanted whole. `extra`
+    is taken and ignored, since some clients send more than they need.
+    """
+    if ctx.connection is None:
+        raise RpcError(METHOD_NOT_FOUND, "notifications not supported")
+    subscriptions = ctx.connection.subscriptions
+    announcements = ctx.node.announcements
+    match kind:
+        case "newHeads":
+            return subscriptions.add(announcements.subscribe("blocks"), _head)
+        case "logs":
+            wanted = _log_filter(option)
+            return subscriptions.add(announcements.subscribe("blocks"), _logs(wanted))
+        case "newPendingTransactions":
+            render = _whole_transaction if option is True else _transaction_hash
+            return subscriptions.add(announcements.subscribe("transactions"), render)
+        case "syncing":
+            return subscriptions.add(None, _head)  # a node that never syncs has nothing to tell
+    raise RpcError(METHOD_NOT_FOUND, f'no "{kind[:80]}" subscription in eth namespace')
+
+
+def _log_filter(option: Any) -> LogFilter:
+    try:
+        return parse_log_filter({} if option is None else option)
+    except ValueError as error:
+        raise invalid_params(f"invalid argument 1: {error}") from None
+
+
+@method("eth_unsubscribe")
+async def unsubscribe(ctx: Context, name: str) -> bool:
+    """End a subscription of this connection."""
+    if ctx.connection is None:
+        raise RpcError(METHOD_NOT_FOUND, "notifications not supported")
+    if not ctx.connection.subscriptions.remove(name):
+        raise server_error("subscription not found")
+    return True

@@ -1,0 +1,87 @@
+"""One WebSocket connection: requests answered as they come, subscriptions pushed.
+
+Requests run side by side, so a slow call holds up no other; how many at once is
+limited, and beyond that nothing is read. A client that does not read what it asked
+for is cut off.
+"""
+
+import asyncio
+from typing import Final
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from node.rpc.context import Context
+from node.rpc.protocol import Dispatcher
+from node.rpc.subscriptions import Subscriptions
+from node.settings import RpcSettings
+
+_REQUESTS_AT_ONCE_MAX: Final = 64
+_SEND_TIMEOUT_SECONDS: Final = 30
+
+
+class Connection:
+    """Serves one socket until either side closes it."""
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        settings: RpcSettings,
+        shared: Context,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self._socket = socket
+        self._dispatcher = dispatcher
+        self._context = Context(shared.node, shared.filters, shared.heavy, self)
+        self._requests: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(_REQUESTS_AT_ONCE_MAX)
+        self.subscriptions = Subscriptions(settings, self._context, self.send, self.cut_off)
+
+    async def serve(self) -> None:
+        """Read and answer until the end; leaves no task behind."""
+        try:
+            async for message in self._socket:
+                if message.type is WSMsgType.TEXT:
+                    body = message.data.encode()
+                elif message.type is WSMsgType.BINARY:
+                    body = message.data
+                else:
+                    break
+                await self._room.acquire()
+                task = asyncio.create_task(self._answer(body))
+                self._requests.add(task)
+                task.add_done_callback(self._requests.discard)
+        finally:
+            self.subscriptions.close()
+            for task in tuple(self._requests):
+                task.cancel()
+            await asyncio.gather(*self._requests, return_exceptions=True)
+
+    async def _answer(self, body: bytes) -> None:
+        try:
+            answer = await self._dispatcher.answer(body, self._context)
+            if answer is not None:
+                await self.send(answer)
+            # A subscription speaks only after its id was told.
+            self.subscriptions.start_new()
+        finally:
+            self._room.release()
+
+    async def send(self, message: bytes) -> None:
+        """Write a message, waiting for a client that reads slowly, but not for ever."""
+        try:
+            async with asyncio.timeout(_SEND_TIMEOUT_SECONDS):
+                await self._socket.send_str(message.decode())
+        except TimeoutError:
+            await self.cut_off()
+        except ConnectionError:
+            return  # the reading side notices as well and ends the connection
+
+    async def cut_off(self) -> None:
+        """End a connection whose client does not keep up; nothing is buffered for it."""
+        await self._socket.close(
+            code=WSCloseCode.POLICY_VIOLATION, message=b"subscriber too slow", drain=False
+        )
+
+    async def close(self) -> None:
+        """End the connection because the server stops."""
+        await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"server stops")
