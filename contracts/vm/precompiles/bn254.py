@@ -1,5 +1,6 @@
 """Addition, multiplication and the pairing check on alt_bn128 (EIP-196, EIP-197, EIP-1108)."""
 
+import sys
 from functools import cache
 from types import ModuleType
 from typing import Any, Final
@@ -14,9 +15,13 @@ _PAIR: Final = 192  # bytes: a point of G1 and one of G2
 
 @cache
 def _curve() -> ModuleType:
-    # The import alone takes a noticeable part of a second.
+    # The import alone takes a noticeable part of a second. It also raises the limit of
+    # recursion for the whole process, so far that nested JSON would overrun the C stack
+    # instead of being refused: the limit goes back to what it was.
+    limit = sys.getrecursionlimit()
     from py_ecc import optimized_bn128
 
+    sys.setrecursionlimit(limit)
     return optimized_bn128
 
 
