@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from chain.crypto import secp256k1
+from chain.crypto.secp256k1 import address_of
 from chain.crypto.hd import derive_keys
 from chain.errors import Fault, Reason, Rejected
 from chain.types import Address
@@ -15,7 +15,7 @@ _ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD03641
 
 def dev_accounts(mnemonic: str, count: int) -> dict[Address, bytes]:
     """Address to private key of the first `count` accounts of a phrase, in order."""
-    return {secp256k1.address_of(key): key for key in derive_keys(mnemonic, count)}
+    return {address_of(key): key for key in derive_keys(mnemonic, count)}
 
 
 def new_key() -> bytes:

@@ -54,7 +54,8 @@ class ChainSettings(Struct, frozen=True):
         ),
     ] = 0.0
     empty_blocks: Annotated[
-        bool, Option("with a block time, also build blocks without transactions")
+        bool,
+        Option("with a block time, also build blocks without transactions", flag="empty-blocks"),
     ] = True
     coinbase: Annotated[
         str, Option("address that earns the tips; empty: the validator's own", flag="coinbase")

@@ -137,6 +137,11 @@ class Driver:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
 
+    @property
+    def validator(self) -> Address:
+        """Whose key signs here."""
+        return self._signer.address
+
     def wake(self) -> None:
         """A transaction was pooled."""
         self._wake.set()

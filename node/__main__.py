@@ -1,0 +1,230 @@
+"""The command line: `chain-node COMMAND`. Settings are read here and nowhere else."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from chain.errors import Fault, Reason, Rejected
+from node.settings import (
+    OPTIONS,
+    Declared,
+    Loaded,
+    Settings,
+    describe,
+    explain,
+    load_settings,
+)
+
+
+class Exit(IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    FAULT = 1  # our bug, or the disk: full, failing
+    USAGE = 2  # bad flag or setting
+    DATA_FOLDER = 3  # in use, corrupt, of another chain or version
+    ADDRESS_IN_USE = 4  # the RPC address can't be had
+    BAD_INPUT = 5  # a genesis or chain file is no good
+
+
+_EXITS_OF_REASONS: Final = {
+    Reason.BAD_SETTING: Exit.USAGE,
+    Reason.WRONG_CHAIN: Exit.DATA_FOLDER,
+    Reason.WRONG_SCHEMA: Exit.DATA_FOLDER,
+    Reason.DATADIR_IN_USE: Exit.DATA_FOLDER,
+    Reason.BAD_KEYSTORE: Exit.DATA_FOLDER,
+}
+
+# Commands whose engines are in node.conformance; they bring their own arguments.
+_ENGINES: Final = {
+    "statetest": ("node.conformance.statetest", "run_statetest", "run official state tests"),
+    "blocktest": ("node.conformance.blocktest", "run_blocktest", "run official blockchain tests"),
+    "import": ("node.conformance.chain_import", "run_import", "import a chain in geth's format"),
+}
+
+_EPILOG: Final = """\
+settings come from the first of: flag, environment (CHAIN_NODE_RPC_PORT for --rpc-port),
+file (--config, CHAIN_NODE_CONFIG, or config.toml in the data folder), default.
+`chain-node config` prints the effective ones with their meaning.
+
+exit status:
+  0  done, or stopped by SIGTERM or SIGINT
+  1  fault: our bug, or the disk failed or is full
+  2  bad flag or setting
+  3  the data folder is in use, corrupt, or of another chain or version
+  4  the RPC address is in use or can't be had
+  5  a genesis or chain file is no good
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; its exit status. One clear line on stderr when it fails."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments and arguments[0] in _ENGINES:
+            return _run_engine(arguments[0], arguments[1:])
+        return _run_command(arguments)
+    except Rejected as rejected:
+        print(f"chain-node: {rejected}", file=sys.stderr)
+        return _EXITS_OF_REASONS.get(rejected.reason, Exit.BAD_INPUT)
+    except Fault as fault:
+        print(f"chain-node: fault: {fault}", file=sys.stderr)
+        return Exit.FAULT
+    except KeyboardInterrupt:
+        return Exit.OK
+
+
+def version() -> str:
+    try:
+        return metadata.version("chain-node")
+    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        return "unknown"
+
+
+def _run_engine(command: str, arguments: Sequence[str]) -> int:
+    """Hand over to a command whose code is loaded only when it is asked for."""
+    module_name, function_name, text = _ENGINES[command]
+    module = importlib.import_module(module_name)
+    parser = argparse.ArgumentParser(prog=f"chain-node {command}", description=text)
+    module.add_arguments(parser)
+    run: Callable[[argparse.Namespace], int] = getattr(module, function_name)
+    return run(parser.parse_args(arguments))
+
+
+def _run_command(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="chain-node",
+        allow_abbrev=False,
+        description="A ledger node: one validator, real JSON-RPC.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in (
+        ("dev", "start a developer's ledger with funded accounts, made when the folder is empty"),
+        ("run", "start the ledger of a data folder"),
+        ("init", "begin a ledger in a data folder, with a validator's key of its own"),
+        ("config", "print the effective settings as TOML and what they mean"),
+    ):
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            allow_abbrev=False,
+            epilog=_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument("--config", metavar="FILE", help="TOML file with settings")
+        _add_settings(command, name)
+    commands.add_parser("version", help="print the version")
+    for name, (_, _, text) in _ENGINES.items():
+        commands.add_parser(name, help=text)
+    parsed = parser.parse_args(arguments)
+    if parsed.command == "version":
+        print(f"chain-node {version()}")
+        return Exit.OK
+    flags = {
+        declared.flag: value
+        for declared in OPTIONS
+        if (value := getattr(parsed, _destination(declared), None)) is not None
+    }
+    loaded = _load(flags, parsed.config, dev=parsed.command == "dev")
+    settings = loaded.settings
+    match parsed.command:
+        case "config":
+            print(describe(loaded), end="")
+            return Exit.OK
+        case "init":
+            return _init(settings)
+        case _:
+            return _serve(settings, dev=parsed.command == "dev")
+
+
+def _destination(declared: Declared) -> str:
+    return declared.name.replace(".", "__")
+
+
+def _add_settings(parser: argparse.ArgumentParser, command: str) -> None:
+    """One flag per setting, in groups by section."""
+    groups: dict[str, Any] = {}
+    for declared in OPTIONS:
+        if declared.section == "dev" and command in ("run", "init"):
+            continue
+        group = groups.get(declared.section)
+        if group is None:
+            section = type(getattr(Settings(), declared.section))
+            text = (section.__doc__ or "").strip()
+            group = groups[declared.section] = parser.add_argument_group(declared.section, text)
+        shown = explain(declared)
+        if declared.default not in ("", (), None) and declared.kind is not bool:
+            shown += f" [{declared.default}]"
+        extra: dict[str, Any] = (
+            {"action": argparse.BooleanOptionalAction}
+            if declared.kind is bool
+            else {"metavar": {int: "N", float: "S", tuple: "A,B"}.get(declared.kind, "TEXT")}
+        )
+        group.add_argument(
+            f"--{declared.flag}",
+            dest=_destination(declared),
+            default=None,
+            help=shown.replace("%", "%%"),
+            **extra,
+        )
+
+
+def _load(flags: Mapping[str, str | bool], config: str | None, *, dev: bool) -> Loaded:
+    loaded = load_settings(flags, os.environ, config=config)
+    if dev and not loaded.settings.chain.datadir:
+        chain_id = loaded.settings.dev.chain_id
+        folder = _data_home() / "chain-node" / str(chain_id)
+        loaded = load_settings(flags, os.environ, config=config, default_datadir=str(folder))
+    return loaded
+
+
+def _data_home() -> Path:
+    """Where programs keep their data (XDG base directories)."""
+    home = os.environ.get("XDG_DATA_HOME", "")
+    return Path(home) if home.startswith("/") else Path.home() / ".local" / "share"
+
+
+def _init(settings: Settings) -> int:
+    from node import serve
+
+    folder = _required_folder(settings, "init")
+    serve.init(settings, folder)
+    return Exit.OK
+
+
+def _serve(settings: Settings, *, dev: bool) -> int:
+    from node import serve
+
+    folder: Path | None = None
+    if not settings.chain.ephemeral:
+        folder = _required_folder(settings, "dev" if dev else "run")
+    try:
+        prepared = serve.prepare(settings, folder, dev=dev)
+    except Fault as fault:
+        print(f"chain-node: fault: {fault}", file=sys.stderr)
+        return Exit.DATA_FOLDER
+    try:
+        serve.serve(prepared, version())
+    except serve.AddressInUse as error:
+        print(f"chain-node: {error}", file=sys.stderr)
+        return Exit.ADDRESS_IN_USE
+    return Exit.OK
+
+
+def _required_folder(settings: Settings, command: str) -> Path:
+    if not settings.chain.datadir:
+        raise Rejected(Reason.BAD_SETTING, f"{command} needs --datadir")
+    return Path(settings.chain.datadir).absolute()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

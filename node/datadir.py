@@ -1,0 +1,94 @@
+"""The data folder: what lies where, and opening it.
+
+db/            the ledger (RocksDB); the genesis it began with is kept inside
+votes.log      the validator's votes
+validator.key  the validator's private key, in hex; without it the node only observes
+config.toml    settings, when the operator wants a file
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from chain.errors import Fault, Reason, Rejected
+from chain.genesis import Genesis, parse_genesis
+from chain.ledger import Ledger
+from chain.storage import schema
+from chain.storage.memory import MemoryStore
+from chain.storage.rocks import RocksStore
+from chain.storage.store import Store
+
+LEDGER: Final = "db"
+VOTES: Final = "votes.log"
+VALIDATOR_KEY: Final = "validator.key"
+_GENESIS_BYTES_MAX: Final = 1 << 30
+
+
+def read_genesis(path: Path) -> Genesis:
+    """A genesis file; Rejected(BAD_GENESIS) when there is none to be had from it."""
+    try:
+        if path.stat().st_size > _GENESIS_BYTES_MAX:
+            raise Rejected(Reason.BAD_GENESIS, f"{path} is larger than a genesis file can be")
+        data = path.read_bytes()
+    except OSError as error:
+        raise Rejected(Reason.BAD_GENESIS, f"{path}: {os.strerror(error.errno or 0)}") from None
+    try:
+        return parse_genesis(data)
+    except Rejected as rejected:
+        raise Rejected(rejected.reason, f"{path}: {rejected.detail}") from None
+
+
+def has_ledger(folder: Path) -> bool:
+    """Whether somebody began a ledger in this folder."""
+    return (folder / LEDGER).is_dir()
+
+
+def open_ledger(folder: Path | None, genesis: Genesis | None, *, retain_heights: int = 0) -> Ledger:
+    """The ledger of a data folder, or one in memory when `folder` is None.
+
+    An empty folder is begun with `genesis`. A folder that holds a ledger must hold that
+    of `genesis`, when one is given. Rejected: WRONG_CHAIN, WRONG_SCHEMA, DATADIR_IN_USE,
+    BAD_GENESIS when neither folder nor caller has one. Fault when the disk fails.
+    """
+    store: Store
+    if folder is None:
+        store = MemoryStore()
+    else:
+        if genesis is None and not has_ledger(folder):
+            raise Rejected(
+                Reason.BAD_GENESIS, f"{folder} holds no ledger yet; give one with --genesis"
+            )
+        make_folder(folder)
+        store = RocksStore(folder / LEDGER)
+    try:
+        return Ledger.open(
+            store, _agreed_genesis(store, genesis, folder), retain_heights=retain_heights or None
+        )
+    except BaseException:
+        store.close()
+        raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make the data folder, closed to other users, when it is missing."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Fault(f"data folder {folder}: {os.strerror(error.errno or 0)}") from error
+
+
+def _agreed_genesis(store: Store, genesis: Genesis | None, folder: Path | None) -> Genesis:
+    """The genesis to open with: the given one, or else the stored one."""
+    stored = store.get(schema.META, schema.GENESIS)
+    if genesis is None:
+        if stored is None:
+            raise Rejected(Reason.BAD_GENESIS, f"{folder} holds no genesis; give it with --genesis")
+        return parse_genesis(stored)
+    if stored is not None:
+        chain_id = parse_genesis(stored).config.chain_id
+        if chain_id != genesis.config.chain_id:
+            raise Rejected(
+                Reason.WRONG_CHAIN,
+                f"{folder} holds a ledger with chain id {chain_id}, not {genesis.config.chain_id}",
+            )
+    return genesis

@@ -1,0 +1,105 @@
+"""What `chain-node dev` shows: the banner, and one line per transaction."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from chain.abi import decode_error
+from chain.execution import Executed
+from chain.machine import Halt
+from chain.types import Address
+from node.consensus.driver import Committed
+from node.proposer import Run
+
+_COIN: Final = 10**18
+_REASON_MAX: Final = 200  # characters of a revert reason that are printed
+
+
+def coins(wei: int) -> str:
+    """An amount in coins, exact, without trailing zeros."""
+    whole, rest = divmod(wei, _COIN)
+    return str(whole) if not rest else f"{whole}.{rest:018d}".rstrip("0")
+
+
+def checksummed(address: Address) -> str:
+    """An address in mixed case (EIP-55), as wallets show it."""
+    from chain.crypto.keccak import keccak
+
+    digits = address.hex()
+    marks = keccak(digits.encode()).hex()
+    return "0x" + "".join(
+        digit.upper() if mark >= "8" else digit for digit, mark in zip(digits, marks, strict=False)
+    )
+
+
+def banner(
+    *,
+    version: str,
+    accounts: Mapping[Address, bytes],
+    balance: int,
+    mnemonic: str,
+    chain_id: int,
+    address: str,
+    folder: str,
+    height: int,
+    mode: str,
+) -> str:
+    """What is printed at the start. `balance` is in wei, `address` is host and port."""
+    lines = [f"chain-node {version}", ""]
+    if accounts:
+        lines.append(f"Accounts ({coins(balance)} coins each; the keys are public: never use them")
+        lines.append("for anything of value)")
+        for index, (account, key) in enumerate(accounts.items()):
+            lines.append(f"  ({index}) {checksummed(account)}  0x{key.hex()}")
+        lines += [f"  Mnemonic:  {mnemonic}", "  Path:      m/44'/60'/0'/0/", ""]
+    lines += [
+        f"Chain id       {chain_id}",
+        f"Data folder    {folder}",
+        f"Height         {height}",
+        f"Blocks         {mode}",
+        f"JSON-RPC       http://{address}   ws://{address}",
+        "",
+        "Ready. Stop with Ctrl-C.",
+    ]
+    return "\n".join(lines)
+
+
+def block_lines(committed: Committed) -> str:
+    """The block's line, and one line per transaction that ran in it."""
+    return "\n".join((_block_line(committed.executed), *map(_run_line, committed.runs)))
+
+
+def _block_line(executed: Executed) -> str:
+    header = executed.block.header
+    return (
+        f"block {header.number}  0x{executed.hash.hex()}  "
+        f"{len(executed.block.transactions)} transactions  {header.gas_used} gas"
+    )
+
+
+def _run_line(run: Run) -> str:
+    return "  " + "  ".join(_run_parts(run))
+
+
+def _run_parts(run: Run) -> Iterator[str]:
+    transaction, result = run.checked.transaction, run.result
+    yield f"0x{transaction.hash.hex()}"
+    yield f"from 0x{run.checked.sender.hex()}"
+    if transaction.to is not None:
+        yield f"to 0x{transaction.to.hex()}"
+    elif result.created is not None:
+        yield f"creates 0x{result.created.hex()}"
+    yield f"value {coins(transaction.value)}"
+    yield f"gas {result.gas_used}"
+    yield "ok" if result.halt is None else f"FAILED ({_why(result.halt, result.output)})"
+    yield f"{run.microseconds} us"
+
+
+def _why(halt: Halt, output: bytes) -> str:
+    """Why it failed, with the contract's own words when it gave any."""
+    if halt is not Halt.REVERT or not output:
+        return halt.value
+    reason = decode_error(output)
+    if reason is None:
+        return f"{halt.value}: 0x{output[: _REASON_MAX // 2].hex()}"
+    printable = "".join(char if char.isprintable() else "?" for char in reason[:_REASON_MAX])
+    return f"{halt.value}: {printable}"

@@ -1,0 +1,197 @@
+"""`chain-node dev`, `run` and `init`: from settings to a running node, and back down.
+
+Kept apart from `__main__` so that asking for help loads nothing heavy.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from chain.genesis import Genesis, dev_genesis
+from chain.ledger import Ledger
+from chain.types import Address
+from node import datadir, dev, keys
+from node.console import Console
+from node.node import Node
+from node.rpc.server import RpcServer
+from node.settings import Settings
+
+_COIN: Final = 10**18
+_log: Final = logging.getLogger("node")
+
+
+class AddressInUse(Exception):
+    """The RPC address can't be listened on."""
+
+
+class Prepared(Struct, frozen=True):
+    """An open ledger and the keys that go with it."""
+
+    settings: Settings
+    folder: Path | None
+    ledger: Ledger
+    accounts: Mapping[Address, bytes]
+    validator_key: bytes | None
+    dev: bool
+
+
+class _ConsoleHandler(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.say(self.format(record))
+
+
+def prepare(settings: Settings, folder: Path | None, *, dev: bool) -> Prepared:
+    """Open the ledger and the keys. `folder` None: everything in memory.
+
+    Rejected as `datadir.open_ledger`; Fault when the folder can't be used.
+    """
+    accounts: Mapping[Address, bytes] = {}
+    genesis: Genesis | None = None
+    if settings.chain.genesis:
+        genesis = datadir.read_genesis(Path(settings.chain.genesis))
+    if dev:
+        accounts = keys.dev_accounts(settings.dev.mnemonic, settings.dev.accounts)
+        if genesis is None:
+            genesis = dev_genesis(
+                settings.dev.chain_id,
+                accounts=list(accounts),
+                balance=settings.dev.balance * _COIN,
+            )
+    fresh = folder is None or not datadir.has_ledger(folder)
+    ledger = datadir.open_ledger(folder, genesis, retain_heights=settings.chain.retain_heights)
+    try:
+        key = _validator_key(folder, create=dev or fresh)
+    except BaseException:
+        ledger.close()
+        raise
+    return Prepared(settings, folder, ledger, accounts, key, dev)
+
+
+def _validator_key(folder: Path | None, *, create: bool) -> bytes | None:
+    """The validator's key. A folder whose ledger was imported has none, and only observes."""
+    if folder is None:
+        return keys.new_key()
+    path = folder / datadir.VALIDATOR_KEY
+    if path.exists():
+        return keys.load_key(path)
+    return keys.create_key(path) if create else None
+
+
+def init(settings: Settings, folder: Path) -> None:
+    """Begin a ledger in `folder`, or make the one that is there this node's to build on."""
+    genesis = None
+    if settings.chain.genesis:
+        genesis = datadir.read_genesis(Path(settings.chain.genesis))
+    ledger = datadir.open_ledger(folder, genesis)
+    try:
+        key = _validator_key(folder, create=True)
+        assert key is not None
+        validator = keys.address_of(key)
+        print(f"data folder  {folder}")
+        print(f"chain id     {ledger.config.chain_id}")
+        print(f"genesis      0x{ledger.genesis_hash.hex()}")
+        print(f"validator    0x{validator.hex()}")
+    finally:
+        ledger.close()
+
+
+def serve(prepared: Prepared, version: str) -> None:
+    """Run until SIGTERM or SIGINT. Raises AddressInUse, Rejected or Fault."""
+    console = Console()
+    errors = Console(sys.stderr)
+    logging.basicConfig(
+        level=prepared.settings.log.level.upper(), handlers=[_ConsoleHandler(errors)], force=True
+    )
+    try:
+        asyncio.run(_serve(prepared, version, console))
+    finally:
+        console.close()
+        errors.close()
+        logging.getLogger().handlers.clear()
+
+
+async def _serve(prepared: Prepared, version: str, console: Console) -> None:
+    settings, folder = prepared.settings, prepared.folder
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, stopping)
+    shows_runs = prepared.dev and settings.log.transactions
+    try:
+        node = Node(
+            settings,
+            prepared.ledger,
+            accounts=prepared.accounts,
+            validator_key=prepared.validator_key,
+            votes=None if folder is None else folder / datadir.VOTES,
+            on_commit=(lambda committed: console.say(dev.block_lines(committed)))
+            if shows_runs
+            else None,
+        )
+    except BaseException:
+        prepared.ledger.close()
+        raise
+    server = RpcServer(settings.rpc, node)
+    listening = False
+    try:
+        await node.start()
+        try:
+            await server.start()
+        except OSError as error:
+            address = f"{settings.rpc.host}:{settings.rpc.port}"
+            raise AddressInUse(
+                f"address_in_use: can't listen on {address}: {os.strerror(error.errno or 0)}"
+            ) from None
+        listening = True
+        console.say(_greeting(prepared, node, version, server.port))
+        stop = asyncio.create_task(stopping.wait())
+        await asyncio.wait({stop, node.failed}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if node.failed.done():
+            node.failed.result()
+        _log.info("stopping at height %d", prepared.ledger.height)
+    finally:
+        if listening:
+            await server.stop()
+        await node.stop()
+
+
+def _on_signal(stopping: asyncio.Event) -> None:
+    if stopping.is_set():  # asked twice: the ledger is safe at any moment
+        os._exit(130)
+    stopping.set()
+
+
+def _greeting(prepared: Prepared, node: Node, version: str, port: int) -> str:
+    settings, folder = prepared.settings, prepared.folder
+    host = settings.rpc.host
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if node.validator is None:
+        mode = "none: no validator key here, this node only serves (make one: chain-node init)"
+    elif settings.chain.block_time:
+        mode = f"every {settings.chain.block_time:g} s"
+    else:
+        mode = "as transactions come in"
+    return dev.banner(
+        version=version,
+        accounts=prepared.accounts,
+        balance=settings.dev.balance * _COIN,
+        mnemonic=settings.dev.mnemonic,
+        chain_id=prepared.ledger.config.chain_id,
+        address=address,
+        folder="none: in memory, lost at the end" if folder is None else str(folder),
+        height=prepared.ledger.height,
+        mode=mode,
+    )
