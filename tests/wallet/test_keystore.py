@@ -191,7 +191,7 @@ def test_a_malformed_keystore_is_refused_before_costly_work(changes: dict[str, A
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", "null", '"x"', "[" * 100_000, " " * (FILE_BYTES_MAX + 1)]
+    "text", ["", "{", "[]", "{}", "null", '"x"', "[" * 20_000, " " * (FILE_BYTES_MAX + 1)]
 )
 def test_text_that_is_no_keystore_is_refused(text: str) -> None:
     with pytest.raises(Rejected) as rejection:
