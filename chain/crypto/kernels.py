@@ -14,6 +14,9 @@ from typing import Final
 
 RATE: Final = 136  # bytes absorbed per permutation
 _ROUNDS: Final = 24
+_ATTRIBUTES: Final = """
+attributes #0 = { "prefer-vector-width"="BITS" "min-legal-vector-width"="BITS" }
+"""
 
 
 def source(lanes: int) -> str:
@@ -26,7 +29,6 @@ def source(lanes: int) -> str:
     addresses, found): a signature is r, s and the parity, 65 bytes; 20 bytes are written for
     each, and one byte in `found` that says whether there is a signer.
     """
-    bits = 64 * lanes
     kind = "i64" if lanes == 1 else f"<{lanes} x i64>"
     suffix = "i64" if lanes == 1 else f"v{lanes}i64"
     constants = ", ".join(f"i64 {constant}" for constant in _round_constants())
@@ -37,7 +39,7 @@ def source(lanes: int) -> str:
             _permutation(lanes, kind, suffix),
             _driver(lanes),
             _RECOVERY,
-            f'attributes #0 = {{ "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}" }}',
+            _ATTRIBUTES.replace("BITS", str(64 * lanes)),
         )
     )
 
