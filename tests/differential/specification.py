@@ -7,6 +7,7 @@ from typing import Any
 
 from ethereum.exceptions import EthereumException
 from ethereum_rlp import rlp
+from ethereum_rlp.exceptions import RLPException
 from ethereum_types.bytes import Bytes, Bytes32
 from ethereum_types.numeric import U64, U256, Uint
 
@@ -69,7 +70,7 @@ def _apply(
         transaction = _decode(spec, raw)
         spec.transactions.validate_transaction(transaction)
         spec.fork.check_transaction(environment, output, transaction)
-    except EthereumException as error:
+    except (EthereumException, RLPException) as error:
         return Refused(f"{type(error).__name__}: {error}")
     key = rlp.encode(Uint(index))
     spec.fork.process_transaction(environment, output, transaction, Uint(index))
