@@ -11,7 +11,7 @@ A record is: a mask of the children that are leaves (2 bytes), the length of the
 extension (1 byte), its hex digits, then the branch's sixteen child references as RLP.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -33,7 +33,16 @@ from chain.trie import EMPTY, NIBBLES, extension_node, leaf_node, reference
 from chain.types import EMPTY_ROOT, Address, Hash
 from chain.views import TrieView
 
-__all__ = ["AccountProof", "Changes", "Leaf", "StorageProof", "commit", "prove"]
+__all__ = [
+    "AccountProof",
+    "Changes",
+    "Leaf",
+    "StorageProof",
+    "commit",
+    "commit_leaves",
+    "prove",
+    "stored_root",
+]
 
 Leaf = tuple[str, bytes | None, bool]
 """A changed leaf: its key in hex, the new value (None: gone), whether it was there before."""
@@ -449,6 +458,78 @@ def commit(view: TrieView, delta: Delta) -> Changes:
     )
 
 
+def commit_leaves(
+    view: TrieView,
+    accounts: Mapping[Hash, bytes | None],
+    storage: Mapping[Hash, Mapping[Hash, bytes | None]],
+) -> Changes:
+    """The changes that take `view` to other leaves, whose addresses need not be known.
+
+    The account leaves hold their final storage roots already. What is in the result
+    serves the trie alone: its values in clear are empty. Raises `Fault` when a storage
+    root does not come out as its account has it.
+    """
+    work = _Work()
+    tops: dict[Hash, _Branch] = {}
+    for key, leaves in storage.items():
+        old = _leaf_at(view, ACCOUNT_TRIE, key)
+        root = decode_account(old).storage_root if old is not None else EMPTY_ROOT
+        trie = storage_trie(key)
+        items = _stored_items(view, trie, leaves)
+        if items:
+            tops[key] = work.root(_Plan(view, trie, work).run(root, items))
+    items = _stored_items(view, ACCOUNT_TRIE, accounts)
+    top = work.root(_Plan(view, ACCOUNT_TRIE, work).run(view.root, items)) if items else None
+    work.hash()
+    for key, storage_top in tops.items():
+        leaf = accounts.get(key)
+        expected = decode_account(leaf).storage_root if leaf is not None else EMPTY_ROOT
+        if _root_of(storage_top) != expected:
+            raise Fault(f"storage of account {key.hex()} does not match its root")
+    return Changes(
+        root=_root_of(top) if top is not None else view.root,
+        accounts={},
+        storage={},
+        wiped=frozenset(),
+        codes={},
+        nodes=work.nodes,
+        account_leaves=accounts,
+        storage_leaves=storage,
+        wiped_keys=frozenset(),
+    )
+
+
+def stored_root(view: TrieView) -> Hash:
+    """The root that the topmost record of the account trie gives, whatever `view.root` says."""
+    record = view.node(ACCOUNT_TRIE)
+    if record is not None:
+        branch = _load(ACCOUNT_TRIE, "", record)
+        node = _branch_node(b"".join(branch.refs))
+        return keccak(_under_extension(branch, node))
+    found = next(view.leaves(ACCOUNT_TRIE), None)
+    return EMPTY_ROOT if found is None else keccak(leaf_node(found[0].hex(), found[1]))
+
+
+def _under_extension(branch: _Branch, node: bytes) -> bytes:
+    """The topmost node of a branch record: the extension, or the branch without one."""
+    return extension_node(branch.extension, reference(node)) if branch.extension else node
+
+
+def _leaf_at(view: TrieView, trie: bytes, key: Hash) -> bytes | None:
+    found = next(view.leaves(trie, key.hex()), None)
+    return found[1] if found is not None else None
+
+
+def _stored_items(view: TrieView, trie: bytes, leaves: Mapping[Hash, bytes | None]) -> list[Leaf]:
+    """The leaves that differ from the view's, as a plan wants them."""
+    items: list[Leaf] = []
+    for key in sorted(leaves):
+        old, leaf = _leaf_at(view, trie, key), leaves[key]
+        if leaf != old:
+            items.append((key.hex(), leaf, old is not None))
+    return items
+
+
 class StorageProof(Struct, frozen=True):
     """A slot's value and the nodes that show it under its account's storage root."""
 
@@ -498,8 +579,7 @@ def _walk(
         node = _branch_node(b"".join(branch.refs))
         path = slot + branch.extension
         if branch.extension:
-            ref = node if len(node) < 32 else b"\xa0" + keccak(node)
-            nodes.append(extension_node(branch.extension, ref))
+            nodes.append(_under_extension(branch, node))
             if not digits.startswith(path):
                 return None, _listed(nodes)
         nodes.append(node)

@@ -52,6 +52,7 @@ class Reason(StrEnum):
     POOL_FULL = "pool_full"
     SENDER_LIMIT = "sender_limit"
     # header and block
+    UNKNOWN_BLOCK = "unknown_block"
     UNKNOWN_PARENT = "unknown_parent"
     WRONG_NUMBER = "wrong_number"
     WRONG_TIMESTAMP = "wrong_timestamp"

@@ -76,10 +76,10 @@ class RocksStore:
 
     def get_many(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         try:
-            values: list[bytes | None] = self._families[table].get(list(keys))
+            values: Any = self._families[table].get(list(keys))
         except Exception as error:
             self._fail(error)
-        return values
+        return list(values)
 
     def scan(
         self, table: str, prefix: bytes, start: bytes | None = None

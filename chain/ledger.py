@@ -1,0 +1,530 @@
+"""The committed chain. `Ledger.commit` is the only way that anything gets into it.
+
+A block is written with its state, receipts, indexes and certificate in one synced
+batch that also moves the head, so after a crash the ledger is at one block or the
+next, never between.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from chain import codec
+from chain.blocks import Block, Header, Receipt, decode_block, encode_block, encode_header
+from chain.changes import Changes, storage_trie
+from chain.commitment import AccountProof, commit, prove, stored_root
+from chain.errors import Fault, Reason, Rejected
+from chain.execution import Executed
+from chain.genesis import ChainConfig, Genesis, genesis_block, parse_genesis
+from chain.headers import header_hash
+from chain.history import Mark, StateTables, StoredView
+from chain.leaves import address_key, encode_account, encode_slot, slot_key
+from chain.records import (
+    StoredHeader,
+    decode_receipts,
+    decode_stored_header,
+    encode_receipts,
+    encode_stored_header,
+)
+from chain.storage import schema
+from chain.storage.cache import Cache, Missing
+from chain.storage.schema import height_key, read_height
+from chain.storage.store import Change, Store
+from chain.types import Address, Hash, Height
+from chain.views import EmptyView, TrieView
+
+_CACHE_ENTRIES = 1 << 17  # accounts, slots and trie records, each
+_PRUNED_MAX = 8  # heights whose history goes with one commit, when retention was lowered
+
+
+class Stats(Struct, frozen=True):
+    """How much there is; counts of keys are estimates when the store is on disk."""
+
+    height: Height
+    oldest_state: Height
+    accounts: int
+    slots: int
+    codes: int
+    trie_records: int
+    history_entries: int
+    transactions: int
+    bytes_stored: int
+
+
+class Ledger:
+    """The committed chain in a store. One thread commits; any may read meanwhile."""
+
+    def __init__(
+        self,
+        store: Store,
+        genesis: Genesis,
+        head: StoredHeader,
+        *,
+        oldest: Height,
+        retain_heights: int | None,
+        cache_entries: int,
+    ) -> None:
+        """For `open`, which has checked all of it."""
+        self.config: ChainConfig = genesis.config
+        self.genesis = genesis
+        self._store = store
+        self._retain = retain_heights
+        height = Height(head.header.number)
+        mark = Mark(height, head.header.state_root)
+        self._tables = StateTables(store, mark, oldest=oldest, cache_entries=cache_entries)
+        self._head = (head, mark)  # replaced as one, so that readers see both or neither
+        self._headers: Cache[int, StoredHeader] = Cache(4096)
+        self._blocks: Cache[int, Block] = Cache(16)
+        self._receipts: Cache[int, tuple[Receipt, ...]] = Cache(16)
+        self.genesis_hash = self.hash_at(Height(0))
+
+    # -- opening and closing -----------------------------------------------------------------------
+
+    @classmethod
+    def open(
+        cls,
+        store: Store,
+        genesis: Genesis | None = None,
+        *,
+        retain_heights: int | None = None,
+        cache_entries: int = _CACHE_ENTRIES,
+    ) -> "Ledger":
+        """The ledger in `store`; an empty store gets the first block.
+
+        Without `genesis` the one that the store was made with is taken. The state of
+        the last `retain_heights` blocks before the head stays readable (None: of all).
+        Raises `Rejected`: WRONG_SCHEMA, WRONG_CHAIN, BAD_GENESIS when there is none; and
+        `Fault` when what is stored contradicts itself.
+        """
+        version = store.get(schema.META, schema.SCHEMA)
+        if version is None:
+            if genesis is None:
+                raise Rejected(Reason.BAD_GENESIS, "an empty store needs a genesis")
+            store.write(_first_writes(genesis), sync=True)
+        elif int.from_bytes(version, "big") != schema.VERSION:
+            raise Rejected(
+                Reason.WRONG_SCHEMA,
+                f"the data has version {int.from_bytes(version, 'big')}, "
+                f"this program reads {schema.VERSION}",
+            )
+        else:
+            genesis = _same_genesis(store, genesis)
+        head = _check_head(store)
+        oldest = read_height(_fact(store, schema.OLDEST_STATE))
+        return cls(
+            store,
+            genesis,
+            head,
+            oldest=oldest,
+            retain_heights=retain_heights,
+            cache_entries=cache_entries,
+        )
+
+    def close(self) -> None:
+        """Close the store; waits for a commit under way."""
+        with self._tables.writing:
+            self._store.close()
+
+    # -- the head ----------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> Header:
+        return self._head[0].header
+
+    @property
+    def head_hash(self) -> Hash:
+        return self._head[0].hash
+
+    @property
+    def height(self) -> Height:
+        return Height(self._head[0].header.number)
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def view(self, height: Height | None = None) -> TrieView:
+        """The state after the block at `height`, by default the head's.
+
+        It stays the same while the ledger goes on. Raises `Rejected`: UNKNOWN_BLOCK, or
+        STATE_NOT_RETAINED, which reading a view may raise too once its height is dropped.
+        """
+        head, mark = self._head
+        if height is None or height == head.header.number:
+            return StoredView(self._tables, mark.height, mark.root, mark)
+        if 0 <= height < self._tables.oldest:
+            raise Rejected(
+                Reason.STATE_NOT_RETAINED, f"height {height}; the oldest is {self._tables.oldest}"
+            )
+        return StoredView(self._tables, height, self.header(height).state_root, None)
+
+    def prove(self, height: Height, address: Address, slots: Sequence[int] = ()) -> AccountProof:
+        """An account's proof at a height; takes long when the height is far below the head.
+
+        Raises what `view` raises.
+        """
+        return prove(self.view(height), address, slots)
+
+    def name_of(self, key: Hash) -> bytes | None:
+        """The address (20 bytes) or slot (32 bytes) whose hash stands in the trie as `key`."""
+        return self._store.get(schema.PREIMAGES, key)
+
+    # -- blocks ------------------------------------------------------------------------------------
+
+    def _stored_header(self, height: int) -> StoredHeader:
+        found = self._headers.get(height)
+        if not isinstance(found, Missing):
+            return found
+        head = self._head[0]
+        if height == head.header.number:
+            return head
+        if not 0 <= height < head.header.number:
+            raise Rejected(Reason.UNKNOWN_BLOCK, f"height {height}; the head is {self.height}")
+        stored = decode_stored_header(self._at(schema.HEADERS, height))
+        self._headers.put(height, stored)
+        return stored
+
+    def _at(self, table: str, height: int) -> bytes:
+        found = self._store.get(table, height_key(height)) if 0 <= height <= self.height else None
+        if found is not None:
+            return found
+        if not 0 <= height <= self.height:
+            raise Rejected(Reason.UNKNOWN_BLOCK, f"height {height}; the head is {self.height}")
+        raise Fault(f"{table} of height {height} is missing")
+
+    def header(self, height: Height) -> Header:
+        """Raises `Rejected` (UNKNOWN_BLOCK) above the head, as do all that take a height."""
+        return self._stored_header(height).header
+
+    def hash_at(self, height: Height) -> Hash:
+        return self._stored_header(height).hash
+
+    def total_difficulty(self, height: Height) -> int:
+        """Of the chain up to and including the block at `height`."""
+        return self._stored_header(height).total_difficulty
+
+    def height_of(self, block_hash: Hash) -> Height | None:
+        """The height of a committed block."""
+        found = self._store.get(schema.HEIGHTS, block_hash)
+        return None if found is None else read_height(found)
+
+    def raw_block(self, height: Height) -> bytes:
+        """The block's RLP."""
+        body = self._at(schema.BODIES, height)
+        return codec.encode_list((encode_header(self.header(height)), body))
+
+    def block(self, height: Height) -> Block:
+        found = self._blocks.get(height)
+        if isinstance(found, Missing):
+            raw = self.raw_block(height)
+            try:
+                found = decode_block(raw)
+            except Rejected as error:
+                raise Fault(f"block {height} is corrupt: {error}") from error
+            self._blocks.put(height, found)
+        return found
+
+    def receipts(self, height: Height) -> tuple[Receipt, ...]:
+        """The receipts of a block's transactions, in their order."""
+        found = self._receipts.get(height)
+        if isinstance(found, Missing):
+            found = decode_receipts(self._at(schema.RECEIPTS, height))
+            self._receipts.put(height, found)
+        return found
+
+    def senders(self, height: Height) -> tuple[Address, ...]:
+        """The senders of a block's transactions, in their order."""
+        data = self._at(schema.SENDERS, height)
+        return tuple(Address(data[at : at + 20]) for at in range(0, len(data), 20))
+
+    def locate(self, transaction_hash: Hash) -> tuple[Height, int] | None:
+        """The height and index of a committed transaction."""
+        found = self._store.get(schema.TRANSACTIONS, transaction_hash)
+        if found is None:
+            return None
+        return read_height(found[:8]), int.from_bytes(found[8:], "big")
+
+    def certificate(self, height: Height) -> bytes | None:
+        """The certificate that a block was committed with, if any."""
+        return self._store.get(schema.CERTIFICATES, height_key(height))
+
+    def record(self, height: Height) -> bytes | None:
+        """The consensus record that a block was committed with, if any."""
+        return self._store.get(schema.RECORDS, height_key(height))
+
+    def stats(self) -> Stats:
+        count = self._store.count
+        return Stats(
+            height=self.height,
+            oldest_state=self._tables.oldest,
+            accounts=count(schema.ACCOUNTS),
+            slots=count(schema.STORAGE),
+            codes=count(schema.CODES),
+            trie_records=count(schema.TRIE),
+            history_entries=count(schema.ACCOUNT_HISTORY) + count(schema.STORAGE_HISTORY),
+            transactions=count(schema.TRANSACTIONS),
+            bytes_stored=self._store.size(),
+        )
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def commit(self, executed: Executed, *, certificate: bytes = b"", record: bytes = b"") -> None:
+        """Make a block the head, with all that it changed, in one synced write.
+
+        Raises `Rejected` (UNKNOWN_PARENT) unless it stands on the head, and `Fault` when
+        its results are not the ones that its header claims or the disk fails.
+        """
+        tables = self._tables
+        header = executed.block.header
+        height = Height(header.number)
+        with tables.writing:
+            head, mark = self._head
+            if header.parent_hash != head.hash or height != head.header.number + 1:
+                raise Rejected(
+                    Reason.UNKNOWN_PARENT,
+                    f"block {height} on {header.parent_hash.hex()}, the head is "
+                    f"{head.header.number} {head.hash.hex()}",
+                )
+            if executed.changes.root != header.state_root:
+                raise Fault(f"state root of block {height} does not match its header")
+            view = StoredView(tables, mark.height, mark.root, mark)
+            stored = StoredHeader(header, executed.hash, executed.total_difficulty)
+            changes: list[Change] = []
+            changes += _block_writes(stored, executed)
+            if certificate:
+                changes.append((schema.CERTIFICATES, height_key(height), certificate))
+            if record:
+                changes.append((schema.RECORDS, height_key(height), record))
+            changes += _state_writes(self._store, view, executed.changes, height)
+            changes += self._prune(height)
+            after = Mark(height, header.state_root)
+            tables.begin(after)
+            self._store.write(changes, sync=True)
+            tables.advance(executed.changes)
+            self._headers.put(height, stored)
+            self._blocks.put(height, executed.block)
+            self._receipts.put(height, executed.receipts)
+            self._head = (stored, after)
+
+    def _prune(self, height: Height) -> Iterator[Change]:
+        """Drop the history that only states out of retention need."""
+        tables = self._tables
+        if self._retain is None:
+            return
+        oldest = tables.oldest
+        wanted = min(height - self._retain, oldest + _PRUNED_MAX)
+        if wanted <= oldest:
+            return
+        tables.oldest = Height(wanted)
+        for passed in range(oldest + 1, wanted + 1):
+            yield from self._history_deletes(passed)
+        yield schema.META, schema.OLDEST_STATE, height_key(wanted)
+
+    def _history_deletes(self, height: int) -> Iterator[Change]:
+        at = height_key(height)
+        account_keys, storage_keys = self._tables.changed_keys(height)
+        for key in account_keys:
+            yield schema.ACCOUNT_HISTORY, key + at, None
+        for key in storage_keys:
+            yield schema.STORAGE_HISTORY, key + at, None
+        yield schema.CHANGED, at, None
+
+    def rollback(self, height: Height) -> None:
+        """Take blocks back until `height` is the head; each in one synced write.
+
+        Views made before become useless. Raises `Rejected`: UNKNOWN_BLOCK, or
+        STATE_NOT_RETAINED when the history does not go back that far.
+        """
+        self._stored_header(height)
+        if height < self._tables.oldest:
+            raise Rejected(
+                Reason.STATE_NOT_RETAINED, f"height {height}; the oldest is {self._tables.oldest}"
+            )
+        with self._tables.writing:
+            while self.height > height:
+                self._take_back()
+
+    def _take_back(self) -> None:
+        """Undo the head block."""
+        tables = self._tables
+        head, mark = self._head
+        height = head.header.number
+        before = self._stored_header(height - 1)
+        changes = tables.undo(StoredView(tables, mark.height, mark.root, mark), Height(height - 1))
+        if changes.root != before.header.state_root:
+            raise Fault(f"history does not lead back to the state of height {height - 1}")
+        writes: list[Change] = [(schema.TRIE, key, node) for key, node in changes.nodes.items()]
+        for key, leaf in changes.account_leaves.items():
+            writes.append((schema.ACCOUNTS, key, leaf))
+        for key, leaves in changes.storage_leaves.items():
+            writes += [(schema.STORAGE, key + slot, leaf) for slot, leaf in leaves.items()]
+        writes += self._history_deletes(height)
+        for transaction in self.block(Height(height)).transactions:
+            writes.append((schema.TRANSACTIONS, transaction.hash, None))
+        for table in _BY_HEIGHT:
+            writes.append((table, height_key(height), None))
+        writes.append((schema.HEIGHTS, head.hash, None))
+        writes.append((schema.META, schema.HEAD, height_key(height - 1)))
+        after = Mark(Height(height - 1), before.header.state_root)
+        tables.begin(after)
+        tables.epoch += 1
+        self._store.write(writes, sync=True)
+        tables.forget()
+        for cache in (self._headers, self._blocks, self._receipts):
+            cache.clear()
+        self._head = (before, after)
+
+
+_BY_HEIGHT = (
+    schema.HEADERS,
+    schema.BODIES,
+    schema.RECEIPTS,
+    schema.SENDERS,
+    schema.CERTIFICATES,
+    schema.RECORDS,
+)
+
+
+def _fact(store: Store, name: bytes) -> bytes:
+    value = store.get(schema.META, name)
+    if value is None:
+        raise Fault(f"the ledger's fact {name.decode()!r} is missing")
+    return value
+
+
+def _first_writes(genesis: Genesis) -> list[Change]:
+    """All that an empty store needs to be a ledger at height 0."""
+    block, delta = genesis_block(genesis)
+    changes = commit(EmptyView(), delta)
+    block_hash = header_hash(block.header)
+    executed = Executed(block, block_hash, (), (), changes, block.header.difficulty)
+    stored = StoredHeader(block.header, block_hash, block.header.difficulty)
+    writes: list[Change] = [
+        (schema.META, schema.SCHEMA, schema.VERSION.to_bytes(4, "big")),
+        (schema.META, schema.CHAIN, block_hash),
+        (schema.META, schema.GENESIS, genesis.source.encode()),
+        (schema.META, schema.OLDEST_STATE, height_key(0)),
+    ]
+    writes += _block_writes(stored, executed)
+    writes += [(schema.CODES, key, code) for key, code in changes.codes.items()]
+    writes += [(schema.TRIE, key, node) for key, node in changes.nodes.items()]
+    for address in changes.accounts:
+        key = address_key(address)
+        writes.append((schema.ACCOUNTS, key, changes.account_leaves[key]))
+        writes.append((schema.PREIMAGES, key, address))
+    for address, slots in changes.storage.items():
+        key = address_key(address)
+        for slot in slots:
+            leaf = changes.storage_leaves.get(key, {}).get(slot_key(slot))
+            if leaf is not None:
+                writes.append((schema.STORAGE, key + slot_key(slot), leaf))
+                writes.append((schema.PREIMAGES, slot_key(slot), slot.to_bytes(32, "big")))
+    return writes
+
+
+def _same_genesis(store: Store, genesis: Genesis | None) -> Genesis:
+    """The genesis to go on with, which must be the one that the store was made with."""
+    chain = _fact(store, schema.CHAIN)
+    if genesis is None:
+        source = _fact(store, schema.GENESIS)
+        if not source:
+            raise Rejected(Reason.BAD_GENESIS, "the data was made without a genesis file")
+        try:
+            return parse_genesis(source)
+        except Rejected as error:
+            raise Fault(f"the stored genesis is corrupt: {error}") from error
+    given = header_hash(genesis_block(genesis)[0].header)
+    if given != chain:
+        raise Rejected(
+            Reason.WRONG_CHAIN,
+            f"the data is of the chain with genesis 0x{chain.hex()}, not 0x{given.hex()}",
+        )
+    return genesis
+
+
+def _check_head(store: Store) -> StoredHeader:
+    """The head, after checking that its parts belong together and the state is its state."""
+    height = read_height(_fact(store, schema.HEAD))
+    data = store.get(schema.HEADERS, height_key(height))
+    if data is None:
+        raise Fault(f"the head, height {height}, is missing")
+    stored = decode_stored_header(data)
+    if header_hash(stored.header) != stored.hash or stored.header.number != height:
+        raise Fault(f"the header of the head, height {height}, is corrupt")
+    root = stored.header.state_root
+    mark = Mark(height, root)
+    view = StoredView(StateTables(store, mark, oldest=height, cache_entries=1), height, root, mark)
+    if stored_root(view) != root:
+        raise Fault(f"the state of the head, height {height}, is not the one its header names")
+    return stored
+
+
+def _block_writes(stored: StoredHeader, executed: Executed) -> Iterator[Change]:
+    """The block itself and what finds it."""
+    height = stored.header.number
+    at = height_key(height)
+    yield schema.HEADERS, at, encode_stored_header(stored)
+    yield schema.HEIGHTS, stored.hash, at
+    yield schema.BODIES, at, _body(executed.block)
+    yield schema.RECEIPTS, at, encode_receipts(executed.receipts)
+    yield schema.SENDERS, at, b"".join(executed.senders)
+    for index, transaction in enumerate(executed.block.transactions):
+        yield schema.TRANSACTIONS, transaction.hash, at + index.to_bytes(4, "big")
+    yield schema.META, schema.HEAD, at
+
+
+def _body(block: Block) -> bytes:
+    """The items after the header in the block's RLP."""
+    raw = encode_block(block)
+    first = raw[0]
+    start = 1 + (first - 0xF7 if first > 0xF7 else 0)
+    return raw[start + len(encode_header(block.header)) :]
+
+
+def _state_writes(
+    store: Store, view: StoredView, changes: Changes, height: int
+) -> Iterator[Change]:
+    """The new leaves, records and codes, and the history of what they replace."""
+    at = height_key(height)
+    account_keys: list[bytes] = []
+    storage_keys: list[bytes] = []
+    gone: set[bytes] = set()  # slots of wiped accounts, by their keys
+    for account_key in changes.wiped_keys:
+        for key, old_leaf in store.scan(schema.STORAGE, account_key):
+            gone.add(key)
+            storage_keys.append(key)
+            yield schema.STORAGE, key, None
+            yield schema.STORAGE_HISTORY, key + at, old_leaf
+        for path, _ in store.scan(schema.TRIE, storage_trie(account_key)):
+            yield schema.TRIE, path, None
+    for address, slots in changes.storage.items():
+        account_key = address_key(address)
+        leaves = changes.storage_leaves.get(account_key, {})
+        wiped = address in changes.wiped
+        for number in slots:
+            slot = slot_key(number)
+            if slot not in leaves:
+                continue  # empty before and after
+            key = account_key + slot
+            yield schema.STORAGE, key, leaves[slot]
+            if key in gone:
+                continue
+            storage_keys.append(key)
+            old = 0 if wiped else view.storage(address, number)
+            yield schema.STORAGE_HISTORY, key + at, encode_slot(old) if old else b""
+            if not old:
+                yield schema.PREIMAGES, slot, number.to_bytes(32, "big")
+    for address in changes.accounts:
+        account_key = address_key(address)
+        before = view.account(address)
+        account_keys.append(account_key)
+        yield schema.ACCOUNTS, account_key, changes.account_leaves[account_key]
+        if before is None:
+            yield schema.ACCOUNT_HISTORY, account_key + at, b""
+            yield schema.PREIMAGES, account_key, address
+        else:
+            yield schema.ACCOUNT_HISTORY, account_key + at, encode_account(before)
+    for path, node in changes.nodes.items():
+        yield schema.TRIE, path, node
+    for code_hash, code in changes.codes.items():
+        yield schema.CODES, code_hash, code
+    count = len(account_keys).to_bytes(4, "big")
+    yield schema.CHANGED, at, b"".join((count, *account_keys, *storage_keys))
