@@ -125,7 +125,7 @@ def _calls(draw: st.DrawFn) -> bytes:
 @st.composite
 def _creates(draw: st.DrawFn) -> bytes:
     kind = draw(st.sampled_from((0xF0, 0xF5)))
-    init = draw(st.sampled_from(_INITCODES))
+    init = draw(st.sampled_from(INITCODES))
     word = init.ljust(32, b"\0")
     salt = push(draw(st.integers(0, 1))) if kind == 0xF5 else b""
     value = push(draw(st.sampled_from((0, 0, 1))))
@@ -135,7 +135,7 @@ def _creates(draw: st.DrawFn) -> bytes:
 
 # Creates: nothing; 32 zero bytes; code starting with 0xEF; a self-destruct; a store; a revert;
 # a contract that destroys itself when called; too much code.
-_INITCODES = (
+INITCODES = (
     b"",
     bytes.fromhex("60206000f3"),
     bytes.fromhex("60ef60005360016000f3"),
@@ -190,7 +190,7 @@ def programs(draw: st.DrawFn, fork: Fork, size_max: int = 22) -> bytes:
     code = bytearray()
     nature = draw(st.integers(0, 5))
     snippets = st.one_of(*_tame, _stack, _raw) if nature < 2 else st.one_of(*_tame)
-    for snippet in draw(st.lists(snippets, max_size=size_max)):
+    for snippet in draw(st.lists(snippets, min_size=size_max // 6, max_size=size_max)):
         if nature >= 2 and not _known(snippet if isinstance(snippet, bytes) else snippet[0], fork):
             continue
         if isinstance(snippet, tuple):

@@ -10,6 +10,7 @@ from tests.differential.programs import (
     CONTRACTS,
     EMPTY,
     FUNDED,
+    INITCODES,
     PRECOMPILES,
     programs,
     slots,
@@ -22,7 +23,10 @@ _BALANCE = 10**20
 
 @st.composite
 def _accounts(draw: st.DrawFn, fork: Fork) -> dict[bytes, PreAccount]:
-    storages = st.dictionaries(slots, st.sampled_from((1, 2, 2**255)), max_size=2)
+    storages = st.one_of(
+        st.dictionaries(slots, st.sampled_from((1, 2, 2**255)), max_size=2),
+        st.just({0: 1, 1: 2, 2: 2**255, 3: 1}),
+    )
     accounts = {
         address: PreAccount(
             balance=draw(st.sampled_from((0, 1, 10**6))),
@@ -67,7 +71,10 @@ def _transaction(draw: st.DrawFn, fork: Fork, nonces: dict[bytes, int], base_fee
             st.sampled_from((EMPTY, COINBASE, FUNDED, *SENDERS, *PRECOMPILES)),
         )
     )
-    data = draw(programs(fork, 8)) if not to else draw(st.binary(max_size=70))
+    if to:
+        data = draw(st.binary(max_size=70))
+    else:
+        data = draw(st.one_of(programs(fork, 8), st.sampled_from(INITCODES)))
     gas = draw(
         st.one_of(
             st.integers(100_000, 800_000),
