@@ -102,6 +102,18 @@ def iszero(a: int) -> int:
     return 0 if a else 1
 
 
+def and_(a: int, b: int) -> int:
+    return a & b
+
+
+def or_(a: int, b: int) -> int:
+    return a | b
+
+
+def xor(a: int, b: int) -> int:
+    return a ^ b
+
+
 def not_(a: int) -> int:
     return a ^ WORD
 

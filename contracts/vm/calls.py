@@ -62,11 +62,18 @@ def _expand_for_call(frame: Frame, offset: int, size: int, out_offset: int, out_
     frame.expand(out_offset, out_size)
 
 
-def call(frame: Frame) -> Frame:
+def call(
+    frame: Frame,
+    wanted: int,
+    to: int,
+    value: int,
+    offset: int,
+    size: int,
+    out_offset: int,
+    out_size: int,
+) -> Frame:
     """CALL: run the callee's code in the callee's account."""
-    stack = frame.stack
-    wanted, target, value = stack.pop(), address_of(stack.pop()), stack.pop()
-    offset, size, out_offset, out_size = stack.pop(), stack.pop(), stack.pop(), stack.pop()
+    target = address_of(to)
     if value:
         frame.need_write()
     _expand_for_call(frame, offset, size, out_offset, out_size)
@@ -95,11 +102,18 @@ def call(frame: Frame) -> Frame:
     )
 
 
-def callcode(frame: Frame) -> Frame:
+def callcode(
+    frame: Frame,
+    wanted: int,
+    to: int,
+    value: int,
+    offset: int,
+    size: int,
+    out_offset: int,
+    out_size: int,
+) -> Frame:
     """CALLCODE: run the callee's code in this account, as if it called itself."""
-    stack = frame.stack
-    wanted, target, value = stack.pop(), address_of(stack.pop()), stack.pop()
-    offset, size, out_offset, out_size = stack.pop(), stack.pop(), stack.pop(), stack.pop()
+    target = address_of(to)
     _expand_for_call(frame, offset, size, out_offset, out_size)
     warm_up(frame, target)
     if value:
@@ -123,11 +137,17 @@ def callcode(frame: Frame) -> Frame:
     )
 
 
-def delegatecall(frame: Frame) -> Frame:
+def delegatecall(
+    frame: Frame,
+    wanted: int,
+    to: int,
+    offset: int,
+    size: int,
+    out_offset: int,
+    out_size: int,
+) -> Frame:
     """DELEGATECALL: run the callee's code in this account with this frame's caller and value."""
-    stack = frame.stack
-    wanted, target = stack.pop(), address_of(stack.pop())
-    offset, size, out_offset, out_size = stack.pop(), stack.pop(), stack.pop(), stack.pop()
+    target = address_of(to)
     _expand_for_call(frame, offset, size, out_offset, out_size)
     warm_up(frame, target)
     code, owner = _code_for(frame, target)
@@ -148,11 +168,17 @@ def delegatecall(frame: Frame) -> Frame:
     )
 
 
-def staticcall(frame: Frame) -> Frame:
+def staticcall(
+    frame: Frame,
+    wanted: int,
+    to: int,
+    offset: int,
+    size: int,
+    out_offset: int,
+    out_size: int,
+) -> Frame:
     """STATICCALL: like CALL without value, and nothing below may write (EIP-214)."""
-    stack = frame.stack
-    wanted, target = stack.pop(), address_of(stack.pop())
-    offset, size, out_offset, out_size = stack.pop(), stack.pop(), stack.pop(), stack.pop()
+    target = address_of(to)
     _expand_for_call(frame, offset, size, out_offset, out_size)
     warm_up(frame, target)
     code, owner = _code_for(frame, target)
@@ -202,21 +228,17 @@ def _creation(frame: Frame, kind: str, address: Address, value: int, initcode: b
     )
 
 
-def create(frame: Frame) -> Frame:
+def create(frame: Frame, value: int, offset: int, size: int) -> Frame:
     """CREATE: deploy at an address made of the creator's address and nonce."""
     frame.need_write()
-    stack = frame.stack
-    value, offset, size = stack.pop(), stack.pop(), stack.pop()
     initcode = _initcode(frame, offset, size, hashed=False)
     address = created_address(frame.address, frame.state.nonce(frame.address))
     return _creation(frame, "CREATE", address, value, initcode)
 
 
-def create2(frame: Frame) -> Frame:
+def create2(frame: Frame, value: int, offset: int, size: int, salt: int) -> Frame:
     """CREATE2: deploy at an address made of creator, salt and initcode (EIP-1014)."""
     frame.need_write()
-    stack = frame.stack
-    value, offset, size, salt = stack.pop(), stack.pop(), stack.pop(), stack.pop()
     initcode = _initcode(frame, offset, size, hashed=True)
     seed = b"\xff" + frame.address + salt.to_bytes(32, "big") + keccak(initcode)
     return _creation(frame, "CREATE2", Address(keccak(seed)[12:]), value, initcode)

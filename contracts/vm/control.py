@@ -9,16 +9,14 @@ def stop(frame: Frame) -> None:
     frame.output = b""
 
 
-def return_(frame: Frame) -> None:
-    stack = frame.stack
-    offset, size = stack.pop(), stack.pop()
+def return_(frame: Frame, offset: int, size: int) -> None:
     frame.expand(offset, size)
     frame.output = frame.read(offset, size)
 
 
-def revert(frame: Frame) -> None:
+def revert(frame: Frame, offset: int, size: int) -> None:
     """End in failure, but keep the rest of the gas and give a reason (EIP-140)."""
-    return_(frame)
+    return_(frame, offset, size)
     frame.halt = Halt.REVERT
 
 
@@ -26,7 +24,7 @@ def invalid(frame: Frame) -> None:
     raise Halted(Halt.BAD_OPCODE)
 
 
-def selfdestruct(frame: Frame) -> None:
+def selfdestruct(frame: Frame, word: int) -> None:
     """Send the whole balance away and mark the account for deletion.
 
     From EIP-6780 on, only an account that this transaction created is deleted, and
@@ -34,7 +32,7 @@ def selfdestruct(frame: Frame) -> None:
     """
     frame.need_write()
     state, fork, account = frame.state, frame.fork, frame.address
-    heir = address_of(frame.stack.pop())
+    heir = address_of(word)
     # The base price has no warm part in it, so a cold heir costs the full cold price.
     if fork.access_lists and state.warm_address(heir):
         frame.charge(fork.gas_cold_account)

@@ -24,138 +24,125 @@ def warm_up(frame: Frame, address: Address) -> None:
 # -- the message --
 
 
-def address(frame: Frame) -> None:
-    frame.stack.append(int.from_bytes(frame.address, "big"))
+def address(frame: Frame) -> int:
+    return int.from_bytes(frame.address, "big")
 
 
-def caller(frame: Frame) -> None:
-    frame.stack.append(int.from_bytes(frame.caller, "big"))
+def caller(frame: Frame) -> int:
+    return int.from_bytes(frame.caller, "big")
 
 
-def callvalue(frame: Frame) -> None:
-    frame.stack.append(frame.value)
+def callvalue(frame: Frame) -> int:
+    return frame.value
 
 
-def calldataload(frame: Frame) -> None:
-    stack = frame.stack
-    offset = stack[-1]
-    stack[-1] = int.from_bytes(frame.data[offset : offset + 32].ljust(32, b"\0"), "big")
+def calldataload(frame: Frame, offset: int) -> int:
+    return int.from_bytes(frame.data[offset : offset + 32].ljust(32, b"\0"), "big")
 
 
-def calldatasize(frame: Frame) -> None:
-    frame.stack.append(len(frame.data))
+def calldatasize(frame: Frame) -> int:
+    return len(frame.data)
 
 
-def codesize(frame: Frame) -> None:
-    frame.stack.append(len(frame.code))
+def codesize(frame: Frame) -> int:
+    return len(frame.code)
 
 
-def returndatasize(frame: Frame) -> None:
-    frame.stack.append(len(frame.return_data))
+def returndatasize(frame: Frame) -> int:
+    return len(frame.return_data)
 
 
-def gas(frame: Frame) -> None:
-    frame.stack.append(frame.gas)
+def gas(frame: Frame) -> int:
+    return frame.gas
 
 
-def exp(frame: Frame) -> None:
+def exp(frame: Frame, base: int, exponent: int) -> int:
     """Costs by the bytes of the exponent, so it is no pure opcode."""
-    stack = frame.stack
-    base, exponent = stack.pop(), stack[-1]
     frame.charge(frame.fork.gas_exp_byte * ((exponent.bit_length() + 7) >> 3))
-    stack[-1] = power(base, exponent)
+    return power(base, exponent)
 
 
 # -- the transaction --
 
 
-def origin(frame: Frame) -> None:
-    frame.stack.append(int.from_bytes(frame.env.transaction.origin, "big"))
+def origin(frame: Frame) -> int:
+    return int.from_bytes(frame.env.transaction.origin, "big")
 
 
-def gasprice(frame: Frame) -> None:
-    frame.stack.append(frame.env.transaction.gas_price)
+def gasprice(frame: Frame) -> int:
+    return frame.env.transaction.gas_price
 
 
-def blobhash(frame: Frame) -> None:
-    stack = frame.stack
-    index = stack[-1]
+def blobhash(frame: Frame, index: int) -> int:
     hashes = frame.env.transaction.blob_hashes
-    stack[-1] = int.from_bytes(hashes[index], "big") if index < len(hashes) else 0
+    return int.from_bytes(hashes[index], "big") if index < len(hashes) else 0
 
 
 # -- the block --
 
 
-def blockhash(frame: Frame) -> None:
+def blockhash(frame: Frame, number: int) -> int:
     """The hash of one of the 256 blocks before this one, else 0."""
-    stack = frame.stack
-    number = stack[-1]
     block = frame.env.block
     if block.number - 256 <= number < block.number:
-        stack[-1] = int.from_bytes(block.block_hash(number), "big")
-    else:
-        stack[-1] = 0
+        return int.from_bytes(block.block_hash(number), "big")
+    return 0
 
 
-def coinbase(frame: Frame) -> None:
-    frame.stack.append(int.from_bytes(frame.env.block.coinbase, "big"))
+def coinbase(frame: Frame) -> int:
+    return int.from_bytes(frame.env.block.coinbase, "big")
 
 
-def timestamp(frame: Frame) -> None:
-    frame.stack.append(frame.env.block.timestamp)
+def timestamp(frame: Frame) -> int:
+    return frame.env.block.timestamp
 
 
-def number(frame: Frame) -> None:
-    frame.stack.append(frame.env.block.number)
+def number(frame: Frame) -> int:
+    return frame.env.block.number
 
 
-def randomness(frame: Frame) -> None:
-    frame.stack.append(frame.env.block.randomness)
+def randomness(frame: Frame) -> int:
+    return frame.env.block.randomness
 
 
-def gaslimit(frame: Frame) -> None:
-    frame.stack.append(frame.env.block.gas_limit)
+def gaslimit(frame: Frame) -> int:
+    return frame.env.block.gas_limit
 
 
-def chainid(frame: Frame) -> None:
-    frame.stack.append(frame.env.block.chain_id)
+def chainid(frame: Frame) -> int:
+    return frame.env.block.chain_id
 
 
-def basefee(frame: Frame) -> None:
-    frame.stack.append(frame.env.block.base_fee)
+def basefee(frame: Frame) -> int:
+    return frame.env.block.base_fee
 
 
-def blobbasefee(frame: Frame) -> None:
-    frame.stack.append(frame.env.block.blob_base_fee)
+def blobbasefee(frame: Frame) -> int:
+    return frame.env.block.blob_base_fee
 
 
 # -- accounts --
 
 
-def balance(frame: Frame) -> None:
-    stack = frame.stack
-    account = address_of(stack[-1])
+def balance(frame: Frame, word: int) -> int:
+    account = address_of(word)
     warm_up(frame, account)
-    stack[-1] = frame.state.balance(account)
+    return frame.state.balance(account)
 
 
-def selfbalance(frame: Frame) -> None:
-    frame.stack.append(frame.state.balance(frame.address))
+def selfbalance(frame: Frame) -> int:
+    return frame.state.balance(frame.address)
 
 
-def extcodesize(frame: Frame) -> None:
-    stack = frame.stack
-    account = address_of(stack[-1])
+def extcodesize(frame: Frame, word: int) -> int:
+    account = address_of(word)
     warm_up(frame, account)
-    stack[-1] = len(frame.state.code(account))
+    return len(frame.state.code(account))
 
 
-def extcodehash(frame: Frame) -> None:
+def extcodehash(frame: Frame, word: int) -> int:
     """0 for an account that is empty or absent (EIP-1052, EIP-161)."""
-    stack = frame.stack
-    account = address_of(stack[-1])
+    account = address_of(word)
     warm_up(frame, account)
     state = frame.state
-    empty = state.is_empty(account)
-    stack[-1] = 0 if empty else int.from_bytes(state.code_hash(account), "big")
+    return 0 if state.is_empty(account) else int.from_bytes(state.code_hash(account), "big")

@@ -18,7 +18,10 @@ from contracts.vm import messages
 from contracts.vm.frame import STACK_MAX, Environment, Frame, Halted
 from contracts.vm.opcodes import Shape
 from contracts.vm.precompiles import Precompile, precompiles_of
-from contracts.vm.program import Do, Exit, Programs, pushed
+from contracts.vm.program import Exit, Programs, pushed
+
+# Looking up an enum's member takes longer than comparing with it.
+_FALL, _BRANCH, _GOTO, _JUMP, _SEND = Exit.FALL, Exit.BRANCH, Exit.GOTO, Exit.JUMP, Exit.SEND
 
 _FORKS_MAX: Final = 32  # whose tables and decoded codes are kept
 
@@ -119,7 +122,6 @@ def _run(frame: Frame) -> Frame | None:
     """Run until the frame is over (None) or has a message for another frame (that frame)."""
     program = frame.program
     stack = frame.stack
-    append, pop = stack.append, stack.pop
     block = program.block(frame.pc)
     while True:
         gas = frame.gas - block.gas
@@ -128,112 +130,64 @@ def _run(frame: Frame) -> Frame | None:
             frame.pc = block.start
             return _run_stepwise(frame)
         frame.gas = gas
-        for kind, arg in block.steps:
-            if kind == Do.PUSH:
-                append(arg)
-            elif kind == Do.DUP:
-                append(stack[arg])
-            elif kind == Do.SWAP:
-                top = stack[-1]
-                stack[-1] = stack[arg]
-                stack[arg] = top
-            elif kind == Do.WITH:
-                word, function = arg
-                stack[-1] = function(word, stack[-1])
-            elif kind == Do.BINARY:
-                top = pop()
-                stack[-1] = arg(top, stack[-1])
-            elif kind == Do.STEP:
-                arg(frame)
-            elif kind == Do.POP:
-                pop()
-            elif kind == Do.UNARY:
-                stack[-1] = arg(stack[-1])
-            else:
-                a, b = pop(), pop()
-                stack[-1] = arg(a, b, stack[-1])
+        result = block.run(frame, stack)
         way = block.exit
-        if way == Exit.JUMPI_TO:
-            if pop():
+        if way is _BRANCH:
+            if result:
                 block = block.to or program.target(block)
             else:
                 block = block.next or program.after(block)
-        elif way == Exit.FALL:
+        elif way is _FALL:
             block = block.next or program.after(block)
-        elif way == Exit.JUMP_TO:
+        elif way is _GOTO:
             block = block.to or program.target(block)
-        elif way == Exit.JUMP or way == Exit.JUMPI:
-            target = pop()
-            if way == Exit.JUMPI and not pop():
+        elif way is _JUMP:
+            if result is None:
                 block = block.next or program.after(block)
-            elif target in program.destinations:
-                block = program.block(target)
+            elif result in program.destinations:
+                block = program.block(result)
             else:
                 raise Halted(Halt.BAD_JUMP)
-        elif way == Exit.SEND:
+        elif way is _SEND:
             frame.pc = block.next_pc
-            child: Frame = block.run(frame)
+            child: Frame = result
             return child
         else:
-            block.run(frame)
             return None
 
 
 def _run_stepwise(frame: Frame) -> Frame | None:
     """As `_run`, one opcode at a time, telling the tracer before each."""
     program, stack = frame.program, frame.stack
-    code, table = program.code, program.table
+    code, table, size = program.code, program.table, len(program.code)
     tracer = frame.env.tracer
     while True:
         pc = frame.pc
-        number = code[pc] if pc < len(code) else 0
+        number = code[pc] if pc < size else 0
         priced = table[number]
-        if priced is None:
-            if tracer is not None:
-                tracer.on_step(pc, number, frame.gas, 0, frame)
-            raise Halted(Halt.BAD_OPCODE)
         if tracer is not None:
-            tracer.on_step(pc, number, frame.gas, priced.gas, frame)
-        opcode = priced.opcode
-        if len(stack) < opcode.pops:
+            tracer.on_step(pc, number, frame.gas, priced.gas if priced else 0, frame)
+        if priced is None:
+            raise Halted(Halt.BAD_OPCODE)
+        if len(stack) < priced.pops:
             raise Halted(Halt.STACK_UNDERFLOW)
         if len(stack) + priced.rise > STACK_MAX:
             raise Halted(Halt.STACK_OVERFLOW)
         frame.charge(priced.gas)
-        frame.pc = pc + 1 + opcode.operand_bytes
-        match opcode.shape:
-            case Shape.PUSH:
-                stack.append(pushed(code, pc, opcode.operand_bytes))
-            case Shape.DUP:
-                stack.append(stack[-opcode.pops])
-            case Shape.SWAP:
-                stack[-1], stack[-opcode.pops] = stack[-opcode.pops], stack[-1]
-            case Shape.PURE:
-                words = [stack.pop() for _ in range(opcode.pops)]
-                stack.append(opcode.semantics(*words))
-            case Shape.STEP:
-                opcode.semantics(frame)
-            case Shape.POP:
-                stack.pop()
-            case Shape.PC:
-                stack.append(pc)
-            case Shape.JUMP:
-                frame.pc = _jump(frame, stack.pop())
-            case Shape.JUMPI:
-                target, condition = stack.pop(), stack.pop()
-                if condition:
-                    frame.pc = _jump(frame, target)
-            case Shape.SEND:
-                child: Frame = opcode.semantics(frame)
+        frame.pc = pc + 1 + priced.operand_bytes
+        shape = priced.shape
+        if shape is Shape.PUSH:
+            stack.append(pushed(code, pc, priced.opcode))
+        elif shape is Shape.PC:
+            stack.append(pc)
+        else:
+            result = priced.step(frame, stack)
+            if shape is Shape.JUMP or (shape is Shape.JUMPI and result is not None):
+                if result not in program.destinations:
+                    raise Halted(Halt.BAD_JUMP)
+                frame.pc = result
+            elif shape is Shape.SEND:
+                child: Frame = result
                 return child
-            case Shape.END:
-                opcode.semantics(frame)
+            elif shape is Shape.END:
                 return None
-            case Shape.NOTHING:
-                pass
-
-
-def _jump(frame: Frame, target: int) -> int:
-    if target not in frame.program.destinations:
-        raise Halted(Halt.BAD_JUMP)
-    return target

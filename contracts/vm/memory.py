@@ -3,8 +3,6 @@
 Dynamic prices: 3 a word copied, 6 a word hashed, 8 a byte logged (Yellow Paper, appendix G).
 """
 
-from collections.abc import Callable
-
 from chain.blocks import Log
 from chain.crypto.keccak import keccak
 from chain.machine import Halt
@@ -13,37 +11,29 @@ from contracts.vm.environment import address_of, warm_up
 from contracts.vm.frame import Frame, Halted, padded
 
 
-def mload(frame: Frame) -> None:
-    stack = frame.stack
-    offset = stack[-1]
+def mload(frame: Frame, offset: int) -> int:
     if offset + 32 > len(frame.memory):
         frame.expand(offset, 32)
-    stack[-1] = int.from_bytes(frame.memory[offset : offset + 32], "big")
+    return int.from_bytes(frame.memory[offset : offset + 32], "big")
 
 
-def mstore(frame: Frame) -> None:
-    stack = frame.stack
-    offset = stack.pop()
+def mstore(frame: Frame, offset: int, word: int) -> None:
     if offset + 32 > len(frame.memory):
         frame.expand(offset, 32)
-    frame.memory[offset : offset + 32] = stack.pop().to_bytes(32, "big")
+    frame.memory[offset : offset + 32] = word.to_bytes(32, "big")
 
 
-def mstore8(frame: Frame) -> None:
-    stack = frame.stack
-    offset = stack.pop()
+def mstore8(frame: Frame, offset: int, word: int) -> None:
     frame.expand(offset, 1)
-    frame.memory[offset] = stack.pop() & 0xFF
+    frame.memory[offset] = word & 0xFF
 
 
-def msize(frame: Frame) -> None:
-    frame.stack.append(len(frame.memory))
+def msize(frame: Frame) -> int:
+    return len(frame.memory)
 
 
-def mcopy(frame: Frame) -> None:
+def mcopy(frame: Frame, to: int, source: int, size: int) -> None:
     """Copy within memory, as if through a buffer (EIP-5656)."""
-    stack = frame.stack
-    to, source, size = stack.pop(), stack.pop(), stack.pop()
     _charge_words(frame, 3, size)
     frame.expand(max(to, source), size)
     if size:
@@ -54,60 +44,44 @@ def _charge_words(frame: Frame, price: int, size: int) -> None:
     frame.charge(price * ((size + 31) >> 5))
 
 
-def _copy_in(frame: Frame, source: bytes) -> None:
-    stack = frame.stack
-    to, offset, size = stack.pop(), stack.pop(), stack.pop()
+def _copy_in(frame: Frame, data: bytes, to: int, offset: int, size: int) -> None:
     _charge_words(frame, 3, size)
     frame.expand(to, size)
     if size:
-        frame.memory[to : to + size] = padded(source, offset, size)
+        frame.memory[to : to + size] = padded(data, offset, size)
 
 
-def calldatacopy(frame: Frame) -> None:
-    _copy_in(frame, frame.data)
+def calldatacopy(frame: Frame, to: int, offset: int, size: int) -> None:
+    _copy_in(frame, frame.data, to, offset, size)
 
 
-def codecopy(frame: Frame) -> None:
-    _copy_in(frame, frame.code)
+def codecopy(frame: Frame, to: int, offset: int, size: int) -> None:
+    _copy_in(frame, frame.code, to, offset, size)
 
 
-def extcodecopy(frame: Frame) -> None:
+def extcodecopy(frame: Frame, word: int, to: int, offset: int, size: int) -> None:
     """Copy another account's code; a delegation counts as its 23 bytes (EIP-7702)."""
-    account = address_of(frame.stack.pop())
+    account = address_of(word)
     warm_up(frame, account)
-    _copy_in(frame, frame.state.code(account))
+    _copy_in(frame, frame.state.code(account), to, offset, size)
 
 
-def returndatacopy(frame: Frame) -> None:
+def returndatacopy(frame: Frame, to: int, offset: int, size: int) -> None:
     """Unlike the other copies, reading past the end halts (EIP-211)."""
-    stack = frame.stack
-    to, offset, size = stack.pop(), stack.pop(), stack.pop()
     if offset + size > len(frame.return_data):
         raise Halted(Halt.RETURN_DATA_OUT_OF_BOUNDS)
-    _charge_words(frame, 3, size)
-    frame.expand(to, size)
-    if size:
-        frame.memory[to : to + size] = frame.return_data[offset : offset + size]
+    _copy_in(frame, frame.return_data, to, offset, size)
 
 
-def keccak256(frame: Frame) -> None:
-    stack = frame.stack
-    offset, size = stack.pop(), stack.pop()
+def keccak256(frame: Frame, offset: int, size: int) -> int:
     _charge_words(frame, 6, size)
     frame.expand(offset, size)
-    stack.append(int.from_bytes(keccak(bytes(frame.memory[offset : offset + size])), "big"))
+    return int.from_bytes(keccak(bytes(frame.memory[offset : offset + size])), "big")
 
 
-def log(topics: int) -> Callable[[Frame], None]:
-    """The LOG opcode with so many topics."""
-
-    def append_log(frame: Frame) -> None:
-        frame.need_write()
-        stack = frame.stack
-        offset, size = stack.pop(), stack.pop()
-        frame.charge(8 * size)
-        frame.expand(offset, size)
-        words = tuple(Hash(stack.pop().to_bytes(32, "big")) for _ in range(topics))
-        frame.state.logs.append(Log(frame.address, words, frame.read(offset, size)))
-
-    return append_log
+def log(frame: Frame, offset: int, size: int, *topics: int) -> None:
+    frame.need_write()
+    frame.charge(8 * size)
+    frame.expand(offset, size)
+    words = tuple(Hash(topic.to_bytes(32, "big")) for topic in topics)
+    frame.state.logs.append(Log(frame.address, words, frame.read(offset, size)))

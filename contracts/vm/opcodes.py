@@ -1,20 +1,20 @@
 """The one opcode table: for the interpreter, gas, disassembler, documentation and tests.
 
-An opcode's shape says how its semantics are called:
+An opcode's shape says how its semantics are called. Operands come in the order in
+which they are popped:
 
-- PURE: `semantics(*popped)` is the pushed word; nothing else happens.
-- STEP: `semantics(frame)` does everything, the stack included, except the static
-  gas and moving the program counter, which are done before it.
-- SEND: like STEP, but it returns the frame of a message that has to run first.
-- END: like STEP, and the frame is over.
-- PUSH, DUP, SWAP, JUMP, JUMPI, PC, NOTHING: known to the interpreter.
+- PURE: `semantics(*operands)` is the word to push; nothing else happens.
+- STEP: `semantics(frame, *operands)`, which gives the word to push, if one is pushed.
+- SEND: likewise, but it gives the frame of a message that has to run first.
+- END: likewise, and the frame is over.
+- PUSH, PC, DUP, SWAP, POP, NOTHING, JUMP, JUMPI: the interpreter does them itself.
 
-Sources: Yellow Paper, appendix H, and the EIPs that chain.forks names.
+The static gas is paid before. Sources: Yellow Paper, appendix H, and the EIPs that
+chain.forks names.
 """
 
-import operator
 from collections.abc import Callable, Iterator
-from enum import IntEnum
+from enum import Enum, auto
 from typing import Any, Final
 
 from msgspec import Struct
@@ -26,19 +26,19 @@ from contracts.vm import arithmetic, calls, control, environment, memory, storag
 Gas = int | str | Callable[[Fork], int]
 
 
-class Shape(IntEnum):
-    PUSH = 0
-    DUP = 1
-    SWAP = 2
-    PURE = 3
-    STEP = 4
-    POP = 5
-    NOTHING = 6
-    JUMP = 7
-    JUMPI = 8
-    PC = 9
-    SEND = 10
-    END = 11
+class Shape(Enum):
+    PURE = auto()
+    STEP = auto()
+    SEND = auto()
+    END = auto()
+    PUSH = auto()
+    PC = auto()
+    DUP = auto()
+    SWAP = auto()
+    POP = auto()
+    NOTHING = auto()
+    JUMP = auto()
+    JUMPI = auto()
 
 
 class Opcode(Struct, frozen=True):
@@ -102,7 +102,7 @@ def _step(
     pops: int,
     pushes: int,
     gas: Gas,
-    semantics: Callable[..., None],
+    semantics: Callable[..., int | None],
     doc: str,
     flag: str | None = None,
     *,
@@ -141,9 +141,9 @@ def _rows() -> Iterator[Opcode]:
     yield _pure(0x13, "SGT", 2, 3, a.sgt, "signed a > b")
     yield _pure(0x14, "EQ", 2, 3, a.eq, "a = b")
     yield _pure(0x15, "ISZERO", 1, 3, a.iszero, "a = 0")
-    yield _pure(0x16, "AND", 2, 3, operator.and_, "bits of a and b")
-    yield _pure(0x17, "OR", 2, 3, operator.or_, "bits of a or b")
-    yield _pure(0x18, "XOR", 2, 3, operator.xor, "bits of a unlike b")
+    yield _pure(0x16, "AND", 2, 3, a.and_, "bits of a and b")
+    yield _pure(0x17, "OR", 2, 3, a.or_, "bits of a or b")
+    yield _pure(0x18, "XOR", 2, 3, a.xor, "bits of a unlike b")
     yield _pure(0x19, "NOT", 1, 3, a.not_, "all bits flipped")
     yield _pure(0x1A, "BYTE", 2, 3, a.byte, "byte a of b from the most significant")
     yield _pure(0x1B, "SHL", 2, 3, a.shl, "b shifted left by a", "has_shifts")
@@ -224,7 +224,7 @@ def _rows() -> Iterator[Opcode]:
             0x8F + n, f"SWAP{n}", n + 1, n + 1, 3, Shape.SWAP, _own, f"exchange words 1 and {n + 1}"
         )
     for n in range(5):
-        yield _step(0xA0 + n, f"LOG{n}", n + 2, 0, 375 * (n + 1), m.log(n), f"log with {n} topics")
+        yield _step(0xA0 + n, f"LOG{n}", n + 2, 0, 375 * (n + 1), m.log, f"log with {n} topics")
 
     call_gas = _warm_or("gas_call")
     yield Opcode(0xF0, "CREATE", 3, 1, 32_000, send, calls.create, "deploy, address from nonce")

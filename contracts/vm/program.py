@@ -1,20 +1,24 @@
 """Code made ready to run: jump destinations, and straight runs of opcodes decoded into blocks.
 
-A block's static gas and stack needs are checked once, at its start; then its
-steps run unchecked. What ends a block: a jump, the end of the frame, a message,
+A block's static gas and stack needs are checked once, at its start; then it runs
+unchecked. What ends a block: a jump, the end of the frame, a message,
 an opcode that sees the gas, the next jump destination. Blocks are decoded when
 first reached, so long code that hardly runs costs little.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any, Final
 
 from chain.forks import Fork
-from contracts.vm import control
 from contracts.vm.frame import STACK_MAX, Frame
 from contracts.vm.opcodes import OPCODES, Opcode, Shape
+from contracts.vm.steps import Step, pop_step, push_step, step_of
+from contracts.vm.translate import Instruction, translate
+
+_INVALID: Final = 0xFE
+_KNOWN: Final = (Shape.PUSH, Shape.PC)  # what they push is known from the code
 
 # Everything up to and including the next jump destination that is not push data.
 # Possessive, so that the scan never goes back into the middle of an instruction.
@@ -24,8 +28,9 @@ _UP_TO_DESTINATION: Final = re.compile(
     + rb")*+(?:\x5b|\Z)"
 )
 
-_BLOCK_STEPS_MAX: Final = 64
+_BLOCK_OPCODES_MAX: Final = 64
 _CACHED_CODE_MAX: Final = 4 * 2**20  # bytes of code kept decoded, per fork
+_HOT: Final = 64  # runs after which translating a block pays
 
 
 def jump_destinations(code: bytes) -> frozenset[int]:
@@ -35,43 +40,35 @@ def jump_destinations(code: bytes) -> frozenset[int]:
     return frozenset(end - 1 for end in ends if end <= len(code))
 
 
-class Do(IntEnum):
-    """What a step of a block does; the argument that goes with it in brackets."""
-
-    PUSH = 0  # [word]
-    DUP = 1  # [negative index]
-    SWAP = 2  # [negative index]
-    BINARY = 3  # [function of two words]
-    STEP = 4  # [function of the frame]
-    UNARY = 5  # [function of a word]
-    POP = 6  # [nothing]
-    WITH = 7  # [(word, function)]: a push and the binary opcode after it
-    TERNARY = 8  # [function of three words]
-
-
 class Exit(IntEnum):
-    """How a block ends."""
+    """How a block ends, and so what running it gives."""
 
     FALL = 0  # into the block after it
-    JUMPI_TO = 1  # to a destination known when decoding
-    JUMP_TO = 2
-    JUMP = 3
-    JUMPI = 4
-    SEND = 5
-    END = 6
+    BRANCH = 1  # to a known destination when the result is not 0, else as FALL
+    GOTO = 2  # to a known destination
+    JUMP = 3  # to the result; None is as FALL
+    SEND = 4  # the result is the frame of a message
+    END = 5
 
 
 class Block:
-    """A straight run of opcodes. `low` and `high` bound the stack's height at its start."""
+    """A straight run of opcodes: what it needs, what it does, where it goes.
+
+    `low` and `high` bound the stack's height at its start; `gas` is all the static
+    gas. `run(frame, stack)` executes it: first step by step, and once it has become
+    hot through the Python function that contracts.vm.translate makes of it.
+    """
 
     __slots__ = (
         "exit",
         "gas",
         "high",
+        "instructions",
         "low",
         "next",
         "next_pc",
         "run",
+        "runs",
         "start",
         "steps",
         "to",
@@ -80,22 +77,34 @@ class Block:
 
     def __init__(self, start: int) -> None:
         self.start = start
-        self.gas = 0  # all static gas, the exit's included
+        self.gas = 0
         self.low = 0
         self.high = STACK_MAX
-        self.steps: tuple[tuple[int, Any], ...] = ()
+        self.instructions: list[Instruction] = []
+        self.steps: list[Step] = []
         self.exit = Exit.FALL
-        self.run: Callable[[Frame], Any] = control.stop  # of a SEND or END
         self.next_pc = 0
         self.next: Block | None = None  # filled in when first needed
         self.to_pc = 0  # of a known jump
         self.to: Block | None = None
+        self.runs = 0
+        self.run: Step = self._run_steps
+
+    def _run_steps(self, frame: Frame, stack: list[int]) -> Any:
+        self.runs += 1
+        if self.runs > _HOT:
+            self.run = translate(self.instructions, known_jump=self.exit is Exit.BRANCH)
+            return self.run(frame, stack)
+        result = None
+        for step in self.steps:
+            result = step(frame, stack)
+        return result
 
 
 class Priced:
     """An opcode with its static gas in one fork."""
 
-    __slots__ = ("gas", "opcode", "pops", "rise", "semantics", "shape")
+    __slots__ = ("gas", "opcode", "operand_bytes", "pops", "rise", "shape", "step")
 
     def __init__(self, opcode: Opcode, fork: Fork) -> None:
         self.opcode = opcode
@@ -103,7 +112,8 @@ class Priced:
         self.pops = opcode.pops
         self.rise = opcode.pushes - opcode.pops
         self.shape = opcode.shape
-        self.semantics = opcode.semantics
+        self.operand_bytes = opcode.operand_bytes
+        self.step = step_of(opcode)
 
 
 def table_of(fork: Fork) -> tuple[Priced | None, ...]:
@@ -143,79 +153,69 @@ class Program:
     def _decode(self, start: int) -> Block:
         block = Block(start)
         code, table, size = self.code, self.table, len(self.code)
-        steps: list[tuple[int, Any]] = []
         pc, height, lowest, highest = start, 0, 0, 0
-        while True:
-            if pc >= size:
-                block.exit, block.run = Exit.END, control.stop
-                break
-            priced = table[code[pc]]
-            if priced is None:
-                block.exit, block.run = Exit.END, control.invalid
-                break
+        while block.exit is Exit.FALL:
+            # Behind the end of the code there are zeros, which are STOP.
+            number = code[pc] if pc < size else 0
+            priced = table[number] or table[_INVALID]
+            assert priced is not None
             shape = priced.shape
             if pc != start and (
                 (shape is Shape.NOTHING and pc in self.destinations)
-                or len(steps) >= _BLOCK_STEPS_MAX
+                or len(block.instructions) >= _BLOCK_OPCODES_MAX
             ):
                 break
             block.gas += priced.gas
             lowest = min(lowest, height - priced.pops)
             height += priced.rise
             highest = max(highest, height)
-            at, pc = pc, pc + 1 + priced.opcode.operand_bytes
-            if shape is Shape.JUMP or shape is Shape.JUMPI:
-                self._jump(block, steps, shape)
-                break
-            if shape is Shape.SEND or shape is Shape.END:
-                block.exit = Exit.SEND if shape is Shape.SEND else Exit.END
-                block.run = priced.semantics
-                break
-            _translate(steps, priced, at, code)
+            self._append(block, priced, pc)
+            pc += 1 + priced.operand_bytes
             if priced.opcode.reads_gas:
                 break
         block.low, block.high = -lowest, STACK_MAX - highest
-        block.steps = tuple(steps)
         block.next_pc = pc
         return block
 
-    def _jump(self, block: Block, steps: list[tuple[int, Any]], shape: Shape) -> None:
-        conditional = shape is Shape.JUMPI
-        if steps and steps[-1][0] == Do.PUSH and steps[-1][1] in self.destinations:
-            block.to_pc = steps.pop()[1]
-            block.exit = Exit.JUMPI_TO if conditional else Exit.JUMP_TO
-        else:
-            block.exit = Exit.JUMPI if conditional else Exit.JUMP
+    def _append(self, block: Block, priced: Priced, pc: int) -> None:
+        """Add the opcode at `pc` to the block, which may end it."""
+        opcode, instructions = priced.opcode, block.instructions
+        match priced.shape:
+            case Shape.NOTHING:
+                return
+            case Shape.PUSH | Shape.PC:
+                word = pc if priced.shape is Shape.PC else pushed(self.code, pc, opcode)
+                instructions.append((opcode, word))
+                block.steps.append(push_step(word))
+                return
+            case Shape.JUMP | Shape.JUMPI as shape:
+                known = instructions[-1] if instructions else None
+                if known is not None and known[0].shape in _KNOWN and known[1] in self.destinations:
+                    block.to_pc = known[1]
+                    block.exit = Exit.GOTO if shape is Shape.JUMP else Exit.BRANCH
+                    instructions.pop()
+                    block.steps.pop()
+                    if shape is Shape.JUMP:
+                        return
+                    block.steps.append(pop_step)
+                else:
+                    block.exit = Exit.JUMP
+                    block.steps.append(priced.step)
+            case Shape.SEND:
+                block.exit = Exit.SEND
+                block.steps.append(priced.step)
+            case Shape.END:
+                block.exit = Exit.END
+                block.steps.append(priced.step)
+            case _:
+                block.steps.append(priced.step)
+        instructions.append((opcode, 0))
 
 
-def _translate(steps: list[tuple[int, Any]], priced: Priced, at: int, code: bytes) -> None:
-    """Append what the opcode at `at` does to a block's steps."""
-    opcode, shape = priced.opcode, priced.shape
-    match shape:
-        case Shape.PUSH:
-            steps.append((Do.PUSH, pushed(code, at, opcode.operand_bytes)))
-        case Shape.DUP:
-            steps.append((Do.DUP, -opcode.pops))
-        case Shape.SWAP:
-            steps.append((Do.SWAP, -opcode.pops))
-        case Shape.PURE if opcode.pops == 2 and steps and steps[-1][0] == Do.PUSH:
-            steps[-1] = (Do.WITH, (steps[-1][1], opcode.semantics))
-        case Shape.PURE:
-            kind = (Do.UNARY, Do.BINARY, Do.TERNARY)[opcode.pops - 1]
-            steps.append((kind, opcode.semantics))
-        case Shape.STEP:
-            steps.append((Do.STEP, opcode.semantics))
-        case Shape.POP:
-            steps.append((Do.POP, None))
-        case Shape.PC:
-            steps.append((Do.PUSH, at))
-        case _:
-            assert shape is Shape.NOTHING
-
-
-def pushed(code: bytes, at: int, size: int) -> int:
-    """The operand of the PUSH at `at`; bytes after the end of the code count as zeros."""
-    return int.from_bytes(code[at + 1 : at + 1 + size].ljust(size, b"\0"), "big")
+def pushed(code: bytes, pc: int, opcode: Opcode) -> int:
+    """The operand of the PUSH at `pc`; bytes after the end of the code count as zeros."""
+    size = opcode.operand_bytes
+    return int.from_bytes(code[pc + 1 : pc + 1 + size].ljust(size, b"\0"), "big")
 
 
 class Programs:

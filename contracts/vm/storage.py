@@ -10,20 +10,16 @@ from contracts.vm.frame import Frame, Halted
 _STIPEND: Final = 2_300
 
 
-def sload(frame: Frame) -> None:
-    stack = frame.stack
-    slot = stack[-1]
+def sload(frame: Frame, slot: int) -> int:
     fork = frame.fork
     if fork.access_lists and frame.state.warm_slot(frame.address, slot):
         frame.charge(fork.gas_cold_slot - fork.gas_warm)
-    stack[-1] = frame.state.storage(frame.address, slot)
+    return frame.state.storage(frame.address, slot)
 
 
-def sstore(frame: Frame) -> None:
+def sstore(frame: Frame, slot: int, value: int) -> None:
     """Write a slot; price and refund follow the fork's StoragePricing."""
     frame.need_write()
-    stack = frame.stack
-    slot, value = stack.pop(), stack.pop()
     state, address, fork = frame.state, frame.address, frame.fork
     if fork.storage_pricing is StoragePricing.PLAIN:
         _charge_plain(frame, state.storage(address, slot), value)
@@ -73,13 +69,10 @@ def _charge_net(frame: Frame, original: int, current: int, value: int) -> None:
         state.refund += (reset if original else fork.gas_storage_set) - touch
 
 
-def tload(frame: Frame) -> None:
-    stack = frame.stack
-    stack[-1] = frame.state.transient(frame.address, stack[-1])
+def tload(frame: Frame, slot: int) -> int:
+    return frame.state.transient(frame.address, slot)
 
 
-def tstore(frame: Frame) -> None:
+def tstore(frame: Frame, slot: int, value: int) -> None:
     frame.need_write()
-    stack = frame.stack
-    slot, value = stack.pop(), stack.pop()
     frame.state.set_transient(frame.address, slot, value)
