@@ -54,14 +54,7 @@ async def get_block_by_hash(ctx: Context, block_hash: Hash, full: bool = False) 
 def _block(ctx: Context, height: Height, full: bool) -> Json:
     ledger = ctx.ledger
     senders = ledger.senders(height) if full else ()
-    return block_json(ledger.block(height), hash_at(ctx, height), senders, full=full)
-
-
-def hash_at(ctx: Context, height: Height) -> Hash:
-    """The hash of a block that is there."""
-    found = ctx.ledger.hash_at(height)
-    assert found is not None, height
-    return found
+    return block_json(ledger.block(height), ledger.hash_at(height), senders, full=full)
 
 
 @method("eth_getHeaderByNumber")
@@ -77,7 +70,7 @@ async def get_header_by_hash(ctx: Context, block_hash: Hash) -> Json | None:
 
 
 def _header(ctx: Context, height: Height | None) -> Json | None:
-    return None if height is None else header_json(ctx.header(height), hash_at(ctx, height))
+    return None if height is None else header_json(ctx.header(height), ctx.ledger.hash_at(height))
 
 
 @method("eth_getBlockTransactionCountByNumber")
@@ -109,7 +102,7 @@ def receipts_at(ctx: Context, height: Height, only: int | None = None) -> list[J
     block = ledger.block(height)
     return receipts_json(
         block,
-        hash_at(ctx, height),
+        ledger.hash_at(height),
         ledger.senders(height),
         ledger.receipts(height),
         blob_base_fee(ctx, block.header),

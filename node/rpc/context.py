@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING
 from chain.blocks import Header
 from chain.errors import Reason, Rejected
 from chain.forks import Fork
-from chain.types import Hash, Height
+from chain.types import ZERO_HASH, Hash, Height
 from chain.views import TrieView
 from node.rpc.errors import server_error
 from node.rpc.parameters import BlockHash, BlockTag
 
 if TYPE_CHECKING:
     from chain.ledger import Ledger
-
     from node.node import Node
     from node.rpc.filters import Filters
     from node.rpc.heavy import HeavyCalls
@@ -67,7 +66,8 @@ class Context:
 
     def block_hash(self, number: int) -> Hash:
         """The hash of an ancestor, for the BLOCKHASH opcode; zero when unknown."""
-        return self.ledger.hash_at(Height(number)) or Hash(bytes(32))
+        ledger = self.ledger
+        return ledger.hash_at(Height(number)) if 0 <= number <= ledger.height else ZERO_HASH
 
     def view(self, block: BlockTag) -> TrieView:
         """The state after a block; RpcError when the block or its state is not there."""

@@ -151,7 +151,7 @@ def get_filter_changes(ctx: Context, name: str) -> list[Any]:
     if installed.wanted is None:
         hashes = [ctx.ledger.hash_at(Height(number)) for number in where]
         installed.next_height = max(where.stop, where.start)
-        return [data(block_hash) for block_hash in hashes if block_hash is not None]
+        return [data(block_hash) for block_hash in hashes]
     where = _within(installed.wanted, where)
     found = find_logs(ctx, installed.wanted, where)
     installed.next_height = max(installed.next_height, end)

@@ -94,7 +94,6 @@ def find_logs(ctx: Context, wanted: LogFilter, where: range) -> list[Json]:
                 _check_time(deadline, where.start, number)
             continue
         block_hash = ledger.hash_at(height)
-        assert block_hash is not None
         found += matching(wanted, ledger.block(height), block_hash, ledger.receipts(height))
         if len(found) > settings.logs_max and len(where) > 1:
             raise RpcError(

@@ -6,7 +6,6 @@ integers beyond 64 bits, floats, strings. Refusals use geth's codes and words.
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -48,17 +47,17 @@ _decode_request: Final = msgspec.json.Decoder(_Request).decode
 _decode_requests: Final = msgspec.json.Decoder(list[_Request]).decode
 _decode_items: Final = msgspec.json.Decoder(list[Raw]).decode
 _decode_params: Final = msgspec.json.Decoder(list[Any]).decode
-_encode: Final[Callable[[Any], bytes]] = msgspec.json.encode
+_encode: Final = msgspec.json.encode
 
 
 def encode_result(value: Any) -> bytes:
     """A method's result as JSON: integers as quantities, bytes as data, the rest as it is."""
-    kind = type(value)
-    if kind is int:
+    if type(value) is int:
         return b'"0x%x"' % value
-    if kind is bytes:
-        return b'"0x' + value.hex().encode() + b'"'
-    return _encode(value)
+    if type(value) is bytes:
+        return f'"0x{value.hex()}"'.encode()
+    encoded: bytes = _encode(value)
+    return encoded
 
 
 def encode_error(request_id: bytes, error: RpcError) -> bytes:
@@ -187,7 +186,7 @@ def _end_of_group(requests: list[_Request | None], start: int) -> int:
         while (
             end < len(requests)
             and (following := requests[end]) is not None
-            and following.method == first.method
+            and bytes(following.method) == bytes(first.method)
         ):
             end += 1
     return end
@@ -203,14 +202,14 @@ def _too_large(requests: list[_Request | None]) -> list[bytes]:
 
 def _method_name(request: _Request) -> str:
     name = bytes(request.method)
-    if request.jsonrpc != _VERSION or len(name) < 3 or name[:1] != b'"':
+    if bytes(request.jsonrpc) != _VERSION or len(name) < 3 or name[:1] != b'"':
         raise RpcError(INVALID_REQUEST, "invalid request")
     decoded: str = msgspec.json.decode(name)
     return decoded
 
 
 def _positional(params: Raw) -> list[Any]:
-    if not params or params == _NULL:
+    if bytes(params) in (b"", _NULL):
         return []
     try:
         return _decode_params(params)

@@ -1,7 +1,7 @@
 """Transactions and receipts by hash and by place; sending signed ones."""
 
 from chain.types import Hash, Height
-from node.rpc.blocks import hash_at, receipts_at
+from node.rpc.blocks import receipts_at
 from node.rpc.context import Context
 from node.rpc.formats import Json, mined_transaction_json, pending_transaction_json
 from node.rpc.parameters import BlockHash, BlockNumber, Index
@@ -48,7 +48,7 @@ def _transaction(ctx: Context, height: Height, index: int) -> Json:
         block.transactions[index],
         ctx.ledger.senders(height)[index],
         block.header,
-        hash_at(ctx, height),
+        ctx.ledger.hash_at(height),
         index,
     )
 

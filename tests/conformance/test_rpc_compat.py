@@ -1,0 +1,112 @@
+"""Recorded JSON-RPC exchanges of the execution APIs, replayed on the chain they were made on.
+
+Each file holds requests (`>>`) and the answers wanted (`<<`). An answer passes when it
+is equal as JSON but for the words of an error; with `speconly`, when it fits the
+method's result schema. The files of `BUILT_LATER` call methods that are not built yet.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import jsonschema
+import pytest
+
+from chain.genesis import parse_genesis
+from chain.ledger import Ledger
+from chain.storage.memory import MemoryStore
+from node.conformance.chain_import import import_chain
+from node.rpc import methods as _methods  # noqa: F401 - registers them
+from node.rpc.registry import METHODS
+from tests.node.rpc.serving import Served
+from tests.support.conformance import samples
+
+# Methods of the samples that this server does not have yet: tracing, simulation of whole
+# blocks, and the building of blocks on demand.
+BUILT_LATER: Final = frozenset(
+    {
+        "debug_traceBlockByHash",
+        "debug_traceBlockByNumber",
+        "debug_traceTransaction",
+        "eth_simulateV1",
+        "testing_buildBlockV1",
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    return samples("rpc-compat")
+
+
+@pytest.fixture(scope="module")
+def ledger(folder: Path) -> Ledger:
+    """The sample chain, imported."""
+    ledger = Ledger.open(MemoryStore(), parse_genesis((folder / "genesis.json").read_text()))
+    import_chain(ledger, folder / "chain.rlp", lambda line: None)
+    return ledger
+
+
+@pytest.fixture(scope="module")
+def served(ledger: Ledger) -> Iterator[Served]:
+    with Served(ledger=ledger, builds=False) as served:
+        yield served
+
+
+def test_the_import_ends_at_the_head_that_the_samples_name(folder: Path, ledger: Ledger) -> None:
+    forkchoice = json.loads((folder / "headfcu.json").read_text())
+    assert "0x" + ledger.head_hash.hex() == forkchoice["params"][0]["headBlockHash"]
+
+
+def test_every_sample_passes(folder: Path, served: Served) -> None:
+    """In the order of their names, since a few of them send transactions."""
+    document = json.loads((folder / "openrpc.json").read_text())
+    failures: list[str] = []
+    passed = 0
+    for path in sorted(folder.glob("*/*.io")):
+        if path.parent.name in BUILT_LATER:
+            continue
+        problems = list(_differences(path, served, document))
+        failures += [f"{path.parent.name}/{path.name}: {problem}" for problem in problems]
+        passed += not problems
+    print(f"{passed} sample files pass")
+    assert not failures, "\n".join(failures)
+    assert passed
+
+
+def test_what_is_built_later_is_really_missing() -> None:
+    assert not BUILT_LATER & METHODS.keys()
+
+
+def _differences(path: Path, served: Served, document: dict[str, Any]) -> Iterator[str]:
+    """Where the answers of a file and ours differ."""
+    lines = path.read_text().splitlines()
+    loose = any(line.removeprefix("//").strip().startswith("speconly:") for line in lines)
+    request = ""
+    ours: Any = None
+    for line in lines:
+        if line.startswith(">>"):
+            request = line.removeprefix(">>").strip()
+            ours = served.post(request.encode())
+        elif line.startswith("<<"):
+            wanted = json.loads(line.removeprefix("<<"))
+            if loose and "error" not in ours:
+                yield from _schema_problems(json.loads(request)["method"], ours, document)
+            elif _comparable(ours) != _comparable(wanted):
+                yield f"{request[:300]}\n  wanted {str(wanted)[:600]}\n  got    {str(ours)[:600]}"
+
+
+def _comparable(answer: Any) -> Any:
+    """An answer without the words of its error."""
+    if isinstance(answer, dict) and "error" in answer:
+        error = {key: value for key, value in answer["error"].items() if key != "message"}
+        return {**answer, "error": error}
+    return answer
+
+
+def _schema_problems(method: str, ours: Any, document: dict[str, Any]) -> Iterator[str]:
+    found = next(item for item in document["methods"] if item["name"] == method)
+    schema = {**found["result"]["schema"], "components": document["components"]}
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(ours["result"]):
+        yield f"{method}: {error.message[:300]}"

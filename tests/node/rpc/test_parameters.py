@@ -1,0 +1,142 @@
+"""JSON values become typed arguments, or are refused in geth's words."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.rpc import parameters as p
+
+
+@given(st.integers(0, 2**256 - 1))
+def test_a_quantity_written_as_hex_is_read_back(number: int) -> None:
+    assert p.parse_quantity(hex(number)) == number
+
+
+@given(st.binary(max_size=100))
+def test_data_written_as_hex_is_read_back(data: bytes) -> None:
+    assert p.parse_data("0x" + data.hex()) == data
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("", "empty hex string"),
+        ("5", "hex string without 0x prefix"),
+        ("0x", 'hex string "0x"'),
+        ("0x01", "hex number with leading zero digits"),
+        ("0xzz", "invalid hex string"),
+        ("0x-1", "invalid hex string"),
+        ("0x1\n", "invalid hex string"),
+        ("0x" + "1" * 65, "hex number > 256 bits"),
+        (5, "json: cannot unmarshal non-string into Go value of type *hexutil.Big"),
+        (True, "json: cannot unmarshal non-string into Go value of type *hexutil.Big"),
+        ({}, "json: cannot unmarshal non-string into Go value of type *hexutil.Big"),
+    ],
+)
+def test_what_is_no_quantity_is_refused_in_geths_words(value: Any, words: str) -> None:
+    with pytest.raises(ValueError) as error:
+        p.parse_quantity(value)
+    assert str(error.value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("0x123", "hex string of odd length"),
+        ("0x0g", "invalid hex string"),
+        ("00", "hex string without 0x prefix"),
+        ("0x 0 0", "invalid hex string"),
+        (["0x"], "json: cannot unmarshal non-string into Go value of type hexutil.Bytes"),
+    ],
+)
+def test_what_is_no_data_is_refused_in_geths_words(value: Any, words: str) -> None:
+    with pytest.raises(ValueError) as error:
+        p.parse_data(value)
+    assert str(error.value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("0x12", "hex string has length 2, want 40 for common.Address"),
+        ("0x" + "1" * 42, "hex string has length 42, want 40 for common.Address"),
+        (
+            "0x" + "1" * 39,
+            "json: cannot unmarshal hex string of odd length into Go value of type common.Address",
+        ),
+        (
+            "1" * 40,
+            (
+                "json: cannot unmarshal hex string without 0x prefix "
+                "into Go value of type common.Address"
+            ),
+        ),
+        (
+            "0x" + " 1" * 20,
+            "json: cannot unmarshal invalid hex string into Go value of type common.Address",
+        ),
+        (7, "json: cannot unmarshal non-string into Go value of type common.Address"),
+    ],
+)
+def test_what_is_no_address_is_refused_in_geths_words(value: Any, words: str) -> None:
+    with pytest.raises(ValueError) as error:
+        p.parse_address(value)
+    assert str(error.value) == words
+
+
+def test_a_block_is_a_tag_a_height_a_hash_or_an_object_with_either() -> None:
+    block_hash = "0x" + "ab" * 32
+    named = p.BlockHash(bytes.fromhex("ab" * 32))
+    assert p.parse_block("latest") == "latest"
+    assert p.parse_block("0x10") == 16
+    assert p.parse_block(block_hash) == named
+    assert p.parse_block({"blockHash": block_hash, "requireCanonical": True}) == named
+    assert p.parse_block({"blockNumber": "0x2"}) == 2
+    assert p.parse_block({"blockNumber": "safe"}) == "safe"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("newest", "hex string without 0x prefix"),
+        (2, "hex string without 0x prefix"),
+        ("0x8000000000000000", "block number larger than int64"),
+        ({}, "invalid block reference: blockHash or blockNumber needed"),
+        (
+            {"blockHash": "0x" + "00" * 32, "blockNumber": "0x0"},
+            "cannot specify both BlockHash and BlockNumber, choose one or the other",
+        ),
+        ([], "json: cannot unmarshal array into Go value of type string"),
+    ],
+)
+def test_what_is_no_block_is_refused(value: Any, words: str) -> None:
+    with pytest.raises(ValueError) as error:
+        p.parse_block(value)
+    assert str(error.value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "slot"),
+    [("0x0", 0), ("0x00", 0), ("0xA", 10), ("10", 16), ("0x" + "0" * 64, 0)],
+)
+def test_a_storage_key_may_be_short_or_odd(value: str, slot: int) -> None:
+    assert p.parse_slot(value) == slot
+
+
+@pytest.mark.parametrize("value", ["0x" + "0" * 65, "0xasdf", 3, None])
+def test_what_is_no_storage_key_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError):
+        p.parse_slot(value)
+
+
+@pytest.mark.parametrize(("value", "count"), [("0x10", 16), ("16", 16), (16, 16), ("0x010", 16)])
+def test_a_count_may_be_hex_decimal_or_a_number(value: Any, count: int) -> None:
+    assert p.parse_count(value) == count
+
+
+@pytest.mark.parametrize("value", ["", "x", -1, 1.5, True, 2**64, "9" * 30, None])
+def test_what_is_no_count_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError):
+        p.parse_count(value)
