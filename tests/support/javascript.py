@@ -11,7 +11,7 @@ import subprocess
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import pytest
 from filelock import FileLock
@@ -24,20 +24,15 @@ _INSTALL_SECONDS_MAX: Final = 180
 _SCRIPT_SECONDS_MAX: Final = 60
 
 
-@cache
 def node_modules() -> Path:
     """The folder of the installed packages; installs them at the first use."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        _unavailable("Node.js with npm is not installed")
-    lock = (CLIENTS / "package-lock.json").read_bytes()
-    folder = _CACHE / sha256(lock).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):  # test processes run side by side
-        complete = folder / "complete"
-        if not complete.exists():
-            _install(folder)
-            complete.touch()
-    return folder / "node_modules"
+    found = _installed()
+    if isinstance(found, Path):
+        return found
+    message = f"JavaScript clients are unavailable: {found}"
+    if os.environ.get("CHAIN_REQUIRE_CLIENTS") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def run_script(name: str, *arguments: str, stdin: str = "") -> str:
@@ -56,13 +51,33 @@ def run_script(name: str, *arguments: str, stdin: str = "") -> str:
     return finished.stdout
 
 
-def _install(folder: Path) -> None:
+@cache
+def _installed() -> Path | str:
+    """The packages' folder, or why there is none: one attempt for all tests of a process."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        return "Node.js with npm is not installed"
+    lock = (CLIENTS / "package-lock.json").read_bytes()
+    folder = _CACHE / sha256(lock).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):  # test processes run side by side
+        complete = folder / "complete"
+        if not complete.exists():
+            problem = _install(folder)
+            if problem is not None:
+                return problem
+            complete.touch()
+    return folder / "node_modules"
+
+
+def _install(folder: Path) -> str | None:
+    """Fetch the pinned packages into `folder`; the reason when that fails."""
     for name in ("package.json", "package-lock.json"):
         shutil.copy(CLIENTS / name, folder / name)
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    limits = ["--fetch-retries=1", "--fetch-timeout=30000", f"--cache={_CACHE / 'downloads'}"]
     try:
         finished = subprocess.run(
-            [*command, f"--cache={_CACHE / 'downloads'}"],
+            command + limits,
             cwd=folder,
             capture_output=True,
             text=True,
@@ -70,15 +85,9 @@ def _install(folder: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        _unavailable(f"npm ci did not finish within {_INSTALL_SECONDS_MAX} s")
+        return f"npm ci did not finish within {_INSTALL_SECONDS_MAX} s"
     if finished.returncode:
         lines = finished.stderr.strip().splitlines() or ["no message"]
         errors = [line for line in lines if "error" in line] or lines
-        _unavailable(f"npm ci failed: {errors[0][:200]}")
-
-
-def _unavailable(reason: str) -> NoReturn:
-    message = f"JavaScript clients are unavailable: {reason}"
-    if os.environ.get("CHAIN_REQUIRE_CLIENTS") == "1":
-        pytest.fail(message)
-    pytest.skip(message)
+        return f"npm ci failed: {errors[0][:200]}"
+    return None
