@@ -1,0 +1,1 @@
+"""The consensus core, its votes, its log."""
