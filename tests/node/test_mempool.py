@@ -360,6 +360,7 @@ def test_counts_always_agree_with_contents(steps: list[tuple[str, int, int, int]
     """Whatever happens: counts, lanes, order and limits stay consistent."""
     mempool = pool(transactions_max=16, sender_transactions_max=6)
     nonces = dict.fromkeys(range(1, 5), 0)
+    accounts: dict[int, Account | None] = {number: Account(0, RICH) for number in range(1, 5)}
     for action, who, nonce, extra in steps:
         if action == "add":
             with suppress(Rejected):
@@ -371,7 +372,8 @@ def test_counts_always_agree_with_contents(steps: list[tuple[str, int, int, int]
         else:
             nonces[who] = max(nonces[who], nonce)
             balance = RICH if extra else 21_000 * 120
-            advance(mempool, {who: Account(nonces[who], balance)})
+            accounts[who] = Account(nonces[who], balance)
+            advance(mempool, accounts)
         pending, queued = mempool.pending(), mempool.queued()
         assert mempool.status() == (
             sum(map(len, pending.values())),
