@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from chain.crypto import secp256k1
 from chain.forks import Fork
 from chain.types import Hash
 from contracts.vm.frame import padded
@@ -20,8 +21,6 @@ def recover(data: bytes, fork: Fork) -> bytes:
     if v not in (27, 28):
         return b""
     r, s = int.from_bytes(data[64:96], "big"), int.from_bytes(data[96:128], "big")
-    from chain.crypto import secp256k1
-
     address = secp256k1.recover(Hash(data[:32]), v - 27, r, s)
     return b"" if address is None else bytes(12) + address
 
@@ -40,7 +39,7 @@ def p256_verify(data: bytes, fork: Fork) -> bytes:
 
 def _p256_verify(digest: int, r: int, s: int, x: int, y: int) -> bool:
     from fastecdsa.curve import P256
-    from fastecdsa.point import Point
+    from fastecdsa.point import Point  # type: ignore[attr-defined]
 
     order, prime = P256.q, P256.p
     if not (0 < r < order and 0 < s < order and x < prime and y < prime):

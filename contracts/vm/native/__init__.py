@@ -1,0 +1,1 @@
+"""Native code made with llvmlite, behind Python definitions of the same; only here the import."""
