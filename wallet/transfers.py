@@ -52,11 +52,6 @@ class Prepared(Struct, frozen=True):
     max_fee: int
     max_priority_fee: int
 
-    @property
-    def cost_max(self) -> int:
-        """Wei that leave the account at most."""
-        return self.value + self.gas_limit * self.max_fee
-
 
 def prepare(client: Client, transfer: Transfer) -> Prepared:
     """Complete `transfer` with the node's chain id, nonce, fees and gas estimate.
