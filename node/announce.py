@@ -79,6 +79,10 @@ class _Topic(Generic[T]):
         for subscriber in tuple(self.subscribers):
             subscriber._put(item)
 
+    def close(self) -> None:
+        for subscriber in tuple(self.subscribers):
+            subscriber.close()
+
 
 class Announcements:
     """The two topics of a node. Used from the event loop's thread only."""
@@ -114,5 +118,5 @@ class Announcements:
     def close(self) -> None:
         """End every subscription (the node stops)."""
         self.closed = True
-        for subscriber in (*self._blocks.subscribers, *self._transactions.subscribers):
-            subscriber.close()
+        self._blocks.close()
+        self._transactions.close()

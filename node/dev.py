@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from chain.abi import decode_error
+from chain.abi import decode_revert
 from chain.execution import Executed
 from chain.machine import Halt
 from chain.types import Address
@@ -98,7 +98,7 @@ def _why(halt: Halt, output: bytes) -> str:
     """Why it failed, with the contract's own words when it gave any."""
     if halt is not Halt.REVERT or not output:
         return halt.value
-    reason = decode_error(output)
+    reason = decode_revert(output)
     if reason is None:
         return f"{halt.value}: 0x{output[: _REASON_MAX // 2].hex()}"
     printable = "".join(char if char.isprintable() else "?" for char in reason[:_REASON_MAX])

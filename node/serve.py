@@ -10,10 +10,11 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
+from chain.crypto.secp256k1 import address_of
 from chain.genesis import Genesis, dev_genesis
 from chain.ledger import Ledger
 from chain.types import Address
@@ -98,7 +99,7 @@ def init(settings: Settings, folder: Path) -> None:
     try:
         key = _validator_key(folder, create=True)
         assert key is not None
-        validator = keys.address_of(key)
+        validator = address_of(key)
         print(f"data folder  {folder}")
         print(f"chain id     {ledger.config.chain_id}")
         print(f"genesis      0x{ledger.genesis_hash.hex()}")
@@ -156,16 +157,22 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
             ) from None
         listening = True
         console.say(_greeting(prepared, node, version, server.port))
-        stop = asyncio.create_task(stopping.wait())
-        await asyncio.wait({stop, node.failed}, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        if node.failed.done():
-            node.failed.result()
+        await _until(stopping, node.failed)
         _log.info("stopping at height %d", prepared.ledger.height)
     finally:
         if listening:
             await server.stop()
         await node.stop()
+
+
+async def _until(stopping: asyncio.Event, failed: "asyncio.Future[None]") -> None:
+    """Wait for the signal to stop; raises what the node failed with, if that comes first."""
+    stop = asyncio.ensure_future(stopping.wait())
+    waited: set[asyncio.Future[Any]] = {stop, failed}
+    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if failed.done():
+        failed.result()
 
 
 def _on_signal(stopping: asyncio.Event) -> None:

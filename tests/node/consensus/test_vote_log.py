@@ -1,0 +1,197 @@
+"""The vote log: what survives, what is cut off, what is refused."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chain.errors import Fault
+from chain.types import Hash
+from chain.validators import Ballot, Domain, Vote, VoteKind, sign_ballot
+from node.consensus import vote_log
+from node.consensus.signer import Signer
+from node.consensus.vote_log import VoteLog
+
+KEY = bytes(31) + b"\x07"
+DOMAIN = Domain(31337, Hash(b"\x11" * 32))
+
+
+def ballot(kind: VoteKind, view: int, block: int = 1) -> Ballot:
+    if kind is VoteKind.NULLIFY:
+        return Ballot(kind, 0, view, Hash(bytes(32)), 0)
+    return Ballot(kind, 0, view, Hash(block.to_bytes(32, "big")), view - 1)
+
+
+def vote(kind: VoteKind, view: int, block: int = 1) -> Vote:
+    return sign_ballot(ballot(kind, view, block), DOMAIN, KEY)
+
+
+NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
+
+
+def test_votes_and_proposals_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "votes.log"
+    log = VoteLog(path)
+    votes = [vote(NOTARIZE, 1), vote(FINALIZE, 1)]
+    log.append(votes, [(1, b"block one")])
+    log.append([vote(NULLIFY, 2)])
+    log.close()
+    again = VoteLog(path)
+    assert list(again.votes) == [*votes, vote(NULLIFY, 2)]
+    assert dict(again.proposals) == {1: b"block one"}
+    again.close()
+
+
+def test_what_is_below_the_floor_is_forgotten_and_the_floor_stays(tmp_path: Path) -> None:
+    path = tmp_path / "votes.log"
+    log = VoteLog(path)
+    log.append([vote(NOTARIZE, 1)], [(1, b"one")])
+    log.raise_floor(1)
+    assert not log.votes and not log.proposals
+    log.append([vote(NOTARIZE, 2)], [(2, b"two")])
+    log.raise_floor(0)
+    log.close()
+    again = VoteLog(path)
+    assert again.floor == 1
+    assert [item.ballot.view for item in again.votes] == [2]
+    again.close()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_a_torn_tail_is_cut_off(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    path = tmp_path_factory.mktemp("log") / "votes.log"
+    log = VoteLog(path)
+    log.append([vote(NOTARIZE, 1)])
+    whole = path.stat().st_size
+    log.append([vote(NOTARIZE, 2)], [(2, b"\x55" * 300)])
+    log.close()
+    content = path.read_bytes()
+    cut = data.draw(st.integers(whole, len(content) - 1))
+    torn = content[:cut]
+    if data.draw(st.booleans()) and cut > whole:  # the length is there, some bytes are not
+        torn += bytes(len(content) - cut)
+    path.write_bytes(torn)
+    again = VoteLog(path)
+    assert [item.ballot.view for item in again.votes] == [1]
+    again.append([vote(NOTARIZE, 3)])
+    again.close()
+    final = VoteLog(path)
+    assert [item.ballot.view for item in final.votes] == [1, 3]
+    final.close()
+
+
+def test_a_bad_record_before_a_good_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "votes.log"
+    log = VoteLog(path)
+    sizes = []
+    for view in range(1, 4):
+        sizes.append(path.stat().st_size)
+        log.append([vote(NOTARIZE, view)])
+    log.close()
+    content = bytearray(path.read_bytes())
+    content[sizes[1] + 20] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Fault, match="damaged"):
+        VoteLog(path)
+
+
+def test_a_record_planted_inside_a_proposal_is_not_taken_for_one(tmp_path: Path) -> None:
+    """Somebody's transaction holds the bytes of a record; the record around it is torn."""
+    other = VoteLog(tmp_path / "other.log")
+    other.append([vote(NULLIFY, 9)])
+    other.close()
+    planted = (tmp_path / "other.log").read_bytes()[24:]
+    path = tmp_path / "votes.log"
+    log = VoteLog(path)
+    log.append([vote(NOTARIZE, 1)], [(1, planted + bytes(100))])
+    log.close()
+    path.write_bytes(path.read_bytes()[:-50])
+    again = VoteLog(path)
+    assert not again.votes
+    again.close()
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "votes.log"
+    path.write_bytes(b"something else entirely, and long enough")
+    with pytest.raises(Fault, match="not a vote log"):
+        VoteLog(path)
+
+
+def test_a_long_file_is_rewritten_when_the_floor_rises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vote_log, "_COMPACT_BYTES", 1000)
+    path = tmp_path / "votes.log"
+    log = VoteLog(path)
+    log.append([vote(NOTARIZE, 1)], [(1, bytes(2000))])
+    log.append([vote(NOTARIZE, 2)])
+    log.raise_floor(1)
+    assert path.stat().st_size < 1000
+    log.append([vote(FINALIZE, 2)])
+    log.close()
+    again = VoteLog(path)
+    assert (again.floor, len(again.votes)) == (1, 2)
+    again.close()
+
+
+def test_a_failed_fsync_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = VoteLog(tmp_path / "votes.log")
+
+    def fail(file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(Fault, match="No space left"):
+        log.append([vote(NOTARIZE, 1)])
+    assert not log.votes
+
+
+def test_the_signer_gives_the_stored_signature_again(tmp_path: Path) -> None:
+    log = VoteLog(tmp_path / "votes.log")
+    signer = Signer(KEY, DOMAIN, log)
+    first = signer.sign([ballot(NOTARIZE, 1)])
+    size = (tmp_path / "votes.log").stat().st_size
+    assert signer.sign([ballot(NOTARIZE, 1)]) == first
+    assert (tmp_path / "votes.log").stat().st_size == size
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "allowed"),
+    [
+        ((NOTARIZE, 1), (NOTARIZE, 2), False),
+        ((NOTARIZE, 1), (FINALIZE, 1), True),
+        ((NOTARIZE, 1), (FINALIZE, 2), False),
+        ((NOTARIZE, 1), (NULLIFY, 0), True),
+        ((NULLIFY, 0), (NOTARIZE, 1), False),
+        ((NULLIFY, 0), (FINALIZE, 1), False),
+        ((FINALIZE, 1), (NULLIFY, 0), False),
+        ((FINALIZE, 1), (FINALIZE, 2), False),
+        ((FINALIZE, 1), (NOTARIZE, 1), True),
+        ((FINALIZE, 1), (NOTARIZE, 2), False),
+    ],
+)
+def test_the_signer_enforces_the_exclusions(
+    earlier: tuple[VoteKind, int], later: tuple[VoteKind, int], allowed: bool
+) -> None:
+    """Also across a restart, since the log is all the signer knows."""
+    log = VoteLog(None)
+    Signer(KEY, DOMAIN, log).sign([ballot(earlier[0], 5, earlier[1])])
+    signer = Signer(KEY, DOMAIN, log)
+    if allowed:
+        signer.sign([ballot(later[0], 5, later[1])])
+    else:
+        with pytest.raises(Fault):
+            signer.sign([ballot(later[0], 5, later[1])])
+    signer.sign([ballot(later[0], 6, later[1])])
+
+
+def test_the_signer_refuses_views_at_or_below_the_floor() -> None:
+    log = VoteLog(None)
+    log.raise_floor(4)
+    with pytest.raises(Fault, match="floor"):
+        Signer(KEY, DOMAIN, log).sign([ballot(NOTARIZE, 4)])
