@@ -132,11 +132,10 @@ def difficulty(
         value = parent_difficulty + step * max(1 - elapsed // 10, -99)
     else:
         value = parent_difficulty + step * max((2 if parent_has_ommers else 1) - elapsed // 9, -99)
-    value = max(value, DIFFICULTY_MIN)
     period = max(number - fork.bomb_delay, 0) // _BOMB_PERIOD
     if period > 1:
         value += 2 ** (period - 2)
-    return value
+    return max(value, DIFFICULTY_MIN)
 
 
 def check_gas_limit(gas_limit: int, parent: Header, fork: Fork) -> None:
