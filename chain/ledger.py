@@ -12,13 +12,14 @@ from msgspec import Struct
 from chain import codec
 from chain.blocks import Block, Header, Receipt, decode_block, encode_block, encode_header
 from chain.changes import Changes, storage_trie
-from chain.commitment import AccountProof, commit, prove, stored_root
+from chain.commitment import commit
 from chain.errors import Fault, Reason, Rejected
 from chain.execution import Executed
 from chain.genesis import ChainConfig, Genesis, genesis_block, parse_genesis
 from chain.headers import header_hash
 from chain.history import Mark, StateTables, StoredView
 from chain.leaves import address_key, encode_account, encode_slot, slot_key
+from chain.proofs import AccountProof, prove, stored_root
 from chain.records import (
     StoredHeader,
     decode_receipts,
@@ -204,7 +205,9 @@ class Ledger:
     def height_of(self, block_hash: Hash) -> Height | None:
         """The height of a committed block."""
         found = self._store.get(schema.HEIGHTS, block_hash)
-        return None if found is None else read_height(found)
+        if found is None or read_height(found) > self.height:  # being written: not yet the head
+            return None
+        return read_height(found)
 
     def raw_block(self, height: Height) -> bytes:
         """The block's RLP."""
@@ -238,7 +241,7 @@ class Ledger:
     def locate(self, transaction_hash: Hash) -> tuple[Height, int] | None:
         """The height and index of a committed transaction."""
         found = self._store.get(schema.TRANSACTIONS, transaction_hash)
-        if found is None:
+        if found is None or read_height(found[:8]) > self.height:  # being written
             return None
         return read_height(found[:8]), int.from_bytes(found[8:], "big")
 
