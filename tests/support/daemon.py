@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from chain.transactions import Kind, build_transaction, sign_transaction
+from chain.types import Address
+
 # The first keys of the well-known test mnemonic, as every tool lists them.
 DEV_KEYS: Final = (
     "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
@@ -208,3 +211,30 @@ def running(*arguments: str, **options: Any) -> Iterator[Daemon]:
     finally:
         if daemon.process.poll() is None:
             daemon.stop()
+
+
+def signed_transfer(
+    key: str,
+    nonce: int,
+    *,
+    value: int = 1,
+    max_fee: int = 2 * 10**9,
+    tip: int = 10**9,
+    to: str = DEV_ADDRESSES[1],
+    chain_id: int = 31337,
+    data: bytes = b"",
+    gas: int = 21_000,
+) -> str:
+    """A raw EIP-1559 transfer, as hex for eth_sendRawTransaction."""
+    unsigned = build_transaction(
+        kind=Kind.DYNAMIC_FEE,
+        chain_id=chain_id,
+        nonce=nonce,
+        gas_limit=gas,
+        max_fee=max_fee,
+        max_priority_fee=tip,
+        to=Address(bytes.fromhex(to[2:])),
+        value=value,
+        data=data,
+    )
+    return "0x" + sign_transaction(unsigned, bytes.fromhex(key)).raw.hex()
