@@ -13,6 +13,8 @@ class Reason(StrEnum):
 
     # encoding
     BAD_RLP = "bad_rlp"
+    BAD_ABI = "bad_abi"
+    BAD_TYPED_DATA = "bad_typed_data"
     BAD_TRANSACTION = "bad_transaction"
     BAD_BLOCK = "bad_block"
     BAD_GENESIS = "bad_genesis"
