@@ -82,7 +82,7 @@ def decode_result(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
     return decode(types, data)
 
 
-def decode_error(data: bytes) -> str | None:
+def decode_revert(data: bytes) -> str | None:
     """What revert data says in words: Error's text or Panic's meaning. None: neither."""
     try:
         if data[:4] == _ERROR_SELECTOR:
