@@ -5,7 +5,8 @@ against what running it gives; `BlockBuilder` makes a block out of what it is ha
 Sources: Yellow Paper section 11; EIP-1559, 4788, 4844, 4895, 2935, 7685, 7934.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -42,7 +43,7 @@ from chain.state import State
 from chain.transactions import Checked, Transaction
 from chain.transition import TransactionResult, apply_transaction
 from chain.types import EMPTY_OMMERS_HASH, ZERO_HASH, Address, Hash
-from chain.validation import check_transactions
+from chain.validation import check_ahead
 from chain.views import TrieView
 
 BlockHashes = Callable[[int], Hash]
@@ -232,17 +233,22 @@ def apply_block(
         header.number, header.timestamp, merged=config.merged_after(parent_total_difficulty)
     )
     headers.check_header(header, parent, fork, config)
+    if fork.block_size_max is not None and (size := block_size(block)) > fork.block_size_max:
+        raise Rejected(Reason.BLOCK_TOO_LARGE, f"{size} bytes, at most {fork.block_size_max}")
+    upcoming = _check_all(block.transactions, senders, fork, config)
+    first = next(upcoming, None)  # from here on the other senders are being recovered
     _check_body(block, fork)
-    checked = _check_all(block.transactions, senders, fork, config)
     execution = BlockExecution(view, header, fork, config, machine, block_hash)
-    for item in checked:
+    found_senders: list[Address] = []
+    for item in chain((first,), upcoming) if first is not None else ():
         execution.run(item)
+        found_senders.append(item.sender)
     changes, found = execution.finish(block.ommers, block.withdrawals)
     _check_claims(execution, changes, found)
     return Executed(
         block=block,
         hash=headers.header_hash(header),
-        senders=tuple(item.sender for item in checked),
+        senders=tuple(found_senders),
         receipts=tuple(execution.receipts),
         changes=changes,
         total_difficulty=parent_total_difficulty + header.difficulty,
@@ -250,10 +256,8 @@ def apply_block(
 
 
 def _check_body(block: Block, fork: Fork) -> None:
-    """The body is the one that the header commits to, and within its limits."""
+    """The body is the one that the header commits to."""
     header = block.header
-    if fork.block_size_max is not None and (size := block_size(block)) > fork.block_size_max:
-        raise Rejected(Reason.BLOCK_TOO_LARGE, f"{size} bytes, at most {fork.block_size_max}")
     if transactions_root(block.transactions) != header.transactions_root:
         raise Rejected(Reason.WRONG_TRANSACTIONS_ROOT, f"block {header.number}")
     if fork.withdrawals != (block.withdrawals is not None):
@@ -272,15 +276,15 @@ def _check_all(
     senders: Sequence[Address] | None,
     fork: Fork,
     config: ChainConfig,
-) -> list[Checked]:
+) -> Iterator[Checked]:
+    """The transactions with their senders, in order; the first one refused is raised."""
     if senders is not None:
-        return [Checked(*pair) for pair in zip(transactions, senders, strict=True)]
-    checked: list[Checked] = []
-    for result in check_transactions(transactions, fork, config.chain_id):
+        yield from (Checked(*pair) for pair in zip(transactions, senders, strict=True))
+        return
+    for result in check_ahead(transactions, fork, config.chain_id):
         if isinstance(result, Rejected):
             raise result
-        checked.append(result)
-    return checked
+        yield result
 
 
 def _check_claims(execution: BlockExecution, changes: Changes, found: tuple[bytes, ...]) -> None:

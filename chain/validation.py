@@ -4,7 +4,9 @@ Sources: Yellow Paper section 6.2; EIP-2, 155, 1559, 2028, 2681, 2930, 3860, 484
 7702, 7825.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from chain.blobs import BLOB_PROOFS, CELL_PROOFS, VERSION_BYTE, BlobSidecar, check_blobs
@@ -13,10 +15,11 @@ from chain.crypto.secp256k1 import HALF_ORDER, ORDER, Signed
 from chain.errors import Reason, Rejected
 from chain.forks import NONCE_MAX, Fork
 from chain.transactions import Checked, Kind, Transaction
-from chain.types import WORD
+from chain.types import WORD, Address
 
 _GAS_LIMIT_MAX: Final = 2**64 - 1
 _TOKENS_PER_NONZERO_BYTE: Final = 4  # EIP-7623
+_BATCH: Final = 512  # signatures; 20 ms of native work, long beside the wait for the GIL
 
 
 def intrinsic_gas(transaction: Transaction, fork: Fork) -> int:
@@ -61,6 +64,37 @@ def check_transactions(
 
     The senders are recovered in one batch of native code.
     """
+    results, signed = _check_all_rules(transactions, fork, chain_id)
+    _put_senders(results, transactions, secp256k1.recover_many(signed))
+    return results
+
+
+def check_ahead(
+    transactions: Iterable[Transaction], fork: Fork, chain_id: int
+) -> Iterator[Checked | Rejected]:
+    """`check_transactions` as a stream: senders are recovered while the caller works.
+
+    Other threads are some thousand transactions ahead of the results that are taken.
+    """
+    upcoming = iter(transactions)
+    waiting: deque[tuple[list[Transaction], list[Checked | Rejected]]] = deque()
+
+    def batches() -> Iterator[list[Signed]]:
+        while part := list(islice(upcoming, _BATCH)):
+            results, signed = _check_all_rules(part, fork, chain_id)
+            waiting.append((part, results))
+            yield signed
+
+    for senders in secp256k1.recover_stream(batches()):
+        part, results = waiting.popleft()
+        _put_senders(results, part, senders)
+        yield from results
+
+
+def _check_all_rules(
+    transactions: Sequence[Transaction], fork: Fork, chain_id: int
+) -> tuple[list[Checked | Rejected], list[Signed]]:
+    """Refusals in their places, `_UNSOLVED` in the others; what the others' senders follow from."""
     results: list[Checked | Rejected] = []
     signed: list[Signed] = []
     for transaction in transactions:
@@ -71,7 +105,16 @@ def check_transactions(
             results.append(error)
         else:
             results.append(_UNSOLVED)
-    senders = iter(secp256k1.recover_many(signed))
+    return results, signed
+
+
+def _put_senders(
+    results: list[Checked | Rejected],
+    transactions: Sequence[Transaction],
+    found: Iterable[Address | None],
+) -> None:
+    """Replace every `_UNSOLVED` by what came of its signature."""
+    senders = iter(found)
     for index, result in enumerate(results):
         if result is _UNSOLVED:
             sender = next(senders)
@@ -79,7 +122,6 @@ def check_transactions(
                 results[index] = Rejected(Reason.BAD_SIGNATURE, "no key makes this signature")
             else:
                 results[index] = Checked(transactions[index], sender)
-    return results
 
 
 def check_sidecar(transaction: Transaction, sidecar: BlobSidecar | None, fork: Fork) -> None:

@@ -10,8 +10,9 @@ import ctypes
 import os
 import threading
 from array import array
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
@@ -25,6 +26,7 @@ _FROM: Final = 8  # items; below, a batch is not worth its preparation
 _LOAD_FROM: Final = 64  # items that are worth loading the kernels for
 _PER_THREAD_MIN: Final = 64  # signatures; a thread must have enough to do
 _THREADS_MAX: Final = 8
+_BATCHES_AHEAD: Final = 32
 _NO_SIGNATURE: Final = bytes(64) + b"\xff"  # the kernel finds no signer for this parity
 
 ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1
@@ -68,6 +70,23 @@ class Kernels:
             others = pool.map(self._recover_part, parts[1:])
             results = [self._recover_part(parts[0]), *others]
         return [address for result in results for address in result]
+
+    def recover_stream(self, batches: Iterable[Sequence[Signed]]) -> Iterator[list[Address | None]]:
+        """The signers of each batch, in order, computed while the caller uses earlier ones.
+
+        Takes up to `_BATCHES_AHEAD` batches before it gives the first result.
+        """
+        pool = ThreadPoolExecutor(min(_processors(), _THREADS_MAX))
+        ahead: deque[Future[list[Address | None]]] = deque()
+        try:
+            for items in batches:
+                ahead.append(pool.submit(self._recover_part, items))
+                if len(ahead) == _BATCHES_AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _recover_part(self, items: Sequence[Signed]) -> list[Address | None]:
         count = len(items)

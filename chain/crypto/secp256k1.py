@@ -5,7 +5,8 @@ runs in libsecp256k1 (through coincurve), which is constant time where keys are
 secret. Sources: SEC 1, RFC 6979, Yellow Paper appendix F.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 from coincurve import PrivateKey
@@ -27,6 +28,7 @@ __all__ = [
     "recover",
     "recover_many",
     "recover_public_key",
+    "recover_stream",
     "sign",
     "verify",
 ]
@@ -118,3 +120,23 @@ def recover_many(items: Sequence[Signed]) -> list[Address | None]:
     if kernels is not None:
         return kernels.recover_many(items)
     return [recover(*item) for item in items]
+
+
+def recover_stream(batches: Iterable[Sequence[Signed]]) -> Iterator[list[Address | None]]:
+    """`recover_many` of each batch, in order.
+
+    From the second batch on, other threads work ahead of the caller, who may be busy
+    with the results of the earlier ones.
+    """
+    upcoming = iter(batches)
+    first = next(upcoming, None)
+    second = next(upcoming, None)
+    if first is None:
+        return
+    kernels = None if second is None else batch.kernels(len(first))
+    if second is None:
+        yield recover_many(first)
+    elif kernels is None:
+        yield from map(recover_many, chain((first, second), upcoming))
+    else:
+        yield from kernels.recover_stream(chain((first, second), upcoming))

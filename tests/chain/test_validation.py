@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from chain import forks
+from chain import forks, validation
 from chain.blobs import (
     BLOB_PROOFS,
     CELL_PROOFS,
@@ -24,6 +24,7 @@ from chain.transactions import (
 )
 from chain.types import Address, Hash
 from chain.validation import (
+    check_ahead,
     check_sidecar,
     check_transaction,
     check_transactions,
@@ -336,3 +337,27 @@ def test_an_empty_sidecar_names_nothing():
     with pytest.raises(Rejected) as caught:
         check_sidecar(_signed(3), empty, OSAKA)
     assert caught.value.reason is Reason.BAD_BLOB_PROOF
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 300])
+def test_checking_ahead_gives_what_checking_together_gives(monkeypatch, count):
+    """Given good, wrong and unsigned transactions, in batches of 64, in their order."""
+    monkeypatch.setattr(validation, "_BATCH", 64)
+    good = [_signed(nonce=nonce) for nonce in range(count)]
+    transactions = [
+        replace(each, v=7) if n % 7 == 3 else replace(each, r=n) if n % 11 == 5 else each
+        for n, each in enumerate(good)
+    ]
+    results = list(check_ahead(iter(transactions), OSAKA, CHAIN))
+    expected = check_transactions(transactions, OSAKA, CHAIN)
+    assert [each if isinstance(each, Checked) else each.reason for each in results] == [
+        each if isinstance(each, Checked) else each.reason for each in expected
+    ]
+
+
+def test_checking_ahead_may_be_left_early():
+    """Given more than one batch, when the taker stops at the first result, then nothing follows."""
+    upcoming = check_ahead((_signed(nonce=n) for n in range(1_100)), OSAKA, CHAIN)
+    assert isinstance(next(upcoming), Checked)
+    upcoming.close()
+    assert list(upcoming) == []
