@@ -107,7 +107,8 @@ def simulate(
     for insufficient funds, fees below the base fee and too little gas to start.
     """
     if transaction.max_fee == 0 and transaction.max_priority_fee == 0:
-        block = _without_fees(block, keep_blob_fee=transaction.max_blob_fee > 0)
+        pays_for_blobs = transaction.max_blob_fee > 0 or not transaction.blob_hashes
+        block = _without_fees(block, keep_blob_fee=pays_for_blobs)
     elif transaction.max_fee < block.base_fee:
         raise Rejected(
             Reason.FEE_CAP_BELOW_BASE_FEE,

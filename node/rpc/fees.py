@@ -26,8 +26,13 @@ _PERCENTILES_MAX: Final = 100
 
 
 def next_fees(ctx: Context, parent: Header) -> tuple[int, int]:
-    """The base fee and the blob base fee of the block after `parent`."""
+    """The base fee and the blob base fee of the block after `parent`.
+
+    As in geth, there is no blob base fee after a block that has none itself.
+    """
     following = next_header(ctx, parent)
+    if parent.excess_blob_gas is None:
+        return following.base_fee or 0, 0
     return following.base_fee or 0, blob_base_fee(ctx, following)
 
 

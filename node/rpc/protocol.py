@@ -214,7 +214,7 @@ def _positional(params: Raw) -> list[Any]:
     try:
         return _decode_params(params)
     except msgspec.ValidationError as error:
-        if bytes(params[:1]) == b"[":
+        if bytes(params).startswith(b"["):
             raise invalid_params(str(error)) from None
         raise invalid_params("non-array args") from None
     except RecursionError:

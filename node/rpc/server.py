@@ -39,7 +39,7 @@ class RpcServer:
         self._filters = Filters(settings, node)
         self._context = Context(node, self._filters, self._heavy)
         self._connections: set[Connection] = set()
-        self._server = web.Server(self._handle, access_log=None)
+        self._server = web.Server(self._handle, access_log=None, lingering_time=1.0)
         self._runner = web.ServerRunner(self._server)
         self.port = settings.port
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from chain.state import Account
 from chain.types import EMPTY_CODE_HASH, Address
 from node.rpc.context import Context
-from node.rpc.errors import invalid_params
+from node.rpc.errors import CLIENT_LIMIT_EXCEEDED, RpcError, invalid_params
 from node.rpc.formats import Json, data, word
 from node.rpc.parameters import BlockTag, Slot, parse_address, parse_storage_key
 from node.rpc.registry import method
@@ -60,7 +60,7 @@ def get_storage_values(
     if not count:
         raise invalid_params("empty request")
     if count > SLOTS_MAX:
-        raise invalid_params(f"too many slots (max {SLOTS_MAX})")
+        raise RpcError(CLIENT_LIMIT_EXCEEDED, f"too many slots (max {SLOTS_MAX})")
     view = ctx.view(block)
     return {
         data(address): [word(view.storage(address, slot)) for slot in items]

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -19,6 +20,18 @@ from node.settings import RpcSettings, Settings
 
 MNEMONIC = "test test test test test test test test test test test junk"
 ACCOUNTS = dev_accounts(MNEMONIC, 10)
+SENDER, OTHER = ("0x" + address.hex() for address in list(ACCOUNTS)[:2])
+
+# A contract that counts its calls in slot 0, logs and returns the count (topic 0xaa), and
+# reverts with its input when it has any:
+#   calldatasize push1 0x1d jumpi
+#   push1 0 sload push1 1 add dup1 push1 0 sstore push1 0 mstore
+#   push1 0xaa push1 32 push1 0 log1 push1 32 push1 0 return
+#   jumpdest calldatasize push1 0 push1 0 calldatacopy calldatasize push1 0 revert
+COUNTER = "36601d576000546001018060005560005260aa60206000a160206000f35b366000600037366000fd"
+# What deploys it: codecopy the rest and return it.
+COUNTER_INITCODE = f"0x60{len(COUNTER) // 2:02x}80600b6000396000f3{COUNTER}"
+COUNTED = "0x" + "00" * 31 + "aa"  # the topic
 
 
 class Refused(Exception):
@@ -53,11 +66,20 @@ class Served:
 
     def __enter__(self) -> "Served":
         self._thread.start()
-        self.run(self._start)
+        try:
+            self.run(self._start)
+        except BaseException:
+            self._end_loop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.run(self._stop)
+        try:
+            self.run(self._stop)
+        finally:
+            self._end_loop()
+
+    def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -73,7 +95,11 @@ class Served:
         self.node = Node(settings, ledger, accounts=ACCOUNTS, validator_key=key, votes=None)
         self.server = RpcServer(settings.rpc, self.node)
         await self.node.start()
-        await self.server.start()
+        try:
+            await self.server.start()
+        except OSError:
+            await self.node.stop()
+            raise
 
     async def _stop(self) -> None:
         await self.server.stop()
@@ -114,3 +140,26 @@ class Served:
         if "error" in answer:
             raise Refused(answer["error"])
         return answer["result"]
+
+    def refusal(self, method: str, *params: Any) -> Refused:
+        """The error of a call that must fail."""
+        try:
+            result = self.call(method, *params)
+        except Refused as refused:
+            return refused
+        raise AssertionError(f"{method} gave {result}")
+
+    def receipt(self, transaction_hash: str) -> dict[str, Any]:
+        """The receipt of a transaction that was sent, once it is in a block."""
+        give_up = time.monotonic() + 30
+        while time.monotonic() < give_up:
+            receipt = self.call("eth_getTransactionReceipt", transaction_hash)
+            if receipt is not None:
+                found: dict[str, Any] = receipt
+                return found
+        raise AssertionError(f"no receipt for {transaction_hash}")
+
+    def send(self, **fields: Any) -> dict[str, Any]:
+        """Have the first account send a transaction; its receipt."""
+        fields.setdefault("from", SENDER)
+        return self.receipt(self.call("eth_sendTransaction", fields))

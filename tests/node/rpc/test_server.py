@@ -1,0 +1,182 @@
+"""HTTP as geth speaks it, and what is turned away before any method runs."""
+
+import http.client
+import socket
+
+import pytest
+
+from tests.node.rpc.serving import Served
+
+CALL = b'{"jsonrpc":"2.0","id":1,"method":"net_version"}'
+
+
+def test_a_get_without_a_body_is_a_health_check(served: Served) -> None:
+    status, _, body = served.http(None, verb="GET")
+    assert (status, body) == (200, b"")
+
+
+@pytest.mark.parametrize("verb", ["PUT", "DELETE", "PATCH", "HEAD"])
+def test_other_verbs_are_not_allowed(served: Served, verb: str) -> None:
+    assert served.http(CALL, verb=verb)[0] == 405
+
+
+def test_other_paths_are_not_found(served: Served) -> None:
+    assert served.http(CALL, path="/other")[0] == 404
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_a_body_of_another_content_type_is_refused(served: Served, kind: str) -> None:
+    status, _, body = served.http(CALL, {"Content-Type": kind})
+    assert status == 415
+    assert b"only application/json is supported" in body
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/json; charset=utf-8", "application/json-rpc"]
+)
+def test_json_content_types_are_taken(served: Served, kind: str) -> None:
+    status, headers, _ = served.http(CALL, {"Content-Type": kind})
+    assert status == 200
+    assert headers["Content-Type"].startswith("application/json")
+
+
+def test_an_empty_body_gets_an_empty_answer(served: Served) -> None:
+    assert served.http(b"")[::2] == (200, b"")
+
+
+def test_a_body_that_announces_too_much_is_refused_before_it_is_sent(served: Served) -> None:
+    limit = served.node.settings.rpc.body_bytes_max
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as raw:
+        raw.sendall(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % (10**9)
+        )
+        answer = http.client.HTTPResponse(raw)
+        answer.begin()
+        assert answer.status == 413
+        assert f"content length too large (1000000000>{limit})".encode() in answer.read()
+
+
+def test_a_body_in_chunks_that_grows_too_large_is_refused() -> None:
+    with Served(rpc={"body_bytes_max": 10_000}) as small:
+        connection = http.client.HTTPConnection("127.0.0.1", small.port, timeout=30)
+        chunks = iter([b" " * 4_000] * 4)
+        connection.request(
+            "POST", "/", chunks, {"Content-Type": "application/json"}, encode_chunked=True
+        )
+        assert connection.getresponse().status == 413
+        connection.close()
+        assert small.call("net_version") == "31337"
+
+
+def test_a_caller_that_waits_to_be_told_to_continue_is_told(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as raw:
+        raw.sendall(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(CALL)
+        )
+        assert raw.recv(100).startswith(b"HTTP/1.1 100")
+        raw.sendall(CALL)
+        answer = http.client.HTTPResponse(raw)
+        answer.begin()
+        assert b"31337" in answer.read()
+
+
+def test_a_body_that_never_ends_is_given_up() -> None:
+    with (
+        Served(rpc={"read_timeout_ms": 50}) as hasty,
+        socket.create_connection(("127.0.0.1", hasty.port), timeout=30) as raw,
+    ):
+        raw.sendall(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 50\r\n\r\n{"
+        )
+        answer = http.client.HTTPResponse(raw)
+        answer.begin()
+        assert answer.status == 408
+
+
+def test_more_connections_than_allowed_are_turned_away() -> None:
+    with Served(rpc={"connections_max": 2}) as few:
+        open_ones = [http.client.HTTPConnection("127.0.0.1", few.port) for _ in range(2)]
+        for connection in open_ones:
+            connection.request("POST", "/", CALL, {"Content-Type": "application/json"})
+            assert connection.getresponse().read()
+        assert few.http(CALL)[0] == 503
+        for connection in open_ones:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8545", "LOCALHOST", "127.0.0.1:1", "[::1]:8545", "192.168.0.7"]
+)
+def test_hosts_that_are_ours_are_served(served: Served, host: str) -> None:
+    assert served.http(CALL, {"Host": host})[0] == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8545", "localhost.evil.example"])
+def test_a_host_name_that_is_not_ours_is_refused(served: Served, host: str) -> None:
+    """DNS rebinding: a page's own name that resolves to this machine."""
+    status, _, body = served.http(CALL, {"Host": host})
+    assert status == 403
+    assert body == b"invalid host specified\n"
+
+
+def test_host_names_can_be_allowed() -> None:
+    with Served(rpc={"hosts": ("node.example",)}) as named:
+        assert named.http(CALL, {"Host": "node.example"})[0] == 200
+        assert named.http(CALL, {"Host": "other.example"})[0] == 403
+
+
+def test_a_browser_of_an_allowed_origin_may_read_the_answer() -> None:
+    with Served(rpc={"cors_origins": ("https://app.example",)}) as open_to_one:
+        _, headers, _ = open_to_one.http(CALL, {"Origin": "https://app.example"})
+        assert headers["Access-Control-Allow-Origin"] == "https://app.example"
+        _, headers, _ = open_to_one.http(CALL, {"Origin": "https://evil.example"})
+        assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_a_preflight_tells_what_is_allowed() -> None:
+    asked = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    with Served(rpc={"cors_origins": ("*",)}) as open_to_all:
+        status, headers, _ = open_to_all.http(None, asked, verb="OPTIONS")
+    assert status == 204
+    assert headers["Access-Control-Allow-Origin"] == "https://app.example"
+    assert headers["Access-Control-Allow-Headers"] == "content-type"
+    assert "POST" in headers["Access-Control-Allow-Methods"]
+
+
+def test_a_preflight_of_an_origin_not_allowed_gets_nothing() -> None:
+    with Served(rpc={"cors_origins": ()}) as closed:
+        status, headers, _ = closed.http(None, {"Origin": "https://evil.example"}, verb="OPTIONS")
+    assert status == 204
+    assert not [name for name in headers if name.startswith("Access-Control")]
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        (
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        ),
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"nonsense\r\n\r\n",
+    ],
+)
+def test_a_request_that_could_be_read_in_two_ways_is_refused(
+    served: Served, request_bytes: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as raw:
+        raw.sendall(request_bytes)
+        assert raw.recv(100).split(b" ", 2)[1] == b"400"
+
+
+def test_a_busy_port_is_an_error(served: Served) -> None:
+    second = Served(rpc={"port": served.port})
+    with pytest.raises(OSError, match="address already in use"):
+        second.__enter__()
