@@ -208,12 +208,10 @@ def _serve(settings: Settings, *, dev: bool) -> int:
     if not settings.chain.ephemeral:
         folder = _required_folder(settings, "dev" if dev else "run")
     try:
-        prepared = serve.prepare(settings, folder, dev=dev)
-    except Fault as fault:
-        print(f"chain-node: fault: {fault}", file=sys.stderr)
+        serve.serve(serve.prepare(settings, folder, dev=dev), version())
+    except serve.BadFolder as error:
+        print(f"chain-node: fault: {error}", file=sys.stderr)
         return Exit.DATA_FOLDER
-    try:
-        serve.serve(prepared, version())
     except serve.AddressInUse as error:
         print(f"chain-node: {error}", file=sys.stderr)
         return Exit.ADDRESS_IN_USE

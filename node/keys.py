@@ -5,8 +5,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from chain.crypto.secp256k1 import address_of
 from chain.crypto.hd import derive_keys
+from chain.crypto.secp256k1 import address_of
 from chain.errors import Fault, Reason, Rejected
 from chain.types import Address
 

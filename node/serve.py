@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from chain.crypto.secp256k1 import address_of
+from chain.errors import Fault
 from chain.genesis import Genesis, dev_genesis
 from chain.ledger import Ledger
 from chain.types import Address
@@ -30,6 +31,10 @@ _log: Final = logging.getLogger("node")
 
 class AddressInUse(Exception):
     """The RPC address can't be listened on."""
+
+
+class BadFolder(Exception):
+    """The data folder is corrupt or can't be read or written."""
 
 
 class Prepared(Struct, frozen=True):
@@ -56,7 +61,7 @@ class _ConsoleHandler(logging.Handler):
 def prepare(settings: Settings, folder: Path | None, *, dev: bool) -> Prepared:
     """Open the ledger and the keys. `folder` None: everything in memory.
 
-    Rejected as `datadir.open_ledger`; Fault when the folder can't be used.
+    Rejected as `datadir.open_ledger`; BadFolder when the disk or what is on it is no good.
     """
     accounts: Mapping[Address, bytes] = {}
     genesis: Genesis | None = None
@@ -71,7 +76,10 @@ def prepare(settings: Settings, folder: Path | None, *, dev: bool) -> Prepared:
                 balance=settings.dev.balance * _COIN,
             )
     fresh = folder is None or not datadir.has_ledger(folder)
-    ledger = datadir.open_ledger(folder, genesis, retain_heights=settings.chain.retain_heights)
+    try:
+        ledger = datadir.open_ledger(folder, genesis, retain_heights=settings.chain.retain_heights)
+    except Fault as fault:
+        raise BadFolder(str(fault)) from fault
     try:
         key = _validator_key(folder, create=dev or fresh)
     except BaseException:
@@ -109,7 +117,7 @@ def init(settings: Settings, folder: Path) -> None:
 
 
 def serve(prepared: Prepared, version: str) -> None:
-    """Run until SIGTERM or SIGINT. Raises AddressInUse, Rejected or Fault."""
+    """Run until SIGTERM or SIGINT. Raises AddressInUse, BadFolder, Rejected or Fault."""
     console = Console()
     errors = Console(sys.stderr)
     logging.basicConfig(
@@ -141,13 +149,18 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
             if shows_runs
             else None,
         )
-    except BaseException:
+    except BaseException as error:
         prepared.ledger.close()
+        if isinstance(error, Fault):
+            raise BadFolder(str(error)) from error
         raise
     server = RpcServer(settings.rpc, node)
     listening = False
     try:
-        await node.start()
+        try:
+            await node.start()
+        except Fault as fault:
+            raise BadFolder(str(fault)) from fault
         try:
             await server.start()
         except OSError as error:
