@@ -19,6 +19,7 @@ from contracts.vm.frame import STACK_MAX, Environment, Frame, Halted
 from contracts.vm.opcodes import Shape
 from contracts.vm.precompiles import Precompile, precompiles_of
 from contracts.vm.program import Exit, Programs, pushed
+from contracts.vm.tracing import whole_price
 
 # Looking up an enum's member takes longer than comparing with it.
 _FALL, _BRANCH, _GOTO, _JUMP, _SEND = Exit.FALL, Exit.BRANCH, Exit.GOTO, Exit.JUMP, Exit.SEND
@@ -166,7 +167,9 @@ def _run_stepwise(frame: Frame) -> Frame | None:
         number = code[pc] if pc < size else 0
         priced = table[number]
         if tracer is not None:
-            tracer.on_step(pc, number, frame.gas, priced.gas if priced else 0, frame)
+            tracer.on_step(
+                pc, number, frame.gas, whole_price(frame, priced) if priced else 0, frame
+            )
         if priced is None:
             raise Halted(Halt.BAD_OPCODE)
         if len(stack) < priced.pops:

@@ -226,6 +226,9 @@ class Programs:
         self._programs: dict[bytes, Program] = {}
         self._size = 0  # bytes of code
 
+    def __len__(self) -> int:
+        return len(self._programs)
+
     def of(self, code: bytes) -> Program:
         program = self._programs.pop(code, None)
         if program is None:

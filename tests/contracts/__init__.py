@@ -1,0 +1,1 @@
+"""Tests of the virtual machine and of the ledger's own contracts."""
