@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,3 +96,35 @@ def test_refusals_and_failures_have_their_exit_codes(wallet: Wallet) -> None:
     assert (code, shown["error"]["status"]) == (Exit.NOT_INCLUDED, "unknown")
     code, shown = wallet("send", RICH, "1", "--chain-id", "1")
     assert (code, shown["error"]["chainId"]) == (Exit.REFUSED, 31337)
+
+
+def test_passwords_and_keys_are_asked_for_without_showing_them(tmp_path: Path) -> None:
+    """At a real terminal: what is typed never appears on it."""
+    key = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
+    answers = {"Private key or phrase: ": key, "under: ": "tr0ub4dor", "again: ": "tr0ub4dor"}
+    keys = tmp_path / "keys"
+    code, shown = _at_a_terminal(("import", "--light", "--keystore", str(keys)), answers)
+    assert code == Exit.OK
+    assert "0x70997970C51812dc3A010C7d01b50e0d17dc79C8" in shown
+    assert key not in shown and "tr0ub4dor" not in shown
+    assert len(list(keys.iterdir())) == 1
+
+
+def _at_a_terminal(words: tuple[str, ...], answers: dict[str, str]) -> tuple[int, str]:
+    """Run chain-wallet on a terminal of its own and answer each prompt once, when it comes."""
+    process, terminal = pty.fork()
+    if process == 0:
+        kept = {n: v for n, v in os.environ.items() if not n.startswith("CHAIN_WALLET_")}
+        os.execve(sys.executable, [sys.executable, "-m", "wallet", *words], kept)
+    shown, waiting = "", dict(answers)
+    while select.select([terminal], [], [], SECONDS_MAX)[0]:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:  # the other end is closed
+            break
+        shown += piece.decode()
+        for prompt in [prompt for prompt in waiting if prompt in shown]:
+            os.write(terminal, waiting.pop(prompt).encode() + b"\n")
+    _, status = os.waitpid(process, 0)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), shown
