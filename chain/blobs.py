@@ -117,7 +117,10 @@ def _proofs_hold(sidecar: BlobSidecar) -> bool:
 
 @cache
 def _trusted_setup() -> Any:
-    """The result of Ethereum's KZG ceremony. Reading it takes tenths of a second, once."""
+    """The result of Ethereum's KZG ceremony. Reading it takes a second, once.
+
+    The file is the trusted_setup_4096 of the consensus specifications, in ckzg's form.
+    """
     import ckzg
 
     with as_file(files("chain") / "kzg_trusted_setup.txt") as path:

@@ -165,20 +165,26 @@ def compile_kernels(lanes: int) -> Kernels:
     engine = binding.create_mcjit_compiler(module, machine)
     llvm = ".".join(map(str, binding.llvm_version_info))
     key = "\n".join((llvm, machine.triple, processor, features.flatten(), text))
-    path = cache_folder() / f"kernels-{sha256(key.encode()).hexdigest()[:32]}.o"
-    engine.set_object_cache(
-        lambda _, code: _store(path, code),
-        lambda _: _read(path),
-    )
+    folder = cache_folder()
+    if folder is not None:
+        path = folder / f"kernels-{sha256(key.encode()).hexdigest()[:32]}.o"
+        engine.set_object_cache(lambda _, code: _store(path, code), lambda _: _read(path))
     engine.finalize_object()
     return Kernels(engine)
 
 
-def cache_folder() -> Path:
-    """Where the object code is kept: XDG_CACHE_HOME, or else .cache in the home folder."""
+def cache_folder() -> Path | None:
+    """Where the object code is kept: XDG_CACHE_HOME, or else .cache in the home folder.
+
+    None for a user without a home. Never a folder that others can write to: its files are run.
+    """
     folder = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(folder) if os.path.isabs(folder) else Path.home() / ".cache"
-    return root / "chain-node"
+    if os.path.isabs(folder):
+        return Path(folder) / "chain-node"
+    try:
+        return Path.home() / ".cache" / "chain-node"
+    except RuntimeError:
+        return None
 
 
 def _read(path: Path) -> bytes | None:

@@ -114,6 +114,17 @@ def test_a_cache_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path):
     assert (tmp_path / "chain-node").read_text() == "in the way"
 
 
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(batch.Path, "home", homeless)
+    assert batch.cache_folder() is None
+    pytest.importorskip("llvmlite")
+    assert batch.compile_kernels(1).keccak_many([b"abc"]) == [keccak(b"abc")]
+
+
 def _run(script: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", script],
