@@ -32,7 +32,15 @@ class Subscription(Generic[T]):
         self._queue: deque[T] = deque()
         self._queue_max = queue_max
         self._news = asyncio.Event()
-        self.closed = False
+        self._end = asyncio.Event()
+
+    @property
+    def closed(self) -> bool:
+        return self._end.is_set()
+
+    async def wait_closed(self) -> None:
+        """Wait until the subscription is over, whatever is still queued."""
+        await self._end.wait()
 
     def _put(self, item: T) -> None:
         if len(self._queue) >= self._queue_max:
@@ -57,7 +65,7 @@ class Subscription(Generic[T]):
 
     def close(self) -> None:
         """Stop listening. What is queued can still be read."""
-        self.closed = True
+        self._end.set()
         self._topic.subscribers.discard(self)
         self._news.set()
 

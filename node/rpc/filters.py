@@ -70,8 +70,9 @@ class Filters:
                         if installed.transactions is not None:
                             installed.transactions.append(checked)
             except Closed:
-                # Dropped in a burst: listen again. stop() is what ends this task.
-                await asyncio.sleep(0)
+                if self._node.announcements.closed:
+                    return
+                await asyncio.sleep(0)  # dropped in a burst: listen again
             finally:
                 subscription.close()
 

@@ -141,7 +141,9 @@ class RpcServer:
         if not socket.can_prepare(request):
             return _refusal(400, "bad WebSocket handshake")
         await socket.prepare(request)
-        connection = Connection(socket, self._settings, self._context, self._dispatcher)
+        connection = Connection(
+            socket, request.transport, self._settings, self._context, self._dispatcher
+        )
         self._connections.add(connection)
         try:
             await connection.serve()

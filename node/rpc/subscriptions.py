@@ -43,6 +43,7 @@ class Subscriptions:
         self._send = send
         self._cut_off = cut_off
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._watches: dict[str, asyncio.Task[None]] = {}
         self._new: list[asyncio.Event] = []
 
     def add(self, queue: Subscription[T] | None, render: Callable[[T], Iterable[Any]]) -> str:
@@ -61,7 +62,14 @@ class Subscriptions:
         started = asyncio.Event()
         self._new.append(started)
         self._tasks[name] = asyncio.create_task(self._run(name, queue, render, started))
+        if queue is not None:
+            self._watches[name] = asyncio.create_task(self._watch(queue))
         return name
+
+    async def _watch(self, queue: Subscription[Any]) -> None:
+        """Cut off a client whose queue has overflowed, even while a message to it is stuck."""
+        await queue.wait_closed()
+        await self._cut_off()
 
     def start_new(self) -> None:
         """Let the subscriptions speak whose names have been sent."""
@@ -73,13 +81,16 @@ class Subscriptions:
         task = self._tasks.pop(name, None)
         if task is None:
             return False
+        if name in self._watches:
+            self._watches.pop(name).cancel()
         task.cancel()
         return True
 
     def close(self) -> None:
-        for task in self._tasks.values():
+        for task in (*self._watches.values(), *self._tasks.values()):
             task.cancel()
         self._tasks.clear()
+        self._watches.clear()
 
     async def _run(
         self,
@@ -98,8 +109,7 @@ class Subscriptions:
                 for result in render(await queue.get()):
                     await self._send(head + msgspec.json.encode(result) + b"}}")
         except Closed:
-            # Too slow for its bounded queue, or the node stops: either way it is over.
-            await self._cut_off()
+            return  # too slow for its bounded queue, or the node stops: _watch sees to it
         finally:
             queue.close()
 

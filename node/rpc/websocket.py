@@ -25,11 +25,13 @@ class Connection:
     def __init__(
         self,
         socket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
         settings: RpcSettings,
         shared: Context,
         dispatcher: Dispatcher,
     ) -> None:
         self._socket = socket
+        self._transport = transport
         self._dispatcher = dispatcher
         self._context = Context(shared.node, shared.filters, shared.heavy, self)
         self._requests: set[asyncio.Task[None]] = set()
@@ -77,10 +79,12 @@ class Connection:
             return  # the reading side notices as well and ends the connection
 
     async def cut_off(self) -> None:
-        """End a connection whose client does not keep up; nothing is buffered for it."""
-        await self._socket.close(
-            code=WSCloseCode.POLICY_VIOLATION, message=b"subscriber too slow", drain=False
-        )
+        """End a connection whose client does not keep up; nothing is buffered for it.
+
+        It is not told why: what it does not read can't reach it.
+        """
+        if self._transport is not None:
+            self._transport.abort()
 
     async def close(self) -> None:
         """End the connection because the server stops."""
