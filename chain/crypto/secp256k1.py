@@ -133,7 +133,7 @@ def recover_stream(batches: Iterable[Sequence[Signed]]) -> Iterator[list[Address
     second = next(upcoming, None)
     if first is None:
         return
-    kernels = None if second is None else batch.kernels(len(first))
+    kernels = None if second is None else batch.kernels(max(len(first), len(second)))
     if second is None:
         yield recover_many(first)
     elif kernels is None:
