@@ -126,6 +126,19 @@ def decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
     return reader.sequence([parse_type(text) for text in types], 0)
 
 
+def encode_packed(types: Sequence[str], values: Sequence[object]) -> bytes:
+    """The values without padding, as `abi.encodePacked`: for hashing, it can't be decoded.
+
+    The items of arrays keep their padding. Raises BAD_ABI as `encode` does, and for tuples and
+    arrays of strings, which have no packed form.
+    """
+    if len(values) != len(types):
+        raise Rejected(Reason.BAD_ABI, f"{len(values)} values for {len(types)} types")
+    return b"".join(
+        _pack(parse_type(text), value) for text, value in zip(types, values, strict=True)
+    )
+
+
 # -- types --------------------------------------------------------------------------------
 
 
@@ -244,6 +257,30 @@ def _encode_value(kind: Type, value: object) -> bytes:
         if word is not None:
             return word
     raise Rejected(Reason.BAD_ABI, f"not a value of {_name(kind)}: {str(value)[:80]}")
+
+
+def _pack(kind: Type, value: object) -> bytes:
+    form = kind.form
+    if form is Form.ARRAY:
+        item = kind
+        while item.form is Form.ARRAY:
+            item = item.parts[0]
+        if item.dynamic or item.form is Form.TUPLE or not isinstance(value, (list, tuple)):
+            raise Rejected(Reason.BAD_ABI, f"no packed form of {str(value)[:80]}")
+        if kind.size and len(value) != kind.size:
+            raise Rejected(Reason.BAD_ABI, f"{len(value)} items instead of {kind.size}")
+        part = kind.parts[0]
+        pack = _pack if part.form is Form.ARRAY else _encode_value
+        return b"".join(pack(part, each) for each in value)
+    if form is Form.TUPLE:
+        raise Rejected(Reason.BAD_ABI, "no packed form of a tuple")
+    encoded = _encode_value(kind, value)
+    if isinstance(value, (bytes, str)) and kind.dynamic:
+        return value.encode() if isinstance(value, str) else value
+    if form is Form.FIXED_BYTES:
+        return encoded[: kind.size]
+    width = {Form.BOOL: 1, Form.ADDRESS: 20}.get(form, kind.size // 8)
+    return encoded[32 - width :]
 
 
 def encode_word(kind: Type, value: object) -> bytes | None:

@@ -187,3 +187,16 @@ def test_reverts_say_why():
     )
     for other in (b"", error[:4], error[:40], b"\1\2\3\4" + error[4:], panic[:10]):
         assert abi.decode_revert(other) is None
+
+
+def test_packed_values_have_no_padding_but_in_arrays():
+    """Given the example of Solidity's documentation."""
+    packed = abi.encode_packed(
+        ["int16", "bytes1", "uint16", "string"], [-1, b"\x42", 3, "Hello, world!"]
+    )
+    assert packed.hex() == "ffff42000348656c6c6f2c20776f726c6421"
+    assert abi.encode_packed(["uint8[]", "bool"], [[1, 2], True]).hex() == (f"{1:064x}{2:064x}01")
+    for kind, value in (("(uint8)", [1]), ("string[]", ["a"]), ("uint8[2]", [1]), ("uint8", 256)):
+        with pytest.raises(Rejected) as caught:
+            abi.encode_packed([kind], [value])
+        assert caught.value.reason is Reason.BAD_ABI

@@ -10,7 +10,9 @@ from chain import abi, codec
 from chain.crypto import secp256k1
 from chain.crypto.keccak import keccak, keccak_many
 from chain.errors import Reason, Rejected
+from chain.forks import OSAKA
 from chain.messages import typed_data_hash
+from contracts.vm.precompiles.signatures import p256_verify
 from tests.support.conformance import samples
 
 WYCHEPROOF = (
@@ -77,6 +79,23 @@ def test_every_wycheproof_signature_is_judged_right(name: str) -> None:
                 assert public_key in keys, (name, case["tcId"])
 
 
+@pytest.mark.parametrize(
+    "name", ["ecdsa_secp256r1_sha256_p1363_test", "ecdsa_secp256r1_sha256_test"]
+)
+def test_every_wycheproof_signature_over_p256_is_judged_right(name: str) -> None:
+    """Given the precompile's input made of the scalars and the key (EIP-7951)."""
+    for group in _load(f"wycheproof/{name}.json")["testGroups"]:
+        public_key = _bytes(group["publicKey"]["uncompressed"])[1:]
+        for case in group["tests"]:
+            scalars = (_from_halves if "p1363" in name else _from_der)(_bytes(case["sig"]))
+            right = False
+            if scalars is not None and all(0 <= scalar < 2**256 for scalar in scalars):
+                words = b"".join(scalar.to_bytes(32, "big") for scalar in scalars)
+                digest = hashlib.sha256(_bytes(case["msg"])).digest()
+                right = p256_verify(digest + words + public_key, OSAKA) != b""
+            assert right == (case["result"] == "valid"), (name, case["tcId"], case["comment"])
+
+
 def test_every_sample_is_hashed() -> None:
     cases = _load("ethers/hashes.json")
     assert cases
@@ -115,6 +134,37 @@ def test_every_abi_sample_is_encoded_and_decoded() -> None:
         value, encoded = _value(case["verbose"]), _bytes(case["encoded"])
         assert abi.encode([case["type"]], [value]) == encoded, case["name"]
         assert abi.decode([case["type"]], encoded) == (value,), case["name"]
+
+
+def test_every_official_abi_sample_is_encoded() -> None:
+    samples_of = samples("basic-tests") / "ABITests/basic_abi_tests.json"
+    for name, case in json.loads(samples_of.read_text()).items():
+        values = [
+            _bytes(value)
+            if kind == "address"
+            else value.encode()
+            if kind.startswith("bytes")
+            else value
+            for kind, value in zip(case["types"], case["args"], strict=True)
+        ]
+        assert abi.encode(case["types"], values).hex() == case["result"], name
+
+
+def _from_text(kind: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_text(kind[: kind.rindex("[")], each) for each in value]
+    if kind.startswith(("int", "uint")):
+        return int(value, 0) if isinstance(value, str) else value
+    return _bytes(value) if kind.startswith(("bytes", "address")) else value
+
+
+def test_every_packed_sample_is_hashed() -> None:
+    cases = _load("ethers/solidity-hashes.json")
+    assert cases
+    for case in cases:
+        values = [_from_text(*pair) for pair in zip(case["types"], case["values"], strict=True)]
+        packed = abi.encode_packed(case["types"], values)
+        assert keccak(packed) == _bytes(case["keccak256"]), case["name"]
 
 
 def test_every_typed_data_sample_of_ethers_is_hashed() -> None:
