@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from chain.changes import ACCOUNT_TRIE, Changes
 from chain.commitment import commit_leaves
+from chain.crypto.keccak import keccak
 from chain.errors import Fault, Reason, Rejected
 from chain.leaves import address_key, decode_account, decode_slot, slot_key
 from chain.state import Account
@@ -195,8 +196,8 @@ class StoredView:
         found = tables.codes.get(code_hash)
         if isinstance(found, Missing):
             stored = tables.store.get(CODES, code_hash)
-            if stored is None:
-                raise Fault(f"code {code_hash.hex()} is missing")
+            if stored is None or keccak(stored) != code_hash:
+                raise Fault(f"code {code_hash.hex()} is missing or corrupt")
             tables.codes.put(code_hash, stored)
             return stored
         return found

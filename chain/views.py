@@ -107,6 +107,11 @@ class Overlay:
             layers += older
         self._layers = tuple(layers)
 
+    @property
+    def depth(self) -> int:
+        """The number of layers that a read may pass."""
+        return len(self._layers)
+
     def account(self, address: Address) -> Account | None:
         for layer in self._layers:
             accounts = layer.changes.accounts
