@@ -1,18 +1,24 @@
 """Requests that may take long: a bounded number of threads, a bounded line, a time limit."""
 
 import asyncio
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 from node.rpc.errors import LIMIT_EXCEEDED, TIMED_OUT, RpcError
 from node.settings import RpcSettings
+
+# How long a computing thread may keep the others waiting; Python's own is ten times this,
+# which cheap calls and the block builder would feel at every turn.
+_SWITCH_SECONDS: Final = 0.0005
 
 
 class HeavyCalls:
     """Runs plain functions in threads. At most `calls_waiting_max` wait for one to be free."""
 
     def __init__(self, settings: RpcSettings) -> None:
+        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_SECONDS))
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.calls_parallel_max, "rpc-call")
         self._unfinished = 0

@@ -6,6 +6,7 @@ content type, size, time. HTTP answers other than 200 follow geth's.
 
 import asyncio
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -39,7 +40,9 @@ class RpcServer:
         self._filters = Filters(settings, node)
         self._context = Context(node, self._filters, self._heavy)
         self._connections: set[Connection] = set()
-        self._server = web.Server(self._handle, access_log=None, lingering_time=1.0)
+        self._server = web.Server(
+            self._handle, access_log=None, lingering_time=1.0, auto_decompress=False
+        )
         self._runner = web.ServerRunner(self._server)
         self.port = settings.port
 
@@ -100,11 +103,15 @@ class RpcServer:
             return _refusal(413, f"content length too large ({request.content_length}>{limit})")
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        try:
-            async with asyncio.timeout(self._settings.read_timeout_ms / 1000):
-                body = await _read_body(request, limit)
-        except TimeoutError:
-            return _refusal(408, "the request took too long to arrive")
+        if request.content_length is not None and request.content.is_eof():
+            # All of it is here already, as it mostly is.
+            body: bytes | None = await request.content.read()
+        else:
+            try:
+                async with asyncio.timeout(self._settings.read_timeout_ms / 1000):
+                    body = await _read_body(request, limit)
+            except TimeoutError:
+                return _refusal(408, "the request took too long to arrive")
         if body is None:
             return _refusal(413, f"content length too large (>{limit})")
         if not body:
@@ -197,6 +204,7 @@ def _without_port(host: str) -> str:
     return host.rpartition(":")[0] if host.count(":") == 1 else host
 
 
+@lru_cache(maxsize=256)
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)

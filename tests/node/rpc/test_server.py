@@ -1,5 +1,6 @@
 """HTTP as geth speaks it, and what is turned away before any method runs."""
 
+import gzip
 import http.client
 import socket
 
@@ -67,6 +68,13 @@ def test_a_body_in_chunks_that_grows_too_large_is_refused() -> None:
         assert connection.getresponse().status == 413
         connection.close()
         assert small.call("net_version") == "31337"
+
+
+def test_a_compressed_body_is_not_unpacked(served: Served) -> None:
+    """A small body that unpacks to a large one must not get past the limit."""
+    body = gzip.compress(b" " * 50_000_000 + CALL)
+    _, _, answer = served.http(body, {"Content-Encoding": "gzip"})
+    assert b"-32700" in answer
 
 
 def test_a_caller_that_waits_to_be_told_to_continue_is_told(served: Served) -> None:
