@@ -14,18 +14,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from chain.execution import BlockBuilder
+from chain.crypto.keccak import keccak
+from chain.errors import Rejected
 from chain.ledger import Ledger
 from chain.storage.rocks import RocksStore
 from chain.transactions import decode_transaction
-from chain.types import ZERO_HASH
 from chain.validation import check_ahead
-from contracts.vm import Interpreter
 from tests.benchmarks import table
 from tests.benchmarks.transfers import (
-    COINBASE,
-    GAS_LIMIT,
+    CHAIN_ID,
     genesis,
+    new_block,
     pyevm_chain,
     signed_transfers,
 )
@@ -37,24 +36,11 @@ STAGES = ("decode, check, run", "roots", "write")
 
 def ours(ledger: Ledger, raws: list[bytes]) -> list[float]:
     """Seconds of each stage for one committed block."""
-    parent = ledger.head
-    fork = ledger.config.fork_at(parent.number + 1, parent.timestamp + 1, merged=True)
     marks = [perf_counter()]
-    transactions = map(decode_transaction, raws)
-    checked = check_ahead(transactions, fork, ledger.config.chain_id)
-    builder = BlockBuilder(
-        ledger.view(),
-        parent,
-        Interpreter(),
-        ledger.config,
-        ledger.hash_at,
-        timestamp=parent.timestamp + 1,
-        coinbase=COINBASE,
-        gas_limit=GAS_LIMIT,
-        randomness=ZERO_HASH,
-    )
+    builder = new_block(ledger)
+    checked = check_ahead(map(decode_transaction, raws), builder.execution.fork, CHAIN_ID)
     for each in checked:
-        if isinstance(each, Exception):
+        if isinstance(each, Rejected):
             raise each
         builder.add(each)
     marks.append(perf_counter())
@@ -93,14 +79,8 @@ def plain_recovery(raws: list[bytes]) -> float:
     for transaction in signed:
         vrs = (transaction.y_parity, transaction.r, transaction.s)
         message = transaction.get_message_for_signing()
-        backend.ecdsa_recover(_keccak(message), Signature(vrs=vrs))
+        backend.ecdsa_recover(keccak(message), Signature(vrs=vrs))
     return (perf_counter() - start) / len(raws)
-
-
-def _keccak(data: bytes) -> bytes:
-    from chain.crypto.keccak import keccak
-
-    return keccak(data)
 
 
 def main() -> None:

@@ -13,8 +13,14 @@ import rlp
 from coincurve import PrivateKey
 
 from chain.crypto.keccak import keccak
+from chain.errors import Rejected
+from chain.execution import BlockBuilder, Executed
 from chain.genesis import Genesis, parse_genesis
-from chain.types import Address
+from chain.ledger import Ledger
+from chain.transactions import decode_transaction
+from chain.types import ZERO_HASH, Address, Height
+from chain.validation import check_ahead
+from contracts.vm import Interpreter
 
 CHAIN_ID = 1337
 GAS_LIMIT = 300_000_000
@@ -83,8 +89,42 @@ def pyevm_chain() -> Any:
     account = {"balance": _BALANCE, "nonce": 0, "code": b"", "storage": {}}
     return chain_class.from_genesis(
         AtomicDB(),
-        {"difficulty": 0, "gas_limit": GAS_LIMIT, "timestamp": 1, "coinbase": COINBASE},
+        {
+            "difficulty": 0,
+            "gas_limit": GAS_LIMIT,
+            "timestamp": 1,
+            "coinbase": bytes(20),
+            "parent_beacon_block_root": bytes(32),
+        },
         dict.fromkeys(senders(), account),
+    )
+
+
+def build(ledger: Ledger, raws: list[bytes]) -> Executed:
+    """The next block, of these transfers."""
+    parent = ledger.head
+    builder = new_block(ledger)
+    fork = builder.execution.fork
+    for each in check_ahead(map(decode_transaction, raws), fork, CHAIN_ID):
+        if isinstance(each, Rejected):
+            raise each
+        builder.add(each)
+    return builder.seal(parent_total_difficulty=ledger.total_difficulty(Height(parent.number)))
+
+
+def new_block(ledger: Ledger) -> BlockBuilder:
+    """The empty block on the ledger's head."""
+    parent = ledger.head
+    return BlockBuilder(
+        ledger.view(),
+        parent,
+        Interpreter(),
+        ledger.config,
+        ledger.hash_at,
+        timestamp=parent.timestamp + 1,
+        coinbase=COINBASE,
+        gas_limit=GAS_LIMIT,
+        randomness=ZERO_HASH,
     )
 
 
