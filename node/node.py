@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -55,7 +56,7 @@ class Node:
         self.settings = settings
         self.ledger = ledger
         self.accounts = accounts
-        self.machine = Interpreter()
+        self._machines = threading.local()
         self.announcements = Announcements(settings.rpc.subscription_queue_max)
         self.mempool = Mempool(settings.pool, ledger.view(), ledger.head.gas_limit)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -89,7 +90,7 @@ class Node:
         return Driver(
             ledger=ledger,
             mempool=self.mempool,
-            machine=self.machine,
+            machine=Interpreter(),
             core=core,
             signer=Signer(key, domain, log),
             log=log,
@@ -206,6 +207,14 @@ class Node:
             max(int(time.time()), head.timestamp + 1),
             merged=ledger.config.merged_after(ledger.total_difficulty(ledger.height)),
         )
+
+    @property
+    def machine(self) -> Interpreter:
+        """The calling thread's machine: each keeps decoded code of its own."""
+        machine: Interpreter | None = getattr(self._machines, "machine", None)
+        if machine is None:
+            machine = self._machines.machine = Interpreter()
+        return machine
 
     @property
     def pending_view(self) -> TrieView:
