@@ -418,6 +418,9 @@ def _check_head(store: Store) -> StoredHeader:
     stored = decode_stored_header(data)
     if header_hash(stored.header) != stored.hash or stored.header.number != height:
         raise Fault(f"the header of the head, height {height}, is corrupt")
+    for table in (schema.BODIES, schema.RECEIPTS, schema.SENDERS):
+        if store.get(table, height_key(height)) is None:
+            raise Fault(f"{table} of the head, height {height}, are missing")
     root = stored.header.state_root
     mark = Mark(height, root)
     view = StoredView(StateTables(store, mark, oldest=height, cache_entries=1), height, root, mark)

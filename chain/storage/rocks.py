@@ -42,6 +42,7 @@ class RocksStore:
             self._path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Fault(f"data folder {self._path}: {error.strerror}") from error
+        kept_something = any(self._path.glob("*.sst"))
         cache = Cache(block_cache)
         families = {name: _options(cache, compress=plain) for name, plain in TABLES.items()}
         options = _options(cache, compress=False)
@@ -66,6 +67,10 @@ class RocksStore:
         self._synced = WriteOptions()
         self._synced.sync = True
         self._unsynced = WriteOptions()
+        if kept_something and not any(next(self.scan(name, b""), None) for name in TABLES):
+            # RocksDB takes some damage to its list of files for a list that ends early.
+            self.close()
+            raise Fault(f"the database in {self._path} is corrupt: it has lost what it held")
 
     def get(self, table: str, key: bytes) -> bytes | None:
         try:
