@@ -91,6 +91,8 @@ def import_chain(ledger: Ledger, path: Path, report: Callable[[str], None]) -> i
     block, naming its place; those before it stay.
     """
     machine = Interpreter()
+    if not path.is_file():
+        raise Rejected(Reason.BAD_SETTING, f"{path}: no such file")
     started = reported = time.monotonic()
     imported = transactions = 0
     place = 0

@@ -1,0 +1,63 @@
+"""The official state and blockchain tests: every root, hash and refusal must come out.
+
+By default a spread-out selection runs, every n-th file; CHAIN_CONFORMANCE_ALL=1 (`make
+conformance`) runs all of them. Files are dealt out to as many tests as keep two cores busy.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from node.conformance import blocktest, statetest
+from node.conformance.report import Result
+from tests.support.conformance import samples
+
+ALL = bool(os.environ.get("CHAIN_CONFORMANCE_ALL"))
+# These take minutes each in an interpreter: quadratic complexity, 2**32 rounds of BLAKE2.
+SLOW = ("stTimeConsuming", "stQuadraticComplexityTest")
+FAILURES_SHOWN = 20
+
+
+class Suite(NamedTuple):
+    run: Callable[[str], Iterable[Result]]
+    every: int  # of how many files one is in the selection
+    shards: int  # tests that share the selection; several times as many for all files
+
+
+SUITES = {
+    "state-tests-eest": Suite(statetest.run_path, 7, 6),
+    "state-tests-legacy": Suite(statetest.run_path, 14, 6),
+    "blockchain-tests-eest": Suite(blocktest.run_path, 5, 4),
+    "blockchain-tests-legacy": Suite(blocktest.run_path, 5, 4),
+}
+SHARDS = [
+    (name, shard, suite.shards * (8 if ALL else 1))
+    for name, suite in SUITES.items()
+    for shard in range(suite.shards * (8 if ALL else 1))
+]
+
+
+def selected(folder: Path, every: int) -> list[Path]:
+    files = sorted(folder.rglob("*.json"))
+    if ALL:
+        return files
+    return [file for file in files if not set(SLOW) & set(file.parts)][::every]
+
+
+@pytest.mark.parametrize(("name", "shard", "shards"), SHARDS)
+def test_every_sample_comes_out_as_recorded(name: str, shard: int, shards: int) -> None:
+    """Given a share of a suite's files, when they run, then all of their cases pass."""
+    suite = SUITES[name]
+    files = selected(samples(name), suite.every)[shard::shards]
+    results = [result for file in files for result in suite.run(str(file))]
+    failed = [
+        f"{result['file']}: {result['name']} {result['fork']} {result.get('index', '')}: "
+        f"{result['error']}"
+        for result in results
+        if not result["pass"]
+    ]
+    assert results
+    assert not failed, f"{len(failed)} of {len(results)}:\n" + "\n".join(failed[:FAILURES_SHOWN])
