@@ -28,6 +28,9 @@ _CONTENT_TYPES: Final = frozenset(
 )
 _PREFLIGHT_SECONDS: Final = 600
 
+# How long a request under way may hold up the end of the node.
+_SHUTDOWN_SECONDS: Final = 2.0
+
 
 class RpcServer:
     """Serves a node. `start` once, `stop` once."""
@@ -43,7 +46,7 @@ class RpcServer:
         self._server = web.Server(
             self._handle, access_log=None, lingering_time=1.0, auto_decompress=False
         )
-        self._runner = web.ServerRunner(self._server)
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=_SHUTDOWN_SECONDS)
         self.port = settings.port
 
     async def start(self) -> None:
