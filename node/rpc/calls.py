@@ -10,9 +10,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chain import headers
+from chain.abi import decode_revert
 from chain.blocks import Header
 from chain.crypto.keccak import keccak
-from chain.errors import Rejected
+from chain.errors import Reason, Rejected
 from chain.execution import block_context
 from chain.forks import Fork
 from chain.machine import BlockContext, Halt, Tracer
@@ -26,7 +27,6 @@ from node.rpc.formats import data
 from node.rpc.parameters import BlockTag
 from node.rpc.registry import method
 from node.rpc.requests import BlockOverrides, CallRequest, StateOverrides
-from node.rpc.reverts import revert_reason
 
 
 class OverriddenView(StateView):
@@ -208,6 +208,9 @@ def run_call(
     Raises `Rejected` when it could not even start.
     """
     sender = call.sender or ZERO_ADDRESS
+    size, limit = len(call.data or b""), where.fork.initcode_size_max
+    if call.to is None and limit is not None and size > limit:
+        raise Rejected(Reason.INITCODE_TOO_LARGE, f"code size {size} limit {limit}")
     state = State(where.view)
     account = where.view.account(sender)
     nonce = 0 if account is None else account.nonce
@@ -241,7 +244,7 @@ def failure(result: TransactionResult) -> RpcError | None:
         return None
     if result.halt is not Halt.REVERT:
         return server_error(_HALTS.get(result.halt, result.halt.value))
-    reason = revert_reason(result.output)
+    reason = decode_revert(result.output)
     message = "execution reverted" if reason is None else f"execution reverted: {reason}"
     return RpcError(REVERTED, message, data(result.output))
 

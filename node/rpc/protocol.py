@@ -154,7 +154,9 @@ class Dispatcher:
             request_id = _NULL
             failure = RpcError(PARSE_ERROR, "parse error")
         except Fault as fault:
-            _log.critical("request failed: %s", fault)
+            # Our disk or our bug: whoever waits for this ends the process.
+            if not ctx.node.failed.done():
+                ctx.node.failed.set_exception(fault)
             failure = RpcError(INTERNAL_ERROR, "internal error")
         except Exception:  # a bug of ours must not take the other callers down
             _log.exception("method handler crashed: %s", bytes(request.method)[:100])

@@ -6,6 +6,7 @@ content type, size, time. HTTP answers other than 200 follow geth's.
 
 import asyncio
 import ipaddress
+import resource
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -27,9 +28,27 @@ _CONTENT_TYPES: Final = frozenset(
     {"application/json", "application/json-rpc", "application/jsonrequest"}
 )
 _PREFLIGHT_SECONDS: Final = 600
+_SHUTDOWN_SECONDS: Final = 2.0  # that a request under way may hold up the end of the node
+_BACKLOG: Final = 512  # connections that wait to be accepted
+_OTHER_DESCRIPTORS: Final = 1024  # files that are not connections: the database's, mostly
 
-# How long a request under way may hold up the end of the node.
-_SHUTDOWN_SECONDS: Final = 2.0
+
+class _Turned(asyncio.Protocol):
+    """Turns a connection away at once, so that it holds no descriptor."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n")
+        transport.write(b"Connection: close\r\n\r\n")
+        transport.close()
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Raise the soft limit of open files as far as it is needed and allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 class RpcServer:
@@ -43,37 +62,41 @@ class RpcServer:
         self._filters = Filters(settings, node)
         self._context = Context(node, self._filters, self._heavy)
         self._connections: set[Connection] = set()
-        self._server = web.Server(
+        self._http = web.Server(
             self._handle, access_log=None, lingering_time=1.0, auto_decompress=False
         )
-        self._runner = web.ServerRunner(self._server, shutdown_timeout=_SHUTDOWN_SECONDS)
+        self._listening: asyncio.Server | None = None
         self.port = settings.port
 
     async def start(self) -> None:
         """Listen. OSError when the address can't be had; afterwards `port` is the real one."""
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
-        try:
-            await site.start()
-        except OSError:
-            await self._runner.cleanup()
-            raise
-        self.port = self._runner.addresses[0][1]
+        _allow_descriptors(self._settings.connections_max + _OTHER_DESCRIPTORS)
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(
+            self._accept, self._settings.host, self._settings.port, backlog=_BACKLOG
+        )
+        self.port = self._listening.sockets[0].getsockname()[1]
         self._filters.start()
 
     async def stop(self) -> None:
         """Close every connection and free the port."""
         await self._filters.stop()
+        if self._listening is not None:
+            self._listening.close()
         await asyncio.gather(*(connection.close() for connection in tuple(self._connections)))
-        await self._runner.cleanup()
+        self._http.pre_shutdown()
+        await self._http.shutdown(_SHUTDOWN_SECONDS)
         self._heavy.close()
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        """Who talks on a new connection: nobody when there are enough of them."""
+        if len(self._http.connections) >= self._settings.connections_max:
+            return _Turned()
+        return self._http()
 
     # -- HTTP --------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        settings = self._settings
-        if len(self._server.connections) > settings.connections_max:
-            return _refusal(503, "too many connections")
         if not self._host_allowed(request.headers.get("Host", "")):
             return _refusal(403, "invalid host specified")
         if request.path != "/":
@@ -196,7 +219,7 @@ async def _read_body(request: web.BaseRequest, limit: int) -> bytes | None:
 
 def _refusal(status: int, text: str) -> web.Response:
     response = web.Response(status=status, text=text + "\n")
-    if status in (408, 413, 503):
+    if status in (408, 413):
         response.force_close()  # what is left of the request is not read
     return response
 
