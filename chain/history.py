@@ -63,7 +63,7 @@ class StateTables:
         self.oldest = oldest  # the first height whose state is retained
         self.accounts: Cache[Address, Account | None] = Cache(cache_entries)
         self.slots: Cache[tuple[Address, int], int] = Cache(cache_entries)
-        self.nodes: Cache[bytes, bytes | None] = Cache(cache_entries)
+        self.nodes: Cache[bytes, bytes | None] = Cache(2 * cache_entries)
         self.codes: Cache[Hash, bytes] = Cache(1024)
 
     def begin(self, mark: Mark) -> None:

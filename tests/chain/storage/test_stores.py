@@ -169,6 +169,22 @@ def test_a_damaged_file_is_a_fault_that_names_the_folder(tmp_path: Path, kind: s
             store.close()
 
 
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\0" * 40])
+def test_the_bindings_own_file_is_not_needed(tmp_path: Path, content: bytes | None) -> None:
+    """What rocksdict keeps beside the database may be lost or torn by a crash."""
+    store = RocksStore(tmp_path)
+    store.write([(TRIE, b"a", b"1")], sync=True)
+    store.close()
+    file = tmp_path / "rocksdict-config.json"
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    store = RocksStore(tmp_path)
+    assert store.get(TRIE, b"a") == b"1"
+    store.close()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_killed_writer_keeps_every_synced_write_whole(tmp_path: Path) -> None:
     """A process writes numbered batches, reports each one synced, and is killed at any moment."""
