@@ -12,3 +12,11 @@ a test-only dependency. Transactions are made and signed here with `rlp` and
     ours.py           the same case run by chain.transition and contracts.vm
     __main__.py       replays a case that a failing test printed
 """
+
+import sys
+from importlib import import_module
+
+# Importing the specification raises the recursion limit of the whole process, other tests' too.
+_limit = sys.getrecursionlimit()
+import_module("ethereum")
+sys.setrecursionlimit(_limit)

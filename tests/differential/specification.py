@@ -1,9 +1,12 @@
 """A case run by the executable specification of Ethereum (`ethereum-execution`)."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from ethereum.exceptions import EthereumException
 from ethereum_rlp import rlp
@@ -23,6 +26,8 @@ from tests.differential.cases import (
     block_hash,
 )
 
+_RECURSION_MAX: Final = 50_000  # 1,024 nested calls of some ten frames each
+
 
 class _Fork:
     """The modules of one fork of the specification."""
@@ -41,13 +46,32 @@ class _Fork:
 
 @cache
 def load(name: str) -> _Fork:
-    """The fork's modules; importing them takes a while and raises the recursion limit."""
-    return _Fork(name)
+    """The fork's modules; importing them takes a while."""
+    with _recursion_limit():
+        return _Fork(name)
+
+
+@contextmanager
+def _recursion_limit() -> Iterator[None]:
+    """What the specification needs for nested calls, and sets for the whole process, for a while.
+
+    Left in force it would let C code in other tests recurse until the stack overflows.
+    """
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(_RECURSION_MAX)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def run(case: Case) -> Result:
     """Run the transactions; what may not be in the block is refused and leaves no trace."""
-    spec = load(case.fork)
+    with _recursion_limit():
+        return _run(load(case.fork), case)
+
+
+def _run(spec: _Fork, case: Case) -> Result:
     state = _state(spec, case)
     environment = _environment(spec, case, state)
     output = spec.vm.BlockOutput()
