@@ -383,6 +383,14 @@ class Mempool:
                     continue
             heapq.heappop(heap)
 
+    def has_ready(self, base_fee: int) -> bool:
+        """Whether a block with this base fee could hold anything."""
+        return any(
+            entry.checked.transaction.max_fee >= base_fee
+            for lane in self._lanes.values()
+            if (entry := lane.entries.get(lane.nonce))
+        )
+
     def best_fee_cap(self) -> int:
         """The highest fee cap among the senders' next transactions; 0 when there are none."""
         return max(

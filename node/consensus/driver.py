@@ -205,7 +205,7 @@ class Driver:
         if self._nothing_fits:
             return False
         base_fee = self._next_base_fee()
-        if next(self._mempool.ready(base_fee), None) is not None:
+        if self._mempool.has_ready(base_fee):
             self._allow_empty = False
             return True
         best = self._mempool.best_fee_cap()

@@ -292,6 +292,8 @@ def test_ready_stops_a_lane_at_a_fee_cap_below_the_base_fee() -> None:
     mempool.add(transaction(1, 2, fee=100))
     assert order(mempool, 60) == [(1, 0)]
     assert mempool.best_fee_cap() == 100
+    assert mempool.has_ready(100)
+    assert not mempool.has_ready(101)
 
 
 def test_equal_tips_go_by_arrival() -> None:
