@@ -28,10 +28,10 @@ class Suite(NamedTuple):
 
 
 SUITES = {
-    "state-tests-eest": Suite(statetest.run_path, 7, 6),
-    "state-tests-legacy": Suite(statetest.run_path, 14, 6),
-    "blockchain-tests-eest": Suite(blocktest.run_path, 5, 4),
-    "blockchain-tests-legacy": Suite(blocktest.run_path, 5, 4),
+    "state-tests-eest": Suite(statetest.run_path, 4, 6),
+    "state-tests-legacy": Suite(statetest.run_path, 8, 6),
+    "blockchain-tests-eest": Suite(blocktest.run_path, 3, 4),
+    "blockchain-tests-legacy": Suite(blocktest.run_path, 3, 4),
 }
 SHARDS = [
     (name, shard, suite.shards * (8 if ALL else 1))
