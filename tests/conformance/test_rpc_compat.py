@@ -75,6 +75,45 @@ def test_every_sample_passes(folder: Path, served: Served) -> None:
     assert passed
 
 
+def test_answers_about_every_block_fit_the_specification(folder: Path, served: Served) -> None:
+    """Blocks, transactions, receipts, logs, proofs and calls of all forks, by their schemas."""
+    document = json.loads((folder / "openrpc.json").read_text())
+    validators = {
+        item["name"]: jsonschema.Draft202012Validator(
+            {**item["result"]["schema"], "components": document["components"]}
+        )
+        for item in document["methods"]
+    }
+    problems: set[str] = set()
+
+    def ask(method: str, *params: Any) -> Any:
+        result = served.call(method, *params)
+        for error in validators[method].iter_errors(result):
+            problems.add(f"{method}{params}: {error.message[:300]}")
+        return result
+
+    for height in range(int(served.call("eth_blockNumber"), 16) + 1):
+        number = hex(height)
+        block = ask("eth_getBlockByNumber", number, True)
+        ask("eth_getBlockByHash", block["hash"], False)
+        ask("eth_getBlockReceipts", number)
+        ask("eth_getBlockTransactionCountByHash", block["hash"])
+        ask("eth_feeHistory", "0x3", number, [10, 95])
+        for method in ("debug_getRawBlock", "debug_getRawHeader", "debug_getRawReceipts"):
+            ask(method, number)
+        for transaction in block["transactions"][:2]:
+            assert ask("eth_getTransactionByHash", transaction["hash"]) == transaction
+            receipt = ask("eth_getTransactionReceipt", transaction["hash"])
+            ask("debug_getRawTransaction", transaction["hash"])
+            if receipt["logs"]:
+                assert ask("eth_getLogs", {"blockHash": block["hash"]})
+            ask("eth_getProof", transaction["from"], ["0x0"], number)
+            ask("eth_getCode", transaction["to"] or receipt["contractAddress"], number)
+    for method in ("eth_gasPrice", "eth_maxPriorityFeePerGas", "eth_baseFee", "eth_config"):
+        ask(method)
+    assert not problems, "\n".join(sorted(problems))
+
+
 def test_what_is_built_later_is_really_missing() -> None:
     assert not BUILT_LATER & METHODS.keys()
 
