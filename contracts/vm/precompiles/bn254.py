@@ -1,6 +1,5 @@
 """Addition, multiplication and the pairing check on alt_bn128 (EIP-196, EIP-197, EIP-1108)."""
 
-import sys
 from functools import cache
 from types import ModuleType
 from typing import Any, Final
@@ -8,21 +7,15 @@ from typing import Any, Final
 from chain.forks import Fork
 from contracts.vm.frame import padded
 
-_PRIME: Final = 0x30644E72E131A029B85045B68181585D97816A916871CA8D3C208C16D87CFD47
-_ORDER: Final = 0x30644E72E131A029B85045B68181585D2833E84879B9709143E1F593F0000001
 _PAIR: Final = 192  # bytes: a point of G1 and one of G2
 
 
 @cache
 def _curve() -> ModuleType:
-    # The import alone takes a noticeable part of a second. It also raises the limit of
-    # recursion for the whole process, so far that nested JSON would overrun the C stack
-    # instead of being refused: the limit goes back to what it was.
-    limit = sys.getrecursionlimit()
-    from py_ecc import optimized_bn128
+    # Imported when first needed: it prepares some constants.
+    from contracts.vm.precompiles import bn254_curve
 
-    sys.setrecursionlimit(limit)
-    return optimized_bn128
+    return bn254_curve
 
 
 def add_gas(data: bytes, fork: Fork) -> int:
@@ -31,8 +24,9 @@ def add_gas(data: bytes, fork: Fork) -> int:
 
 def add(data: bytes, fork: Fork) -> bytes | None:
     data = padded(data, 0, 128)
-    a, b = _g1(data[:64]), _g1(data[64:])
-    if a is None or b is None:
+    try:
+        a, b = _g1(data[:64]), _g1(data[64:])
+    except ValueError:
         return None
     return _encoded(_curve().add(a, b))
 
@@ -43,11 +37,12 @@ def mul_gas(data: bytes, fork: Fork) -> int:
 
 def mul(data: bytes, fork: Fork) -> bytes | None:
     data = padded(data, 0, 96)
-    point = _g1(data[:64])
-    if point is None:
+    try:
+        point = _g1(data[:64])
+    except ValueError:
         return None
-    scalar = int.from_bytes(data[64:], "big") % _ORDER
-    return _encoded(_curve().multiply(point, scalar))
+    scalar = int.from_bytes(data[64:], "big")
+    return bytes(64) if point is None else _encoded(_curve().multiply(point, scalar))
 
 
 def pairing_gas(data: bytes, fork: Fork) -> int:
@@ -58,54 +53,52 @@ def pairing(data: bytes, fork: Fork) -> bytes | None:
     """1 when the product of the pairings is the identity, else 0."""
     if len(data) % _PAIR:
         return None
-    curve = _curve()
-    product = curve.FQ12.one()
-    for start in range(0, len(data), _PAIR):
-        p, q = _g1(data[start : start + 64]), _g2(data[start + 64 : start + _PAIR])
-        if p is None or q is None:
-            return None
-        product *= curve.pairing(q, p, final_exponentiate=False)
-    one = curve.final_exponentiate(product) == curve.FQ12.one()
-    return int(one).to_bytes(32, "big")
+    pairs = []
+    try:
+        for start in range(0, len(data), _PAIR):
+            p, q = _g1(data[start : start + 64]), _g2(data[start + 64 : start + _PAIR])
+            # With infinity on one side the pairing is 1, a factor that changes nothing.
+            if p is not None and q is not None:
+                pairs.append((p, q))
+    except ValueError:
+        return None
+    return int(_curve().pairing_is_one(pairs)).to_bytes(32, "big")
 
 
-def _coordinates(data: bytes) -> list[int] | None:
-    """Field elements of 32 bytes each; None when one is not reduced."""
+def _coordinates(data: bytes) -> list[Any]:
+    """Field elements of 32 bytes each; raises ValueError when one is not reduced."""
+    prime = _curve().P
     values = [int.from_bytes(data[i : i + 32], "big") for i in range(0, len(data), 32)]
-    return values if max(values) < _PRIME else None
+    if max(values) >= prime:
+        raise ValueError("coordinate is not below the field's prime")
+    return [prime.__class__(value) for value in values]
 
 
 def _g1(data: bytes) -> Any:
-    """A point on the curve, projective; None when it is not one. Its group has no cofactor."""
-    values = _coordinates(data)
-    if values is None:
-        return None
-    curve = _curve()
-    x, y = values
+    """A point of the curve, None for infinity; ValueError when it is neither.
+
+    Its group has no cofactor, so being on the curve is enough.
+    """
+    x, y = _coordinates(data)
     if x == y == 0:
-        return curve.Z1
-    point = (curve.FQ(x), curve.FQ(y), curve.FQ(1))
-    return point if curve.is_on_curve(point, curve.b) else None
+        return None
+    if not _curve().is_on_curve(x, y):
+        raise ValueError("point is not on the curve")
+    return x, y
 
 
 def _g2(data: bytes) -> Any:
     """A point of the right subgroup of the twist; imaginary parts come first."""
-    values = _coordinates(data)
-    if values is None:
+    x_i, x_r, y_i, y_r = _coordinates(data)
+    if x_i == x_r == y_i == y_r == 0:
         return None
-    curve = _curve()
-    x_i, x_r, y_i, y_r = values
-    if not any(values):
-        return curve.Z2
-    point = (curve.FQ2([x_r, x_i]), curve.FQ2([y_r, y_i]), curve.FQ2.one())
-    if not curve.is_on_curve(point, curve.b2):
-        return None
-    return point if curve.is_inf(curve.multiply(point, _ORDER)) else None
+    point = ((x_r, x_i), (y_r, y_i))
+    if not _curve().is_in_twist_group(point):
+        raise ValueError("point is not in the subgroup")
+    return point
 
 
 def _encoded(point: Any) -> bytes:
-    curve = _curve()
-    if curve.is_inf(point):
+    if point is None:
         return bytes(64)
-    x, y = curve.normalize(point)
-    return int(x.n).to_bytes(32, "big") + int(y.n).to_bytes(32, "big")
+    return b"".join(int(number).to_bytes(32, "big") for number in point)

@@ -18,6 +18,7 @@ from contracts.vm.precompiles import (
     blake2,
     bls12,
     bn254,
+    bn254_curve,
     hashes,
     kzg,
     modexp,
@@ -25,6 +26,11 @@ from contracts.vm.precompiles import (
     signatures,
 )
 from tests.contracts.vm.laboratory import View, run
+from tests.contracts.vm.reference_curves import (
+    optimized_bls12_381,
+    optimized_bn128,
+    optimized_bn128_FQ2,
+)
 
 
 def word(number: int, size: int = 32) -> bytes:
@@ -291,12 +297,11 @@ def test_blake2_does_many_rounds_in_native_code_alike(monkeypatch):
 # -- bn254 --
 
 G1 = word(1) + word(2)
-BN_ORDER, BN_PRIME = bn254._ORDER, bn254._PRIME
+BN_ORDER, BN_PRIME = bn254_curve.ORDER, int(bn254_curve.P)
 
 
 def bn_g2(scalar: int) -> bytes:
-    from py_ecc import optimized_bn128 as curve
-
+    curve = optimized_bn128
     (x, y) = curve.normalize(curve.multiply(curve.G2, scalar))
     return b"".join(word(int(n)) for n in (x.coeffs[1], x.coeffs[0], y.coeffs[1], y.coeffs[0]))
 
@@ -311,6 +316,31 @@ def bn_g1(scalar: int) -> bytes:
 @given(st.integers(0, 2**256 - 1), st.integers(0, 2**256 - 1))
 def test_bn254_multiples_add_up(a, b):
     assert bn254.add(bn_g1(a) + bn_g1(b), OSAKA) == bn_g1((a + b) % BN_ORDER)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**256 - 1))
+def test_bn254_multiples_are_those_of_py_ecc(scalar):
+    curve = optimized_bn128
+    point = curve.multiply(curve.G1, scalar % BN_ORDER)
+    x, y = curve.normalize(point)
+    assert bn_g1(scalar) == word(int(x)) + word(int(y))
+
+
+def test_bn254_pairing_is_the_one_of_py_ecc():
+    """Not only the check: all twelve coefficients of a pairing's value agree."""
+    from gmpy2 import mpz
+
+    curve = optimized_bn128
+    p = curve.normalize(curve.multiply(curve.G1, 1234567))
+    q = curve.normalize(curve.multiply(curve.G2, 7654321))
+    pair = (
+        (mpz(p[0].n), mpz(p[1].n)),
+        tuple((mpz(int(z.coeffs[0])), mpz(int(z.coeffs[1]))) for z in q),
+    )
+    ours = bn254_curve._final_power(bn254_curve._miller([pair]))
+    theirs = curve.pairing(curve.multiply(curve.G2, 7654321), curve.multiply(curve.G1, 1234567))
+    assert [int(number) for number in ours] == [int(number) for number in theirs.coeffs]
 
 
 def test_bn254_infinity_is_all_zeros():
@@ -332,6 +362,9 @@ def test_bn254_pairing_is_bilinear():
     minus = bn_g1(BN_ORDER - 15)
     assert bn254.pairing(bn_g1(3) + bn_g2(5) + minus + bn_g2(1), OSAKA) == word(1)
     assert bn254.pairing(bn_g1(3) + bn_g2(5) + minus + bn_g2(2), OSAKA) == word(0)
+    infinite = bytes(64) + bn_g2(5) + bn_g1(7) + bytes(128)
+    assert bn254.pairing(infinite, OSAKA) == word(1)
+    assert bn254.pairing(infinite + bn_g1(3) + bn_g2(5), OSAKA) == word(0)
     assert bn254.pairing(b"", OSAKA) == word(1)
     assert bn254.pairing(bytes(192), OSAKA) == word(1)
     assert bn254.pairing(bytes(191), OSAKA) is None
@@ -339,9 +372,7 @@ def test_bn254_pairing_is_bilinear():
 
 def test_bn254_pairing_refuses_points_outside_the_subgroup():
     """A point of the twist found by trying x, multiplied by nothing: its order is not ours."""
-    from py_ecc.fields import optimized_bn128_FQ2 as FQ2
-    from py_ecc.optimized_bn128 import b2
-
+    FQ2, b2 = optimized_bn128_FQ2, optimized_bn128.b2
     x = 1
     while True:
         root = _square_root(FQ2([x, 0]) ** 3 + b2, FQ2)
@@ -389,8 +420,7 @@ BLS_PRIME = int(
 
 def bls_point(scalar: int, generator: str) -> bytes:
     """A multiple of a generator, by py_ecc."""
-    from py_ecc import optimized_bls12_381 as curve
-
+    curve = optimized_bls12_381
     point = curve.multiply(getattr(curve, generator), scalar % BLS_ORDER)
     if curve.is_inf(point):
         return bytes(128 if generator == "G1" else 256)
