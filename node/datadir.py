@@ -20,6 +20,7 @@ from chain.storage.store import Store
 
 LEDGER: Final = "db"
 VOTES: Final = "votes.log"
+POOL: Final = "pool.rlp"
 VALIDATOR_KEY: Final = "validator.key"
 _GENESIS_BYTES_MAX: Final = 1 << 30
 
@@ -61,9 +62,9 @@ def open_ledger(folder: Path | None, genesis: Genesis | None, *, retain_heights:
         make_folder(folder)
         store = RocksStore(folder / LEDGER)
     try:
-        return Ledger.open(
-            store, _agreed_genesis(store, genesis, folder), retain_heights=retain_heights or None
-        )
+        if genesis is not None:
+            _check_chain_id(store, genesis.config.chain_id, folder)
+        return Ledger.open(store, genesis, retain_heights=retain_heights or None)
     except BaseException:
         store.close()
         raise
@@ -77,18 +78,13 @@ def make_folder(folder: Path) -> None:
         raise Fault(f"data folder {folder}: {os.strerror(error.errno or 0)}") from error
 
 
-def _agreed_genesis(store: Store, genesis: Genesis | None, folder: Path | None) -> Genesis:
-    """The genesis to open with: the given one, or else the stored one."""
+def _check_chain_id(store: Store, chain_id: int, folder: Path | None) -> None:
+    """The chain id, which the hash of the first block says nothing about."""
     stored = store.get(schema.META, schema.GENESIS)
-    if genesis is None:
-        if stored is None:
-            raise Rejected(Reason.BAD_GENESIS, f"{folder} holds no genesis; give it with --genesis")
-        return parse_genesis(stored)
-    if stored is not None:
-        chain_id = parse_genesis(stored).config.chain_id
-        if chain_id != genesis.config.chain_id:
-            raise Rejected(
-                Reason.WRONG_CHAIN,
-                f"{folder} holds a ledger with chain id {chain_id}, not {genesis.config.chain_id}",
-            )
-    return genesis
+    if stored is None:
+        return
+    found = parse_genesis(stored).config.chain_id
+    if found != chain_id:
+        raise Rejected(
+            Reason.WRONG_CHAIN, f"{folder} holds a ledger with chain id {found}, not {chain_id}"
+        )

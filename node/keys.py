@@ -38,7 +38,7 @@ def load_key(path: Path) -> bytes:
 
 
 def create_key(path: Path) -> bytes:
-    """Write a fresh key, readable by its owner only, and give it."""
+    """Write a fresh key, readable by its owner only, and give it; one that is there stays."""
     key = new_key()
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -47,6 +47,8 @@ def create_key(path: Path) -> bytes:
             os.fsync(file)
         finally:
             os.close(file)
+    except FileExistsError:
+        return load_key(path)
     except OSError as error:
         raise Fault(f"{path}: {os.strerror(error.errno or 0)}") from error
     return key

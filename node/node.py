@@ -20,6 +20,7 @@ from chain.validation import check_transaction
 from chain.validators import Domain, Validator, ValidatorSet, decode_record, validator_set
 from chain.views import TrieView
 from contracts.vm import Interpreter
+from node import pool_file
 from node.announce import Announcements
 from node.consensus.core import Base, Core, Epoch
 from node.consensus.driver import Committed, Driver, Timing
@@ -46,12 +47,14 @@ class Node:
         accounts: Mapping[Address, bytes],
         validator_key: bytes | None,
         votes: Path | None,
+        pool: Path | None = None,
         on_commit: Callable[[Committed], None] | None = None,
     ) -> None:
         """`accounts` are keys the node signs with for RPC callers, by address.
 
-        `votes` is the vote log's file; None keeps it in memory. `on_commit` hears of
-        each block that this node built or recovered, after it is on disk.
+        `votes` is the vote log's file; None keeps it in memory. `pool` is where the
+        pool waits while the node is stopped; None lets it go. `on_commit` hears of each
+        block that this node built or recovered, after it is on disk.
         """
         self.settings = settings
         self.ledger = ledger
@@ -61,6 +64,7 @@ class Node:
         self.mempool = Mempool(settings.pool, ledger.view(), ledger.head.gas_limit)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._report = on_commit
+        self._pool_file = pool
         self._checkers = ThreadPoolExecutor(2, "check")
         self._writer = ThreadPoolExecutor(1, "writer")
         self._intake = Intake(self.next_fork, ledger.config.chain_id, self._admit, self._checkers)
@@ -141,6 +145,9 @@ class Node:
         if self._driver is not None:
             await self._driver.recover()
             self._running = asyncio.create_task(self._run(self._driver))
+        if self._pool_file is not None:
+            raws = pool_file.load(self._pool_file)
+            await asyncio.gather(*map(self._intake.submit, raws), return_exceptions=True)
 
     async def _run(self, driver: Driver) -> None:
         try:
@@ -157,6 +164,8 @@ class Node:
             self._driver.stop()
         if self._running is not None:
             await self._running
+        if self._pool_file is not None:
+            pool_file.save(self._pool_file, pool_file.waiting(self.mempool))
         self.announcements.close()
         self._checkers.shutdown()
         self._writer.shutdown()

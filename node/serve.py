@@ -76,13 +76,18 @@ def prepare(settings: Settings, folder: Path | None, *, dev: bool) -> Prepared:
                 accounts=list(accounts),
                 balance=settings.dev.balance * _COIN,
             )
-    fresh = folder is None or not datadir.has_ledger(folder)
+    key: bytes | None = None
     try:
+        if folder is not None and genesis is not None and not datadir.has_ledger(folder):
+            # Before the ledger, so that a crash in between leaves no ledger without a key.
+            datadir.make_folder(folder)
+            key = _validator_key(folder, create=True)
         ledger = datadir.open_ledger(folder, genesis, retain_heights=settings.chain.retain_heights)
     except Fault as fault:
         raise BadFolder(str(fault)) from fault
     try:
-        key = _validator_key(folder, create=dev or fresh)
+        if key is None:
+            key = _validator_key(folder, create=dev)
     except BaseException:
         ledger.close()
         raise
@@ -146,6 +151,7 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
             accounts=prepared.accounts,
             validator_key=prepared.validator_key,
             votes=None if folder is None else folder / datadir.VOTES,
+            pool=None if folder is None else folder / datadir.POOL,
             on_commit=(lambda committed: console.say(dev.block_lines(committed)))
             if shows_runs
             else None,

@@ -53,11 +53,13 @@ def transfer(index: int, nonce: int, *, max_fee: int = 10**12, gas: int = 21_000
     return sign_transaction(unsigned, ACCOUNTS[sender]).raw
 
 
-def make_node(store: Store, votes: Path | None = None, **chain: Any) -> Node:
+def make_node(
+    store: Store, votes: Path | None = None, *, pool: Path | None = None, **chain: Any
+) -> Node:
     settings = Settings()
     settings = replace(settings, chain=replace(settings.chain, **chain))
     ledger = Ledger.open(store, dev_genesis(accounts=ADDRESSES))
-    return Node(settings, ledger, accounts=ACCOUNTS, validator_key=KEY, votes=votes)
+    return Node(settings, ledger, accounts=ACCOUNTS, validator_key=KEY, votes=votes, pool=pool)
 
 
 def run(work: Callable[[Node], Coroutine[Any, Any, T]], node: Callable[[], Node]) -> T:
@@ -295,3 +297,36 @@ def test_without_a_key_transactions_wait_and_nothing_is_built() -> None:
         return ledger.height, len(node.mempool)
 
     assert asyncio.run(scenario()) == (0, 1)
+
+
+def test_what_waits_in_the_pool_is_kept_over_a_stop(tmp_path: Path) -> None:
+    store, pool = KeptStore(), tmp_path / "pool.rlp"
+
+    async def first(node: Node) -> None:
+        for nonce in (0, 1, 3):
+            await node.submit(transfer(0, nonce))
+
+    async def second(node: Node) -> tuple[int, int]:
+        assert node.mempool.status() == (2, 1)
+        await node.submit(transfer(0, 2))
+        return node.mempool.status()
+
+    # An hour between blocks: nothing gets in before the stop.
+    assert run(first, lambda: make_node(store, pool=pool, block_time=3600)) is None
+    assert run(second, lambda: make_node(store, pool=pool, block_time=3600)) == (4, 0)
+
+    async def third(node: Node) -> int:
+        return sum(await committed(node, 4))
+
+    assert run(third, lambda: make_node(store, pool=pool)) == 4
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0\0\0\0\xc0", b"garbage"])
+def test_a_damaged_pool_file_is_passed_over(tmp_path: Path, damage: bytes) -> None:
+    pool = tmp_path / "pool.rlp"
+    pool.write_bytes(damage)
+
+    async def work(node: Node) -> int:
+        return len(node.mempool)
+
+    assert run(work, lambda: make_node(MemoryStore(), pool=pool)) == 0
