@@ -42,6 +42,7 @@ class RocksStore:
             self._path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Fault(f"data folder {self._path}: {error.strerror}") from error
+        self._broken = False
         kept_something = any(self._path.glob("*.sst"))
         cache = Cache(block_cache)
         families = {name: _options(cache, compress=plain) for name, plain in TABLES.items()}
@@ -115,6 +116,7 @@ class RocksStore:
                     put(key, value, handles[table])
             self._db.write(batch, self._synced if sync else self._unsynced)
         except Exception as error:
+            self._broken = True
             self._fail(error)
 
     def count(self, table: str) -> int:
@@ -139,16 +141,18 @@ class RocksStore:
         """Flush and release the folder; everything else fails from now on."""
         if self._db is None:
             return
-        try:
-            for family in self._families.values():
-                family.close()
-            self._families.clear()
-            self._handles.clear()
-            self._db.close()
-        except Exception as error:
-            self._fail(error)
-        finally:
-            self._db = None
+        handles = [*self._families.values(), self._db]
+        self._families.clear()
+        self._handles.clear()
+        failures: list[Exception] = []
+        while handles:  # every one of them, or the folder stays locked
+            try:
+                handles.pop(0).close()
+            except Exception as error:
+                failures.append(error)
+        self._db = None
+        if failures and not self._broken:  # else the failure was reported when it happened
+            self._fail(failures[0])
 
     def _fail(self, error: Exception) -> NoReturn:
         """Say what rocksdict's error means to whoever runs the node."""
@@ -160,7 +164,7 @@ class RocksStore:
                 raise Rejected(
                     Reason.DATADIR_IN_USE, f"{self._path} is open in another process"
                 ) from error
-        elif self._db is None:
+        elif isinstance(error, KeyError) and not self._families:
             raise Fault("the store is closed") from error
         if "No space left" in text or "Disk quota" in text:
             raise Fault(f"the disk of {self._path} is full: {text}") from error

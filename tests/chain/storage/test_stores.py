@@ -227,3 +227,37 @@ def test_a_full_disk_is_a_fault_that_says_so(
     monkeypatch.setattr(store, "_db", Broken())
     with pytest.raises(Fault, match="full"):
         store.write([(TRIE, b"a", b"")], sync=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB, where the test may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("a small file system can't be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_runs_full_loses_nothing_that_was_synced(small_disk: Path) -> None:
+    """Batches are written until the disk is full; with more room all whole ones are there."""
+    store = RocksStore(small_disk / "db")
+    written = 0
+    with pytest.raises(Fault, match="full"):
+        while True:
+            rows = [written.to_bytes(4, "big") + bytes((i,)) for i in range(20)]
+            store.write([(TRIE, row, os.urandom(900)) for row in rows], sync=True)
+            written += 1
+    with pytest.raises(Fault, match="full"):
+        store.write([(TRIE, b"x", b"")], sync=True)
+    store.close()
+    subprocess.run(["mount", "-o", "remount,size=30m", str(small_disk)], check=True)
+    store = RocksStore(small_disk / "db")
+    assert len(list(store.scan(TRIE, b""))) == written * 20
+    store.close()
