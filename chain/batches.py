@@ -75,7 +75,7 @@ def state_writes(store: Store, view: StoredView, changes: Changes, height: int) 
     account_keys: list[bytes] = []
     storage_keys: list[bytes] = []
     gone: set[bytes] = set()  # slots of wiped accounts, by their keys
-    for account_key in changes.wiped_keys:
+    for account_key in sorted(changes.wiped_keys):
         for key, old_leaf in store.scan(schema.STORAGE, account_key):
             gone.add(key)
             storage_keys.append(key)

@@ -1,0 +1,1 @@
+"""Bytes that other programs and older data rely on. Change them only as a deliberate act."""
