@@ -8,6 +8,7 @@ a test-only dependency. Transactions are made and signed here with `rlp` and
     programs.py       random bytecode that gets somewhere
     envelopes.py      transactions of every kind, some of them wrong
     strategies.py     whole cases for hypothesis
+    precompiles.py    cases that call precompiled contracts
     specification.py  a case run by the executable specification
     ours.py           the same case run by chain.transition and contracts.vm
     __main__.py       replays a case that a failing test printed

@@ -5,6 +5,7 @@ as one line of JSON, for `python -m tests.differential`.
 """
 
 import os
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.differential import ours, specification
 from tests.differential.cases import FORKS, Case
+from tests.differential.precompiles import precompile_cases
 from tests.differential.strategies import cases
 
 # In all; each fork gets its share. About 20 ms an example.
@@ -44,21 +46,31 @@ def _assert_agreement(case: Case) -> None:
     pytest.fail("\n".join(lines), pytrace=False)
 
 
-@pytest.mark.parametrize("fork", FORKS)
-def test_transactions_do_what_the_specification_says(fork: str) -> None:
-    """Given random accounts, code and transactions, then receipts, state and root agree."""
+def _search(fork: str, strategy: Callable[[str], st.SearchStrategy[Case]], examples: int) -> None:
     specification.load(fork)
 
     @settings(
-        max_examples=max(1, EXAMPLES // len(FORKS)),
+        max_examples=max(1, examples),
         deadline=None,
         database=None,
         derandomize=os.environ.get("CHAIN_FUZZ_EXAMPLES") is None,
         suppress_health_check=list(HealthCheck),
         phases=(Phase.explicit, Phase.generate, Phase.shrink),
     )
-    @given(st.data())
-    def property_(data: st.DataObject) -> None:
-        _assert_agreement(data.draw(cases(fork)))
+    @given(strategy(fork))
+    def property_(case: Case) -> None:
+        _assert_agreement(case)
 
     property_()
+
+
+@pytest.mark.parametrize("fork", FORKS)
+def test_transactions_do_what_the_specification_says(fork: str) -> None:
+    """Given random accounts, code and transactions, then receipts, state and root agree."""
+    _search(fork, cases, EXAMPLES // len(FORKS))
+
+
+@pytest.mark.parametrize("fork", ["frontier", "byzantium", "istanbul", "berlin", "prague", "osaka"])
+def test_precompiled_contracts_do_what_the_specification_says(fork: str) -> None:
+    """Given good and spoilt inputs, then output, gas and failure agree."""
+    _search(fork, precompile_cases, EXAMPLES // 30)
