@@ -1,5 +1,7 @@
 """The developer's accounts: transactions and messages signed by keys that the node holds."""
 
+from msgspec import Struct
+
 from chain.crypto import secp256k1
 from chain.crypto.keccak import keccak
 from chain.transactions import Kind, Transaction, build_transaction, sign_transaction
@@ -37,15 +39,16 @@ async def sign_only(ctx: Context, request: CallRequest) -> Json:
         raise server_error("missing gasPrice or maxFeePerGas/maxPriorityFeePerGas")
     if request.nonce is None:
         raise server_error("not specify Nonce")
-    signed = await _signed(ctx, request)
+    signed = _signed(ctx, await _filled(ctx, request))
     return {"raw": data(signed.raw), "tx": transaction_json(signed)}
 
 
 @method("eth_sendTransaction")
 async def send_transaction(ctx: Context, request: CallRequest) -> Hash:
     """Sign by one of the node's accounts and pool; what is left out is filled in."""
-    signed = await _signed(ctx, request)
-    return await ctx.node.submit(signed.raw)
+    sendable = await _filled(ctx, request)
+    async with ctx.signing:
+        return await ctx.node.submit(_signed(ctx, sendable).raw)
 
 
 def _key(ctx: Context, address: Address) -> bytes:
@@ -55,11 +58,23 @@ def _key(ctx: Context, address: Address) -> bytes:
     return key
 
 
-async def _signed(ctx: Context, request: CallRequest) -> Transaction:
-    """The transaction a request describes, with nonce, gas and fees filled in, signed."""
+class _Sendable(Struct, frozen=True):
+    """A request with everything but its nonce settled."""
+
+    sender: Address
+    request: CallRequest
+    kind: Kind
+    chain_id: int
+    gas: int
+    max_fee: int
+    tip: int
+
+
+async def _filled(ctx: Context, request: CallRequest) -> _Sendable:
+    """The transaction that a request describes, with gas and fees filled in."""
     if request.sender is None:
         raise invalid_params("missing from address")
-    key = _key(ctx, request.sender)
+    _key(ctx, request.sender)
     if request.blob_hashes is not None:
         raise server_error("a blob transaction needs its blobs: use eth_sendRawTransaction")
     if request.to is None and not request.data:
@@ -74,24 +89,29 @@ async def _signed(ctx: Context, request: CallRequest) -> Transaction:
     gas = request.gas
     if gas is None:
         gas = await ctx.heavy.run(estimate, ctx, request, where)
-    # The nonce comes last: from here on nothing waits, so no other request gets the same.
+    return _Sendable(request.sender, request, kind, chain_id, gas, max_fee, tip)
+
+
+def _signed(ctx: Context, sendable: _Sendable) -> Transaction:
+    """The transaction with its nonce, by default the sender's next one, and its signature."""
+    request = sendable.request
     nonce = request.nonce
     if nonce is None:
-        nonce = ctx.node.mempool.next_nonce(request.sender)
+        nonce = ctx.node.mempool.next_nonce(sendable.sender)
     unsigned = build_transaction(
-        kind=kind,
-        chain_id=chain_id,
+        kind=sendable.kind,
+        chain_id=sendable.chain_id,
         nonce=nonce,
-        gas_limit=gas,
-        max_fee=max_fee,
-        max_priority_fee=tip,
+        gas_limit=sendable.gas,
+        max_fee=sendable.max_fee,
+        max_priority_fee=sendable.tip,
         to=request.to,
         value=request.value or 0,
         data=request.data or b"",
         access_list=request.access_list or (),
         authorizations=request.authorizations or (),
     )
-    return sign_transaction(unsigned, key)
+    return sign_transaction(unsigned, _key(ctx, sendable.sender))
 
 
 async def _fees(ctx: Context, request: CallRequest, where: Scene) -> tuple[Kind, int, int]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from chain import headers
 from chain.blocks import Header
+from chain.transactions import Checked
 from chain.types import Hash, Height
 from node.rpc.calls import next_header
 from node.rpc.context import Context
@@ -36,19 +37,23 @@ async def get_block_by_number(ctx: Context, block: BlockNumber, full: bool = Fal
     """A block by height or tag; "pending" is what the next one would be."""
     if block == "pending":
         ready = take_ready(ctx, next_header(ctx, ctx.header(ctx.ledger.height)))
-        executed = await ctx.heavy.run(build_pending, ctx, ready)
-        fields = block_json(executed.block, executed.hash, executed.senders, full=full)
+        fields: Json = await ctx.heavy.run(_pending_block, ctx, ready, full)
         # What is not agreed on yet has no hash, as in geth.
         return {**fields, "hash": None, "nonce": None, "miner": None}
     height = ctx.find(block)
-    return None if height is None else _block(ctx, height, full)
+    return None if height is None else await ctx.read(height, _block, ctx, height, full)
 
 
 @method("eth_getBlockByHash")
 async def get_block_by_hash(ctx: Context, block_hash: Hash, full: bool = False) -> Json | None:
     """A block by its hash."""
     height = ctx.find(BlockHash(block_hash))
-    return None if height is None else _block(ctx, height, full)
+    return None if height is None else await ctx.read(height, _block, ctx, height, full)
+
+
+def _pending_block(ctx: Context, ready: list[Checked], full: bool) -> Json:
+    executed = build_pending(ctx, ready)
+    return block_json(executed.block, executed.hash, executed.senders, full=full)
 
 
 def _block(ctx: Context, height: Height, full: bool) -> Json:
@@ -79,14 +84,18 @@ async def count_transactions_by_number(ctx: Context, block: BlockNumber) -> int 
     if block == "pending":
         return len(take_ready(ctx, next_header(ctx, ctx.header(ctx.ledger.height))))
     height = ctx.find(block)
-    return None if height is None else len(ctx.ledger.block(height).transactions)
+    return None if height is None else await ctx.read(height, _count, ctx, height)
 
 
 @method("eth_getBlockTransactionCountByHash")
 async def count_transactions_by_hash(ctx: Context, block_hash: Hash) -> int | None:
     """How many transactions a block has."""
     height = ctx.find(BlockHash(block_hash))
-    return None if height is None else len(ctx.ledger.block(height).transactions)
+    return None if height is None else await ctx.read(height, _count, ctx, height)
+
+
+def _count(ctx: Context, height: Height) -> int:
+    return len(ctx.ledger.block(height).transactions)
 
 
 @method("eth_getBlockReceipts")

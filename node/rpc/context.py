@@ -1,6 +1,8 @@
 """What a JSON-RPC method is given: the node, and the names of blocks resolved on its ledger."""
 
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from chain.blocks import Header
 from chain.errors import Reason, Rejected
@@ -18,21 +20,30 @@ if TYPE_CHECKING:
     from node.rpc.websocket import Connection
 
 
+T = TypeVar("T")
+
+# A block with this much gas takes some milliseconds to decode (about 240 transfers).
+_SMALL_BLOCK_GAS: Final = 5_000_000
+
+
 class Context:
     """One caller's access to the node. `connection` is None over HTTP."""
 
-    __slots__ = ("connection", "filters", "heavy", "node")
+    __slots__ = ("connection", "filters", "heavy", "node", "signing")
 
     def __init__(
         self,
         node: "Node",
         filters: "Filters",
         heavy: "HeavyCalls",
+        signing: asyncio.Lock,
         connection: "Connection | None" = None,
     ) -> None:
+        """`signing` is held from the choice of a nonce until its transaction is pooled."""
         self.node = node
         self.filters = filters
         self.heavy = heavy
+        self.signing = signing
         self.connection = connection
 
     @property
@@ -63,6 +74,16 @@ class Context:
     def header(self, height: Height) -> Header:
         """The header of a block that is there."""
         return self.ledger.header(height)
+
+    async def read(self, height: Height, function: Callable[..., T], *arguments: Any) -> T:
+        """The result of a function that reads the body of a block.
+
+        A large block is decoded in a thread, so that nobody else waits for it.
+        """
+        if self.header(height).gas_used <= _SMALL_BLOCK_GAS:
+            return function(*arguments)
+        result: T = await self.heavy.read(function, *arguments)
+        return result
 
     def block_hash(self, number: int) -> Hash:
         """The hash of an ancestor, for the BLOCKHASH opcode; zero when unknown."""

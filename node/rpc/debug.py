@@ -1,6 +1,6 @@
 """debug_getRaw*: what is on the chain, in its canonical bytes."""
 
-from chain.blocks import encode_block, encode_header, encode_receipt
+from chain.blocks import encode_header, encode_receipt
 from chain.types import Hash, Height
 from node.rpc.context import Context
 from node.rpc.errors import server_error
@@ -18,11 +18,11 @@ async def get_raw_header(ctx: Context, block: BlockTag) -> bytes:
 @method("debug_getRawBlock")
 async def get_raw_block(ctx: Context, block: BlockTag) -> bytes:
     """A block's RLP."""
-    return encode_block(ctx.ledger.block(_height(ctx, block)))
+    return ctx.ledger.raw_block(_height(ctx, block))
 
 
 @method("debug_getRawReceipts")
-async def get_raw_receipts(ctx: Context, block: BlockTag) -> list[str]:
+def get_raw_receipts(ctx: Context, block: BlockTag) -> list[str]:
     """The receipts of a block in their canonical encoding."""
     return [data(encode_receipt(item)) for item in ctx.ledger.receipts(_height(ctx, block))]
 

@@ -140,7 +140,7 @@ async def uninstall_filter(ctx: Context, name: str) -> bool:
 
 
 @method("eth_getFilterChanges")
-def get_filter_changes(ctx: Context, name: str) -> list[Any]:
+async def get_filter_changes(ctx: Context, name: str) -> list[Any]:
     """What came since the last poll: hashes of blocks or transactions, or logs."""
     installed = ctx.filters.get(name)
     if installed.transactions is not None:
@@ -154,18 +154,20 @@ def get_filter_changes(ctx: Context, name: str) -> list[Any]:
         installed.next_height = max(where.stop, where.start)
         return [data(block_hash) for block_hash in hashes]
     where = _within(installed.wanted, where)
-    found = find_logs(ctx, installed.wanted, where)
+    found: list[Any] = await ctx.heavy.run(find_logs, ctx, installed.wanted, where)
     installed.next_height = max(installed.next_height, end)
     return found
 
 
 @method("eth_getFilterLogs")
-def get_filter_logs(ctx: Context, name: str) -> list[dict[str, Any]]:
+async def get_filter_logs(ctx: Context, name: str) -> list[dict[str, Any]]:
     """All logs that match a filter, polled before or not."""
     installed = ctx.filters.get(name)
     if installed.wanted is None:
         raise server_error("filter not found")
-    return find_logs(ctx, installed.wanted, heights(ctx, installed.wanted))
+    where = heights(ctx, installed.wanted)
+    found: list[dict[str, Any]] = await ctx.heavy.run(find_logs, ctx, installed.wanted, where)
+    return found
 
 
 def _take_transactions(installed: Filter) -> list[Any]:

@@ -12,6 +12,7 @@ from node.settings import RpcSettings
 # How long a computing thread may keep the others waiting; Python's own is ten times this,
 # which cheap calls and the block builder would feel at every turn.
 _SWITCH_SECONDS: Final = 0.0005
+_READERS: Final = 2
 
 
 class HeavyCalls:
@@ -21,6 +22,7 @@ class HeavyCalls:
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_SECONDS))
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.calls_parallel_max, "rpc-call")
+        self._readers = ThreadPoolExecutor(_READERS, "rpc-read")
         self._unfinished = 0
 
     async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -42,6 +44,13 @@ class HeavyCalls:
             seconds = settings.call_timeout_ms / 1000
             raise RpcError(TIMED_OUT, f"execution aborted (timeout = {seconds:g}s)") from None
 
+    async def read(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The result of a function that reads much, but no more than a block or the pool has.
+
+        Those in line are as many as there are callers, whose number is limited.
+        """
+        return await asyncio.wrap_future(self._readers.submit(function, *arguments))
+
     def _finished(self, loop: asyncio.AbstractEventLoop) -> Callable[[object], None]:
         def count() -> None:
             self._unfinished -= 1
@@ -55,3 +64,4 @@ class HeavyCalls:
     def close(self) -> None:
         """Take no more calls; those in line are given up, those running end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._readers.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,6 @@
 """txpool_: what waits for a block."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from chain.transactions import Checked
 from chain.types import Address
@@ -21,8 +21,7 @@ async def status(ctx: Context) -> dict[str, str]:
 @method("txpool_content")
 async def content(ctx: Context) -> Json:
     """Every transaction in the pool, by sender and nonce."""
-    mempool = ctx.node.mempool
-    return {"pending": _whole(mempool.pending()), "queued": _whole(mempool.queued())}
+    return await _shown(ctx, _whole)
 
 
 @method("txpool_contentFrom")
@@ -38,8 +37,14 @@ async def content_from(ctx: Context, address: Address) -> Json:
 @method("txpool_inspect")
 async def inspect(ctx: Context) -> Json:
     """A line about every transaction in the pool, by sender and nonce."""
+    return await _shown(ctx, _lines)
+
+
+async def _shown(ctx: Context, render: Callable[[_Content], Json]) -> Json:
+    """Both parts of the pool, rendered in a thread: there may be many transactions."""
     mempool = ctx.node.mempool
-    return {"pending": _lines(mempool.pending()), "queued": _lines(mempool.queued())}
+    parts = {"pending": mempool.pending(), "queued": mempool.queued()}
+    return {name: await ctx.heavy.read(render, part) for name, part in parts.items()}
 
 
 def _whole(by_sender: _Content) -> Json:

@@ -60,7 +60,7 @@ class RpcServer:
         self._heavy = HeavyCalls(settings)
         self._dispatcher = Dispatcher(settings)
         self._filters = Filters(settings, node)
-        self._context = Context(node, self._filters, self._heavy)
+        self._context = Context(node, self._filters, self._heavy, asyncio.Lock())
         self._connections: set[Connection] = set()
         self._http = web.Server(
             self._handle, access_log=None, lingering_time=1.0, auto_decompress=False

@@ -13,7 +13,7 @@ async def get_transaction_by_hash(ctx: Context, transaction_hash: Hash) -> Json 
     """A transaction of the chain or of the pool."""
     place = ctx.ledger.locate(transaction_hash)
     if place is not None:
-        return _transaction(ctx, *place)
+        return await ctx.read(place[0], _transaction, ctx, *place)
     checked = ctx.node.mempool.get(transaction_hash)
     if checked is None:
         return None
@@ -25,7 +25,7 @@ async def get_transaction_by_block_hash(
     ctx: Context, block_hash: Hash, index: Index
 ) -> Json | None:
     """A transaction by its place."""
-    return _transaction_at(ctx, ctx.find(BlockHash(block_hash)), index)
+    return await _transaction_at(ctx, ctx.find(BlockHash(block_hash)), index)
 
 
 @method("eth_getTransactionByBlockNumberAndIndex")
@@ -33,17 +33,17 @@ async def get_transaction_by_block_number(
     ctx: Context, block: BlockNumber, index: Index
 ) -> Json | None:
     """A transaction by its place."""
-    return _transaction_at(ctx, ctx.find(block), index)
+    return await _transaction_at(ctx, ctx.find(block), index)
 
 
-def _transaction_at(ctx: Context, height: Height | None, index: int) -> Json | None:
-    if height is None or index >= len(ctx.ledger.block(height).transactions):
-        return None
-    return _transaction(ctx, height, index)
+async def _transaction_at(ctx: Context, height: Height | None, index: int) -> Json | None:
+    return None if height is None else await ctx.read(height, _transaction, ctx, height, index)
 
 
-def _transaction(ctx: Context, height: Height, index: int) -> Json:
+def _transaction(ctx: Context, height: Height, index: int) -> Json | None:
     block = ctx.ledger.block(height)
+    if index >= len(block.transactions):
+        return None
     return mined_transaction_json(
         block.transactions[index],
         ctx.ledger.senders(height)[index],
@@ -58,8 +58,7 @@ async def get_raw_transaction_by_hash(ctx: Context, transaction_hash: Hash) -> b
     """A transaction's canonical bytes; none for one that is not known."""
     place = ctx.ledger.locate(transaction_hash)
     if place is not None:
-        height, index = place
-        return ctx.ledger.block(height).transactions[index].raw
+        return await _raw_at(ctx, *place)
     checked = ctx.node.mempool.get(transaction_hash)
     return b"" if checked is None else checked.transaction.raw
 
@@ -67,7 +66,7 @@ async def get_raw_transaction_by_hash(ctx: Context, transaction_hash: Hash) -> b
 @method("eth_getRawTransactionByBlockHashAndIndex")
 async def get_raw_transaction_by_block_hash(ctx: Context, block_hash: Hash, index: Index) -> bytes:
     """A transaction's canonical bytes by its place."""
-    return _raw_at(ctx, ctx.find(BlockHash(block_hash)), index)
+    return await _raw_at(ctx, ctx.find(BlockHash(block_hash)), index)
 
 
 @method("eth_getRawTransactionByBlockNumberAndIndex")
@@ -75,12 +74,14 @@ async def get_raw_transaction_by_block_number(
     ctx: Context, block: BlockNumber, index: Index
 ) -> bytes:
     """A transaction's canonical bytes by its place."""
-    return _raw_at(ctx, ctx.find(block), index)
+    return await _raw_at(ctx, ctx.find(block), index)
 
 
-def _raw_at(ctx: Context, height: Height | None, index: int) -> bytes:
-    if height is None:
-        return b""
+async def _raw_at(ctx: Context, height: Height | None, index: int) -> bytes:
+    return b"" if height is None else await ctx.read(height, _raw, ctx, height, index)
+
+
+def _raw(ctx: Context, height: Height, index: int) -> bytes:
     transactions = ctx.ledger.block(height).transactions
     return transactions[index].raw if index < len(transactions) else b""
 
@@ -92,7 +93,7 @@ async def get_transaction_receipt(ctx: Context, transaction_hash: Hash) -> Json 
     if place is None:
         return None
     height, index = place
-    return receipts_at(ctx, height, only=index)[0]
+    return (await ctx.read(height, receipts_at, ctx, height, index))[0]
 
 
 @method("eth_sendRawTransaction", together=True)

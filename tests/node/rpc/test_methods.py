@@ -310,6 +310,20 @@ def test_a_block_is_the_same_by_number_and_by_hash(served: Served, counter: str)
     assert served.call("debug_getRawBlock", "latest").count(raw.hex()) == 1
 
 
+def test_a_large_block_is_read_like_any_other(served: Served) -> None:
+    """It is decoded in a thread; the answers are the same."""
+    receipt = served.send(data="0x5b600056", gas=hex(6_000_000))  # loops until the gas is gone
+    assert (receipt["status"], int(receipt["gasUsed"], 16)) == ("0x0", 6_000_000)
+    block = served.call("eth_getBlockByNumber", receipt["blockNumber"], True)
+    place = (receipt["blockHash"], "0x0")
+    assert block["transactions"] == [
+        served.call("eth_getTransactionByBlockHashAndIndex", *place),
+    ]
+    assert served.call("eth_getBlockTransactionCountByHash", receipt["blockHash"]) == "0x1"
+    raw = served.call("eth_getRawTransactionByBlockHashAndIndex", *place)
+    assert "0x" + keccak(bytes.fromhex(raw[2:])).hex() == receipt["transactionHash"]
+
+
 def test_what_is_not_there_is_null(served: Served) -> None:
     nothing = "0x" + "12" * 32
     assert served.call("eth_getBlockByHash", nothing, True) is None

@@ -111,6 +111,12 @@ def test_parameters_nested_too_deeply_are_refused(served: Served) -> None:
     assert error_code(answer) in (-32602, -32700)
 
 
+@pytest.mark.parametrize("number", ["9" * 5000, "1e400", "-" + "9" * 400, "0." + "1" * 400])
+def test_numbers_beyond_all_bounds_are_wrong_parameters(served: Served, number: str) -> None:
+    body = f'{{"jsonrpc":"2.0","id":1,"method":"eth_feeHistory","params":[{number},"latest",[]]}}'
+    assert error_code(served.post(body.encode())) == -32602
+
+
 def test_null_stands_for_a_parameter_left_out(served: Served) -> None:
     assert served.call("eth_getBalance", "0x" + "99" * 20, None) == "0x0"
 

@@ -80,6 +80,19 @@ def test_a_slow_call_does_not_hold_up_the_next_one(served: Served) -> None:
     assert ids == ["quick", "slow"]
 
 
+def test_transactions_sent_at_the_same_time_get_one_nonce_each(served: Served) -> None:
+    with dial(served) as socket:
+        for index in range(50):
+            params = [{"from": SENDER, "to": OTHER, "value": "0x1"}]
+            request = {"jsonrpc": "2.0", "id": index, "method": "eth_sendTransaction"}
+            socket.send(json.dumps({**request, "params": params}))
+        answers = [json.loads(socket.recv(timeout=30)) for _ in range(50)]
+    hashes = {answer["result"] for answer in answers}
+    assert len(hashes) == 50
+    for transaction_hash in hashes:
+        assert served.receipt(transaction_hash)["status"] == "0x1"
+
+
 def test_new_heads_logs_and_pending_transactions_are_pushed(served: Served) -> None:
     counter = served.send(data=COUNTER_INITCODE)["contractAddress"]
     with dial(served) as socket:
