@@ -18,6 +18,7 @@ from chain.types import EMPTY_OMMERS_HASH, Address, Hash
 
 BLOOM_BYTES: Final = 256
 EMPTY_BLOOM: Final = bytes(BLOOM_BYTES)
+_NO_LOGS: Final = codec.encode_bytes(EMPTY_BLOOM) + codec.EMPTY_LIST  # as in most receipts
 _HEADER_FIELDS_FIRST: Final = 15  # those that every fork has
 _HEADER_FIELDS_MAX: Final = 21
 
@@ -249,14 +250,11 @@ def encode_receipt(receipt: Receipt) -> bytes:
         result = codec.encode_bytes(receipt.post_state or b"")
     else:
         result = codec.encode_int(receipt.status)
-    payload = codec.encode_list(
-        (
-            result,
-            codec.encode_int(receipt.cumulative_gas_used),
-            codec.encode_bytes(receipt.logs_bloom),
-            encode_logs(receipt.logs),
-        )
-    )
+    if not receipt.logs and receipt.logs_bloom == EMPTY_BLOOM:
+        logs = _NO_LOGS
+    else:
+        logs = codec.encode_bytes(receipt.logs_bloom) + encode_logs(receipt.logs)
+    payload = codec.encode_list((result, codec.encode_int(receipt.cumulative_gas_used), logs))
     return payload if receipt.kind == Kind.LEGACY else bytes((receipt.kind,)) + payload
 
 

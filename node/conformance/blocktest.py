@@ -5,6 +5,7 @@ The format and its rules: tests/conformance/README of ethereum/tests, "blockchai
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -22,7 +23,7 @@ from contracts.vm import Interpreter
 from node.conformance import fixtures
 from node.conformance.fixtures import FileTests, MalformedFixture
 from node.conformance.networks import network_config
-from node.conformance.report import Result, run_files
+from node.conformance.report import TIERS, Result, run_files
 
 _BLOCK_HASHES_SEEN: Final = 256
 
@@ -170,7 +171,9 @@ def run_test(test: fixtures.Json, machine: Machine) -> dict[str, object]:
     }
 
 
-def run_file(file: FileTests, machine: Machine | None = None) -> Iterator[Result]:
+def run_file(
+    file: FileTests, machine: Machine | None = None, *, only_fork: str | None = None
+) -> Iterator[Result]:
     """The results of a file's tests; a malformed one is a failed one."""
     machine = machine or Interpreter()
     if file.error is not None:
@@ -182,6 +185,8 @@ def run_file(file: FileTests, machine: Machine | None = None) -> Iterator[Result
             network = fields.get("network")
             if network is None and "blocks" not in fields:
                 continue  # some files carry a table beside their tests
+            if only_fork is not None and network != only_fork:
+                continue
             result = run_test(fields, machine)
         except (MalformedFixture, Rejected) as error:
             yield _failure(file.path, name, network, f"malformed test: {error}")
@@ -210,15 +215,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `chain-node blocktest`."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="test file, or a folder of them")
     parser.add_argument("--json", action="store_true", help="one JSON object per test on stdout")
+    parser.add_argument("--fork", metavar="F", help="only the tests of this network, e.g. Cancun")
+    parser.add_argument(
+        "--vm", choices=TIERS, default=TIERS[0], metavar="TIER", help="which VM (interpreter)"
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
 
 
-def run_path(path: str) -> Iterator[Result]:
-    return run_file(fixtures.load(path))
+def run_path(path: str, only_fork: str | None = None) -> Iterator[Result]:
+    return run_file(fixtures.load(path), only_fork=only_fork)
 
 
 def run_blocktest(arguments: argparse.Namespace) -> int:
     """Run the command; gives the exit status, 0 whatever passed."""
     return run_files(
-        run_path, fixtures.files(arguments.files), jobs=arguments.jobs, as_json=arguments.json
+        partial(run_path, only_fork=arguments.fork),
+        fixtures.files(arguments.files),
+        jobs=arguments.jobs,
+        as_json=arguments.json,
     )

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain
-from typing import TextIO
+from typing import Final, TextIO
 
 Result = Mapping[str, object]
+
+# The VMs that `--vm` offers, the first by default.
+TIERS: Final = ("interpreter",)
 
 
 def write_json(results: Iterable[Result], out: TextIO) -> tuple[int, int]:

@@ -27,9 +27,7 @@ from contracts.vm import Interpreter
 from node.conformance import fixtures
 from node.conformance.fixtures import FileTests, Json, MalformedFixture
 from node.conformance.networks import fork_named
-from node.conformance.report import Result, run_files
-
-TIERS: Final = ("interpreter",)
+from node.conformance.report import TIERS, Result, run_files
 
 # The base fee of a test that gives none, as in geth's runner.
 _BASE_FEE_DEFAULT: Final = 10
@@ -346,7 +344,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object per line on stdout")
     parser.add_argument("--fork", metavar="F", help="only the tests of this fork, e.g. Cancun")
     parser.add_argument(
-        "--vm", choices=TIERS, default=TIERS[0], metavar="TIER", help="which VM (interpreter)"
+        "--vm", choices=TIERS, default=TIERS[0], metavar="TIER", help=f"which VM: {', '.join(TIERS)}"
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
 

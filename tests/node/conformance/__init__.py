@@ -1,0 +1,1 @@
+"""The engines behind the official test formats, on tests of our own making."""
