@@ -23,6 +23,10 @@ from contracts.vm.tracing import whole_price
 
 # Looking up an enum's member takes longer than comparing with it.
 _FALL, _BRANCH, _GOTO, _JUMP, _SEND = Exit.FALL, Exit.BRANCH, Exit.GOTO, Exit.JUMP, Exit.SEND
+_PUSH, _PC, _JUMP_TO, _JUMPI = Shape.PUSH, Shape.PC, Shape.JUMP, Shape.JUMPI
+_MESSAGE, _LAST = Shape.SEND, Shape.END
+
+_JUMPS_MAX: Final = 256  # taken opcode by opcode before a code counts as familiar
 
 _FORKS_MAX: Final = 32  # whose tables and decoded codes are kept
 
@@ -122,6 +126,8 @@ def _run_to_end(first: Frame) -> None:
 def _run(frame: Frame) -> Frame | None:
     """Run until the frame is over (None) or has a message for another frame (that frame)."""
     program = frame.program
+    if not program.familiar:
+        return _run_stepwise(frame)
     stack = frame.stack
     block = program.block(frame.pc)
     while True:
@@ -158,10 +164,14 @@ def _run(frame: Frame) -> Frame | None:
 
 
 def _run_stepwise(frame: Frame) -> Frame | None:
-    """As `_run`, one opcode at a time, telling the tracer before each."""
+    """As `_run`, one opcode at a time, telling the tracer before each.
+
+    Without a tracer it hands over to `_run` when the code turns out to loop.
+    """
     program, stack = frame.program, frame.stack
     code, table, size = program.code, program.table, len(program.code)
     tracer = frame.env.tracer
+    jumps = 0
     while True:
         pc = frame.pc
         number = code[pc] if pc < size else 0
@@ -172,25 +182,36 @@ def _run_stepwise(frame: Frame) -> Frame | None:
             )
         if priced is None:
             raise Halted(Halt.BAD_OPCODE)
-        if len(stack) < priced.pops:
+        height = len(stack)
+        if height < priced.pops:
             raise Halted(Halt.STACK_UNDERFLOW)
-        if len(stack) + priced.rise > STACK_MAX:
+        if height + priced.rise > STACK_MAX:
             raise Halted(Halt.STACK_OVERFLOW)
-        frame.charge(priced.gas)
-        frame.pc = pc + 1 + priced.operand_bytes
+        frame.gas -= priced.gas
+        if frame.gas < 0:
+            raise Halted(Halt.OUT_OF_GAS)
         shape = priced.shape
-        if shape is Shape.PUSH:
-            stack.append(pushed(code, pc, priced.opcode))
-        elif shape is Shape.PC:
-            stack.append(pc)
-        else:
-            result = priced.step(frame, stack)
-            if shape is Shape.JUMP or (shape is Shape.JUMPI and result is not None):
+        if shape is _PUSH:
+            stack.append(pushed(code, pc, priced.operand_bytes))
+            frame.pc = pc + 1 + priced.operand_bytes
+            continue
+        frame.pc = pc + 1
+        result = priced.step(frame, stack)
+        if priced.plain:
+            continue
+        if shape is _JUMP_TO or shape is _JUMPI:
+            if result is not None:
                 if result not in program.destinations:
                     raise Halted(Halt.BAD_JUMP)
                 frame.pc = result
-            elif shape is Shape.SEND:
-                child: Frame = result
-                return child
-            elif shape is Shape.END:
-                return None
+                jumps += 1
+                if jumps > _JUMPS_MAX and tracer is None:
+                    program.familiar = True
+                    return _run(frame)
+        elif shape is _PC:
+            stack.append(pc)
+        elif shape is _MESSAGE:
+            child: Frame = result
+            return child
+        elif shape is _LAST:
+            return None

@@ -18,7 +18,10 @@ from contracts.vm.steps import Step, pop_step, push_step, step_of
 from contracts.vm.translate import Instruction, translate
 
 _INVALID: Final = 0xFE
+# Looking up an enum's member takes longer than comparing with it.
+_PUSH, _PC, _NOTHING = Shape.PUSH, Shape.PC, Shape.NOTHING
 _KNOWN: Final = (Shape.PUSH, Shape.PC)  # what they push is known from the code
+_PLAIN: Final = (Shape.PURE, Shape.STEP, Shape.DUP, Shape.SWAP, Shape.POP)
 
 # Everything up to and including the next jump destination that is not push data.
 # Possessive, so that the scan never goes back into the middle of an instruction.
@@ -30,6 +33,7 @@ _UP_TO_DESTINATION: Final = re.compile(
 
 _BLOCK_OPCODES_MAX: Final = 64
 _CACHED_CODE_MAX: Final = 4 * 2**20  # bytes of code kept decoded, per fork
+_FAMILIAR: Final = 4  # messages to a code after which it is decoded into blocks
 _HOT: Final = 64  # runs after which translating a block pays
 
 
@@ -104,7 +108,7 @@ class Block:
 class Priced:
     """An opcode with its static gas in one fork."""
 
-    __slots__ = ("gas", "opcode", "operand_bytes", "pops", "rise", "shape", "step")
+    __slots__ = ("gas", "opcode", "operand_bytes", "plain", "pops", "rise", "shape", "step")
 
     def __init__(self, opcode: Opcode, fork: Fork) -> None:
         self.opcode = opcode
@@ -112,6 +116,7 @@ class Priced:
         self.pops = opcode.pops
         self.rise = opcode.pushes - opcode.pops
         self.shape = opcode.shape
+        self.plain = opcode.shape in _PLAIN  # all in its step, and the next opcode follows
         self.operand_bytes = opcode.operand_bytes
         self.step = step_of(opcode)
 
@@ -123,15 +128,21 @@ def table_of(fork: Fork) -> tuple[Priced | None, ...]:
 
 
 class Program:
-    """One code under one fork's table."""
+    """One code under one fork's table.
 
-    __slots__ = ("blocks", "code", "destinations", "table")
+    Decoding into blocks takes longer than running them a few times opcode by opcode;
+    `familiar` says that the code has run often enough for it to pay.
+    """
+
+    __slots__ = ("blocks", "code", "destinations", "familiar", "table", "uses")
 
     def __init__(self, code: bytes, table: tuple[Priced | None, ...]) -> None:
         self.code = code
         self.table = table
         self.destinations = jump_destinations(code)
         self.blocks: dict[int, Block] = {}
+        self.uses = 0
+        self.familiar = False
 
     def block(self, pc: int) -> Block:
         """The block that starts at `pc`."""
@@ -152,69 +163,63 @@ class Program:
 
     def _decode(self, start: int) -> Block:
         block = Block(start)
-        code, table, size = self.code, self.table, len(self.code)
-        pc, height, lowest, highest = start, 0, 0, 0
-        while block.exit is Exit.FALL:
+        code, table, size, destinations = self.code, self.table, len(self.code), self.destinations
+        instructions, steps = block.instructions, block.steps
+        pc, gas, height, lowest, highest = start, 0, 0, 0, 0
+        while len(instructions) < _BLOCK_OPCODES_MAX:
             # Behind the end of the code there are zeros, which are STOP.
-            number = code[pc] if pc < size else 0
-            priced = table[number] or table[_INVALID]
+            priced = table[code[pc] if pc < size else 0] or table[_INVALID]
             assert priced is not None
             shape = priced.shape
-            if pc != start and (
-                (shape is Shape.NOTHING and pc in self.destinations)
-                or len(block.instructions) >= _BLOCK_OPCODES_MAX
-            ):
+            if shape is _NOTHING and pc in destinations and pc != start:
                 break
-            block.gas += priced.gas
+            gas += priced.gas
             lowest = min(lowest, height - priced.pops)
             height += priced.rise
             highest = max(highest, height)
-            self._append(block, priced, pc)
-            pc += 1 + priced.operand_bytes
-            if priced.opcode.reads_gas:
+            at, pc = pc, pc + 1 + priced.operand_bytes
+            if priced.plain:
+                instructions.append((priced.opcode, 0))
+                steps.append(priced.step)
+                if priced.opcode.reads_gas:
+                    break
+            elif shape is _PUSH or shape is _PC:
+                word = at if shape is _PC else pushed(code, at, priced.operand_bytes)
+                instructions.append((priced.opcode, word))
+                steps.append(push_step(word))
+            elif shape is not _NOTHING:
+                self._finish(block, priced)
                 break
-        block.low, block.high = -lowest, STACK_MAX - highest
+        block.gas, block.low, block.high = gas, -lowest, STACK_MAX - highest
         block.next_pc = pc
         return block
 
-    def _append(self, block: Block, priced: Priced, pc: int) -> None:
-        """Add the opcode at `pc` to the block, which may end it."""
-        opcode, instructions = priced.opcode, block.instructions
-        match priced.shape:
-            case Shape.NOTHING:
-                return
-            case Shape.PUSH | Shape.PC:
-                word = pc if priced.shape is Shape.PC else pushed(self.code, pc, opcode)
-                instructions.append((opcode, word))
-                block.steps.append(push_step(word))
-                return
-            case Shape.JUMP | Shape.JUMPI as shape:
-                known = instructions[-1] if instructions else None
-                if known is not None and known[0].shape in _KNOWN and known[1] in self.destinations:
-                    block.to_pc = known[1]
-                    block.exit = Exit.GOTO if shape is Shape.JUMP else Exit.BRANCH
-                    instructions.pop()
-                    block.steps.pop()
-                    if shape is Shape.JUMP:
-                        return
-                    block.steps.append(pop_step)
-                else:
-                    block.exit = Exit.JUMP
-                    block.steps.append(priced.step)
-            case Shape.SEND:
-                block.exit = Exit.SEND
-                block.steps.append(priced.step)
-            case Shape.END:
-                block.exit = Exit.END
-                block.steps.append(priced.step)
-            case _:
-                block.steps.append(priced.step)
-        instructions.append((opcode, 0))
+    def _finish(self, block: Block, priced: Priced) -> None:
+        """Add the opcode that ends the block."""
+        instructions, shape = block.instructions, priced.shape
+        step = priced.step
+        if shape is Shape.SEND:
+            block.exit = Exit.SEND
+        elif shape is Shape.END:
+            block.exit = Exit.END
+        else:
+            known = instructions[-1] if instructions else None
+            if known is not None and known[0].shape in _KNOWN and known[1] in self.destinations:
+                instructions.pop()
+                block.steps.pop()
+                block.to_pc = known[1]
+                if shape is Shape.JUMP:
+                    block.exit = Exit.GOTO
+                    return
+                block.exit, step = Exit.BRANCH, pop_step
+            else:
+                block.exit = Exit.JUMP
+        instructions.append((priced.opcode, 0))
+        block.steps.append(step)
 
 
-def pushed(code: bytes, pc: int, opcode: Opcode) -> int:
+def pushed(code: bytes, pc: int, size: int) -> int:
     """The operand of the PUSH at `pc`; bytes after the end of the code count as zeros."""
-    size = opcode.operand_bytes
     return int.from_bytes(code[pc + 1 : pc + 1 + size].ljust(size, b"\0"), "big")
 
 
@@ -239,6 +244,9 @@ class Programs:
                 self._size -= len(oldest)
                 del self._programs[oldest]
         self._programs[code] = program
+        program.uses += 1
+        if program.uses > _FAMILIAR:
+            program.familiar = True
         return program
 
 

@@ -156,7 +156,8 @@ def test_an_endless_loop_ends_out_of_gas():
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """Translate every block when it first runs."""
+    """Decode every code and translate every block when it first runs."""
+    monkeypatch.setattr(program, "_FAMILIAR", 0)
     monkeypatch.setattr(program, "_HOT", 0)
 
 
@@ -197,7 +198,11 @@ def outcome_of(code, fork, gas, *, tracer=None):
 @settings(max_examples=300, deadline=None)
 @given(programs, st.sampled_from(FORKS), st.sampled_from([300, 3_000, 60_000, 150_000]))
 def test_blocks_and_single_steps_give_the_same(code, fork, gas):
-    assert outcome_of(code, fork, gas) == outcome_of(code, fork, gas, tracer=Recorder())
+    stepped = outcome_of(code, fork, gas, tracer=Recorder())
+    assert outcome_of(code, fork, gas) == stepped
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "_FAMILIAR", 0)
+        assert outcome_of(code, fork, gas) == stepped
 
 
 @settings(max_examples=300, deadline=None)
@@ -205,6 +210,7 @@ def test_blocks_and_single_steps_give_the_same(code, fork, gas):
 def test_translated_blocks_and_single_steps_give_the_same(code, fork, gas):
     stepped = outcome_of(code, fork, gas, tracer=Recorder())
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "_FAMILIAR", 0)
         patch.setattr(program, "_HOT", 0)
         assert outcome_of(code, fork, gas) == stepped
 
