@@ -10,7 +10,7 @@ changes since undone, laid over it when somebody asks for a proof.
 
 from collections.abc import Iterator
 from threading import Lock, RLock
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from chain.changes import ACCOUNT_TRIE, Changes
 from chain.commitment import commit_leaves
@@ -32,6 +32,8 @@ from chain.storage.schema import (
 from chain.storage.store import Store
 from chain.types import EMPTY_CODE_HASH, Address, Hash, Height
 from chain.views import Overlay
+
+_PASTS_MAX: Final = 4
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -60,6 +62,8 @@ class StateTables:
         self.writing = RLock()  # held from before `mark` moves until all is written and cached
         self.epoch = 0  # raised when blocks are taken back
         self._filling = Lock()
+        self._pasts: dict[Height, Overlay] = {}  # tries of the past, over that of `_pasts_mark`
+        self._pasts_mark = mark
         self.oldest = oldest  # the first height whose state is retained
         self.accounts: Cache[Address, Account | None] = Cache(cache_entries)
         self.slots: Cache[tuple[Address, int], int] = Cache(cache_entries)
@@ -111,6 +115,23 @@ class StateTables:
         storage_from = 4 + 32 * int.from_bytes(data[:4], "big")
         accounts = [data[at : at + 32] for at in range(4, storage_from, 32)]
         return accounts, [data[at : at + 64] for at in range(storage_from, len(data), 64)]
+
+    def past(self, height: Height, mark: Mark) -> Overlay:
+        """The trie at an earlier height, over the head's that `mark` stands for.
+
+        The last few are kept as long as the head stays, for one asks seldom only once.
+        """
+        with self._filling:
+            known = self._pasts if self._pasts_mark is mark else {}
+            found = known.get(height)
+        if found is None:
+            head = StoredView(self, mark.height, mark.root, mark)
+            found = Overlay(head, self.undo(head, height))
+            with self._filling:
+                if self._pasts_mark is not mark or len(self._pasts) >= _PASTS_MAX:
+                    self._pasts, self._pasts_mark = {}, mark
+                self._pasts[height] = found
+        return found
 
     def undo(self, view: "StoredView", height: Height) -> Changes:
         """The changes that take `view`'s state back to an earlier height, by leaf.
@@ -243,15 +264,13 @@ class StoredView:
         with tables.writing:
             mark = tables.mark
         self._check_retained()
-        past = self._past
-        if past is None or self._past_mark is not mark:
-            head = StoredView(tables, mark.height, mark.root, mark)
-            past = Overlay(head, tables.undo(head, self.height))
+        if self._past is None or self._past_mark is not mark:
+            past = tables.past(self.height, mark)
             self._check_retained()
             if past.root != self.root:
                 raise Fault(f"history does not lead back to the state of height {self.height}")
             self._past, self._past_mark = past, mark
-        return past
+        return self._past
 
     def _check_retained(self) -> None:
         if self._epoch != self._tables.epoch:

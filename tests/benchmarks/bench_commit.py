@@ -14,7 +14,9 @@ import gc
 import pstats
 import random
 import resource
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter, thread_time
 from typing import NamedTuple
@@ -76,13 +78,13 @@ def _resident() -> float:
     return pages * resource.getpagesize() / 1e6
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accounts", type=int, default=1_000_000)
     parser.add_argument("--touched", type=int, default=10_000)
     parser.add_argument("--blocks", type=int, default=12)
     parser.add_argument("--profile", action="store_true", help="profile one more block")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     chance = random.Random(1)
     with tempfile.TemporaryDirectory(prefix="bench-commit-") as folder:
         store = RocksStore(folder)
@@ -132,4 +134,4 @@ def _profile(ledger: Ledger, chosen: list[Address]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
