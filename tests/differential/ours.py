@@ -1,7 +1,5 @@
 """The same case run by chain.transition on contracts.vm, root and all."""
 
-from chain.validation import check_transaction
-
 from chain import headers
 from chain.commitment import commit
 from chain.errors import Rejected
@@ -12,6 +10,7 @@ from chain.state import State
 from chain.transactions import decode_transaction
 from chain.transition import apply_transaction
 from chain.types import Address, Hash
+from chain.validation import check_transaction
 from chain.views import EmptyView, Overlay
 from contracts.vm import Interpreter
 from tests.differential.cases import (
