@@ -9,7 +9,6 @@ from chain.types import Address, Hash
 from node.rpc.calls import Scene, scene
 from node.rpc.context import Context
 from node.rpc.errors import invalid_params, server_error
-from node.rpc.fees import suggested_tip
 from node.rpc.formats import Json, data, transaction_json
 from node.rpc.gas import estimate
 from node.rpc.registry import method
@@ -123,7 +122,7 @@ async def _fees(ctx: Context, request: CallRequest, where: Scene) -> tuple[Kind,
         return kind, request.gas_price, request.gas_price
     tip = request.max_priority_fee
     if tip is None:
-        tip = await ctx.heavy.run(suggested_tip, ctx)
+        tip = await ctx.tips.suggest(ctx)
         if request.max_fee is not None:
             tip = min(tip, request.max_fee)
     if not where.fork.base_fee:

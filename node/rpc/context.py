@@ -15,6 +15,7 @@ from node.rpc.parameters import BlockHash, BlockTag
 if TYPE_CHECKING:
     from chain.ledger import Ledger
     from node.node import Node
+    from node.rpc.fees import TipOracle
     from node.rpc.filters import Filters
     from node.rpc.heavy import HeavyCalls
     from node.rpc.websocket import Connection
@@ -29,22 +30,29 @@ _SMALL_BLOCK_GAS: Final = 5_000_000
 class Context:
     """One caller's access to the node. `connection` is None over HTTP."""
 
-    __slots__ = ("connection", "filters", "heavy", "node", "signing")
+    __slots__ = ("connection", "filters", "heavy", "node", "signing", "tips")
 
     def __init__(
         self,
         node: "Node",
         filters: "Filters",
         heavy: "HeavyCalls",
-        signing: asyncio.Lock,
+        tips: "TipOracle",
         connection: "Connection | None" = None,
     ) -> None:
-        """`signing` is held from the choice of a nonce until its transaction is pooled."""
         self.node = node
         self.filters = filters
         self.heavy = heavy
-        self.signing = signing
+        self.tips = tips
+        # Held from the choice of a nonce until its transaction is pooled.
+        self.signing = asyncio.Lock()
         self.connection = connection
+
+    def of_connection(self, connection: "Connection") -> "Context":
+        """The same context for the caller at the other end of a WebSocket."""
+        context = Context(self.node, self.filters, self.heavy, self.tips, connection)
+        context.signing = self.signing
+        return context
 
     @property
     def ledger(self) -> "Ledger":

@@ -6,7 +6,7 @@ from typing import Any, Final
 from chain.blocks import Block, Header
 from chain.forks import GAS_PER_BLOB
 from chain.transactions import effective_gas_price
-from chain.types import Address, Height
+from chain.types import Address, Hash, Height
 from node.rpc.blocks import blob_base_fee
 from node.rpc.calls import next_header
 from node.rpc.context import Context
@@ -20,7 +20,7 @@ _ORACLE_BLOCKS: Final = 20
 _ORACLE_SAMPLES: Final = 3
 _ORACLE_PERCENTILE: Final = 60
 _TIP_IGNORED_BELOW: Final = 2  # wei
-_TIP_DEFAULT: Final = 10**9  # wei, when no block says anything
+_TIP_DEFAULT: Final = 10**6  # wei, for a block that says nothing
 _TIP_MAX: Final = 500 * 10**9
 _PERCENTILES_MAX: Final = 100
 
@@ -36,20 +36,47 @@ def next_fees(ctx: Context, parent: Header) -> tuple[int, int]:
     return following.base_fee or 0, blob_base_fee(ctx, following)
 
 
-def suggested_tip(ctx: Context) -> int:
-    """A priority fee that recent blocks took: the 60th percentile of their cheapest tips."""
-    head = ctx.ledger.height
-    tips: list[int] = []
-    for number in range(head, max(0, head - _ORACLE_BLOCKS), -1):
-        if ctx.header(Height(number)).gas_used:
-            tips += _cheapest_tips(ctx, Height(number))
-    if not tips:
-        return max(_TIP_DEFAULT, ctx.node.settings.pool.tip_min)
-    tips.sort()
-    return min(tips[(len(tips) - 1) * _ORACLE_PERCENTILE // 100], _TIP_MAX)
+class TipOracle:
+    """Suggests a priority fee: the 60th percentile of the cheapest tips of recent blocks.
+
+    What a block says is remembered, so that a new head costs one block's reading.
+    """
+
+    def __init__(self) -> None:
+        self._by_block: dict[Hash, tuple[int, ...]] = {}
+        self._latest: tuple[Hash, int] | None = None
+
+    async def suggest(self, ctx: Context) -> int:
+        """Wei per gas."""
+        latest = self._latest
+        if latest is not None and latest[0] == ctx.ledger.head_hash:
+            return latest[1]
+        tip: int = await ctx.heavy.read(self._compute, ctx)
+        return tip
+
+    def _compute(self, ctx: Context) -> int:
+        ledger = ctx.ledger
+        height = ledger.height
+        head = ledger.hash_at(height)
+        default = max(_TIP_DEFAULT, ctx.node.settings.pool.tip_min)
+        seen: dict[Hash, tuple[int, ...]] = {}
+        tips: list[int] = []
+        for number in range(height, max(0, height - _ORACLE_BLOCKS), -1):
+            block_hash = ledger.hash_at(Height(number))
+            found = self._by_block.get(block_hash)
+            if found is None:
+                empty = not ctx.header(Height(number)).gas_used
+                found = () if empty else _cheapest_tips(ctx, Height(number))
+            seen[block_hash] = found
+            tips += found or (default,)  # a block that says nothing agrees with anything
+        tips.sort()
+        tip = tips[(len(tips) - 1) * _ORACLE_PERCENTILE // 100] if tips else default
+        self._by_block = seen
+        self._latest = (head, min(tip, _TIP_MAX))
+        return self._latest[1]
 
 
-def _cheapest_tips(ctx: Context, height: Height) -> list[int]:
+def _cheapest_tips(ctx: Context, height: Height) -> tuple[int, ...]:
     """The lowest tips of a block that were not the proposer's own doing."""
     block = ctx.ledger.block(height)
     base_fee = block.header.base_fee or 0
@@ -59,19 +86,19 @@ def _cheapest_tips(ctx: Context, height: Height) -> list[int]:
         for transaction, sender in zip(block.transactions, senders, strict=True)
         if sender != block.header.coinbase
     )
-    return [tip for tip in tips if tip >= _TIP_IGNORED_BELOW][:_ORACLE_SAMPLES]
+    return tuple(tip for tip in tips if tip >= _TIP_IGNORED_BELOW)[:_ORACLE_SAMPLES]
 
 
 @method("eth_gasPrice")
 async def gas_price(ctx: Context) -> int:
     """A gas price for a legacy transaction: the head's base fee and a tip."""
-    return suggested_tip(ctx) + (ctx.header(ctx.ledger.height).base_fee or 0)
+    return await ctx.tips.suggest(ctx) + (ctx.header(ctx.ledger.height).base_fee or 0)
 
 
 @method("eth_maxPriorityFeePerGas")
 async def max_priority_fee(ctx: Context) -> int:
     """A priority fee that should be enough for the next blocks."""
-    return suggested_tip(ctx)
+    return await ctx.tips.suggest(ctx)
 
 
 @method("eth_blobBaseFee")

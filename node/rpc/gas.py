@@ -134,6 +134,8 @@ class AccessTracer:
     Accounts in `free` are warm anyway and only listed for their slots.
     """
 
+    wants_steps = True
+
     def __init__(self, known: AccessList, free: frozenset[Address]) -> None:
         self._free = free
         self._slots: dict[Address, dict[int, None]] = {}

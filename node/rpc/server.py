@@ -15,6 +15,7 @@ from aiohttp import web
 
 from node.rpc import methods as _methods  # noqa: F401 - registers them
 from node.rpc.context import Context
+from node.rpc.fees import TipOracle
 from node.rpc.filters import Filters
 from node.rpc.heavy import HeavyCalls
 from node.rpc.protocol import Dispatcher
@@ -60,7 +61,7 @@ class RpcServer:
         self._heavy = HeavyCalls(settings)
         self._dispatcher = Dispatcher(settings)
         self._filters = Filters(settings, node)
-        self._context = Context(node, self._filters, self._heavy, asyncio.Lock())
+        self._context = Context(node, self._filters, self._heavy, TipOracle())
         self._connections: set[Connection] = set()
         self._http = web.Server(
             self._handle, access_log=None, lingering_time=1.0, auto_decompress=False

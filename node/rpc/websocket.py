@@ -33,7 +33,7 @@ class Connection:
         self._socket = socket
         self._transport = transport
         self._dispatcher = dispatcher
-        self._context = Context(shared.node, shared.filters, shared.heavy, shared.signing, self)
+        self._context = shared.of_connection(self)
         self._requests: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(_REQUESTS_AT_ONCE_MAX)
         self.subscriptions = Subscriptions(settings, self._context, self.send, self.cut_off)
