@@ -132,8 +132,13 @@ class BlockExecution:
             blob_gas_available=self.blob_gas_max - self.blob_gas_used,
             tracer=tracer,
         )
+        self.record(checked.transaction, result)
+        return result
+
+    def record(self, transaction: Transaction, result: TransactionResult) -> None:
+        """Count the gas of the transaction that `state` just took, and write its receipt."""
         self.gas_used += result.gas_used
-        self.blob_gas_used += len(checked.transaction.blob_hashes) * GAS_PER_BLOB
+        self.blob_gas_used += len(transaction.blob_hashes) * GAS_PER_BLOB
         status = post_state = None
         if self.fork.receipt_status:
             status = 0 if result.halt else 1
@@ -141,7 +146,7 @@ class BlockExecution:
             post_state = commit(self.view, self.state.delta()).root
         self.receipts.append(
             Receipt(
-                kind=checked.transaction.kind,
+                kind=transaction.kind,
                 status=status,
                 post_state=post_state,
                 cumulative_gas_used=self.gas_used,
@@ -149,7 +154,6 @@ class BlockExecution:
                 logs=result.logs,
             )
         )
-        return result
 
     def finish(
         self, ommers: Sequence[Header], withdrawals: Sequence[Withdrawal] | None
@@ -371,35 +375,48 @@ class BlockBuilder:
 
     def seal(self, *, extra_data: bytes = b"", parent_total_difficulty: int = 0) -> Executed:
         """Close the block and give it with its results; the builder is used up."""
-        execution = self.execution
-        fork = execution.fork
-        changes, found = execution.finish((), self._withdrawals)
-        header = replace(
-            execution.header,
-            state_root=changes.root,
-            transactions_root=transactions_root(self.transactions),
-            receipts_root=receipts_root(execution.receipts),
-            logs_bloom=combine_blooms(execution.receipts),
-            gas_used=execution.gas_used,
+        return assemble(
+            self.execution,
+            self.transactions,
+            self.senders,
+            self._withdrawals,
             extra_data=extra_data,
+            parent_total_difficulty=parent_total_difficulty,
         )
-        if self._withdrawals is not None:
-            header = replace(header, withdrawals_root=withdrawals_root(self._withdrawals))
-        if fork.blobs:
-            header = replace(header, blob_gas_used=execution.blob_gas_used)
-        if fork.requests:
-            header = replace(header, requests_hash=requests.requests_hash(found))
-        block = Block(
-            header=header,
-            transactions=tuple(self.transactions),
-            ommers=(),
-            withdrawals=self._withdrawals,
-        )
-        return Executed(
-            block=block,
-            hash=headers.header_hash(header),
-            senders=tuple(self.senders),
-            receipts=tuple(execution.receipts),
-            changes=changes,
-            total_difficulty=parent_total_difficulty,
-        )
+
+
+def assemble(
+    execution: BlockExecution,
+    transactions: Sequence[Transaction],
+    senders: Sequence[Address],
+    withdrawals: tuple[Withdrawal, ...] | None,
+    *,
+    extra_data: bytes = b"",
+    parent_total_difficulty: int = 0,
+) -> Executed:
+    """Finish an execution and give the block that claims what came out of it."""
+    fork = execution.fork
+    changes, found = execution.finish((), withdrawals)
+    header = replace(
+        execution.header,
+        state_root=changes.root,
+        transactions_root=transactions_root(transactions),
+        receipts_root=receipts_root(execution.receipts),
+        logs_bloom=combine_blooms(execution.receipts),
+        gas_used=execution.gas_used,
+        extra_data=extra_data,
+    )
+    if withdrawals is not None:
+        header = replace(header, withdrawals_root=withdrawals_root(withdrawals))
+    if fork.blobs:
+        header = replace(header, blob_gas_used=execution.blob_gas_used)
+    if fork.requests:
+        header = replace(header, requests_hash=requests.requests_hash(found))
+    return Executed(
+        block=Block(header, tuple(transactions), (), withdrawals),
+        hash=headers.header_hash(header),
+        senders=tuple(senders),
+        receipts=tuple(execution.receipts),
+        changes=changes,
+        total_difficulty=parent_total_difficulty,
+    )

@@ -93,8 +93,15 @@ class Outcome(Struct, frozen=True):
 class Tracer(Protocol):
     """Watches execution. Every hook may be slow; none may change anything.
 
-    `frame` is the machine's own live frame (contracts.vm.frame.Frame).
+    `frame` is the machine's own live frame (contracts.vm.frame.Frame). A SELFDESTRUCT
+    is entered and left like a message, with the balance as its value. A hook may
+    raise, which ends the execution there and leaves the state useless.
     """
+
+    @property
+    def wants_steps(self) -> bool:
+        """Whether `on_step` is to be called; without it, execution goes at full speed."""
+        ...
 
     def on_step(self, pc: int, opcode: int, gas: int, cost: int, frame: object) -> None: ...
     def on_enter(

@@ -99,14 +99,18 @@ def simulate(
     fork: Fork,
     *,
     tracer: Tracer | None = None,
+    shows_base_fee: bool = False,
 ) -> TransactionResult:
     """Run an unsigned call as if it were a transaction, for eth_call and its like.
 
     Nonce, sender code and block gas are not checked. Without fees (both zero) the
-    base fee is not checked either and reads as zero, as in geth. Raises `Rejected`
-    for insufficient funds, fees below the base fee and too little gas to start.
+    base fee is not checked either and reads as zero, as in geth, unless
+    `shows_base_fee`. Raises `Rejected` for insufficient funds, fees below the base
+    fee and too little gas to start.
     """
     if transaction.max_fee == 0 and transaction.max_priority_fee == 0:
+        if shows_base_fee:
+            return _execute(state, transaction, sender, block, machine, fork, tracer)
         pays_for_blobs = transaction.max_blob_fee > 0 or not transaction.blob_hashes
         block = _without_fees(block, keep_blob_fee=pays_for_blobs)
     elif transaction.max_fee < block.base_fee:
@@ -189,7 +193,8 @@ def _execute(
     used -= min(used // fork.refund_quotient, state.refund)
     used = max(used, floor)
     state.add_balance(sender, (gas_limit - used) * gas_price)
-    state.add_balance(block.coinbase, used * (gas_price - block.base_fee))
+    # Only a simulated call may pay less than the base fee.
+    state.add_balance(block.coinbase, used * max(gas_price - block.base_fee, 0))
     state.end_transaction(fork)
     return TransactionResult(
         gas_used=used,

@@ -36,7 +36,10 @@ def _creates_account(frame: Frame, to: Address, value: int) -> bool:
 
 
 def _code_for(frame: Frame, target: Address) -> tuple[bytes, Address]:
-    """The code that a call to `target` runs, and whose it is; pays for a delegation's hop."""
+    """The code that a call to `target` runs; pays for a delegation's hop.
+
+    With it comes the address that a precompile is recognised by.
+    """
     code = frame.state.code(target)
     delegate = delegate_of(code, frame.fork)
     if delegate is None:
@@ -46,7 +49,7 @@ def _code_for(frame: Frame, target: Address) -> tuple[bytes, Address]:
     frame.charge(fork.gas_cold_account if cold else fork.gas_warm)
     if delegate in frame.env.precompiles:
         return b"", target  # delegating to a precompile runs nothing
-    return frame.state.code(delegate), delegate
+    return frame.state.code(delegate), target
 
 
 def _gas_to_send(frame: Frame, wanted: int) -> int:

@@ -51,3 +51,7 @@ def selfdestruct(frame: Frame, word: int) -> None:
         state.sub_balance(account, balance)
     if dies and state.destruct(account):
         state.refund += fork.refund_self_destruct
+    tracer = frame.env.tracer
+    if tracer is not None:
+        tracer.on_enter("SELFDESTRUCT", account, heir, heir, b"", 0, balance)
+        tracer.on_exit(b"", 0, None)

@@ -30,7 +30,9 @@ class Halted(Exception):
 class Environment:
     """What all frames of one top-level message share."""
 
-    __slots__ = ("block", "fork", "precompiles", "programs", "state", "tracer", "transaction")
+    __slots__ = (
+        "block", "fork", "precompiles", "programs", "state", "stepper", "tracer", "transaction",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class Environment:
         self.programs = programs
         self.precompiles = precompiles
         self.tracer = tracer
+        self.stepper = tracer if tracer is not None and tracer.wants_steps else None
 
 
 class Frame:

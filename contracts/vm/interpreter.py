@@ -36,16 +36,18 @@ class _Rules:
 
     __slots__ = ("fork", "precompiles", "programs")
 
-    def __init__(self, fork: Fork) -> None:
+    def __init__(self, fork: Fork, moved: Mapping[Address, Address]) -> None:
         self.fork = fork
         self.programs = Programs(fork)
-        self.precompiles: Mapping[Address, Precompile] = precompiles_of(fork)
+        self.precompiles: Mapping[Address, Precompile] = precompiles_of(fork, moved)
 
 
 class Interpreter:
     """A chain.machine.Machine. Keeps decoded code between messages; not thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, moved: Mapping[Address, Address] | None = None) -> None:
+        """`moved` says for unusual addresses in a fork's precompiles whose place they take."""
+        self._moved = moved or {}
         # By identity: hashing a fork means hashing all of its fields.
         self._rules: dict[int, _Rules] = {}
 
@@ -72,7 +74,7 @@ class Interpreter:
         if rules is None:
             if len(self._rules) >= _FORKS_MAX:
                 self._rules.clear()
-            rules = self._rules[id(fork)] = _Rules(fork)
+            rules = self._rules[id(fork)] = _Rules(fork, self._moved)
         return rules
 
 
@@ -100,7 +102,7 @@ def _first_frame(env: Environment, message: Message) -> Frame:
 
 def _run_to_end(first: Frame) -> None:
     """Run a message and all that it sends, with the open frames in a list."""
-    run = _run if first.env.tracer is None else _run_stepwise
+    run = _run if first.env.stepper is None else _run_stepwise
     if not messages.begin(first):
         messages.end(first)
         return
@@ -170,7 +172,7 @@ def _run_stepwise(frame: Frame) -> Frame | None:
     """
     program, stack = frame.program, frame.stack
     code, table, size = program.code, program.table, len(program.code)
-    tracer = frame.env.tracer
+    tracer = frame.env.stepper
     jumps = 0
     while True:
         pc = frame.pc

@@ -25,7 +25,8 @@ def whole_price(frame: Frame, priced: Priced) -> int:
     operands = frame.stack[: -count - 1 : -1]
     state = frame.state
     gas, memory, mark = frame.gas, bytes(frame.memory), state.checkpoint()
-    handed_over = 0
+    env, handed_over = frame.env, 0
+    tracer, env.tracer = env.tracer, None  # a trial is no event
     frame.gas -= priced.gas
     try:
         result = priced.opcode.semantics(frame, *operands)
@@ -33,6 +34,7 @@ def whole_price(frame: Frame, priced: Priced) -> int:
             handed_over = result.gas
     except Halted:
         pass  # what it had charged until then is the price that could not be paid
+    env.tracer = tracer
     price = gas - frame.gas - handed_over
     frame.gas, frame.memory, frame.output, frame.halt = gas, bytearray(memory), b"", None
     state.revert(mark)

@@ -52,6 +52,12 @@ PRECOMPILES: Final[Mapping[int, Precompile]] = {
 }
 
 
-def precompiles_of(fork: Fork) -> Mapping[Address, Precompile]:
-    """The fork's precompiles by address."""
-    return {address: PRECOMPILES[int.from_bytes(address, "big")] for address in fork.precompiles}
+def precompiles_of(
+    fork: Fork, moved: Mapping[Address, Address] | None = None
+) -> Mapping[Address, Precompile]:
+    """The fork's precompiles by address; `moved` gives the usual address of unusual ones."""
+    usual = moved or {}
+    return {
+        address: PRECOMPILES[int.from_bytes(usual.get(address, address), "big")]
+        for address in fork.precompiles
+    }

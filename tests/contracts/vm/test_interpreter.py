@@ -14,6 +14,8 @@ from tests.contracts.vm.laboratory import OTHER, RETURN_TOP, TARGET, View, assem
 class Recorder:
     """A tracer that keeps everything."""
 
+    wants_steps = True
+
     def __init__(self):
         self.steps = []
         self.enters = []
