@@ -2,11 +2,13 @@
 
 import copy
 import json
+from importlib.resources import files
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chain import forks, headers
 from chain.activation import ChainConfig
@@ -388,3 +390,40 @@ def test_any_damage_is_refused_or_read(data: st.DataObject) -> None:
         assert rejected.reason == Reason.BAD_GENESIS
     else:
         assert found.coinbase == ZERO_ADDRESS
+
+
+def test_mainnets_genesis_has_the_known_hash() -> None:
+    """All of Ethereum mainnet's first accounts, from the executable specification's package."""
+    package = pytest.importorskip("ethereum.assets", reason="ethereum-execution is not installed")
+    text = (files(package) / "mainnet.json").read_text()
+    assert block_hash(parse_genesis(text)) == (
+        "d4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3"
+    )
+
+
+def test_sepolias_parameters_give_the_known_hash() -> None:
+    """Sepolia's first header, its published state root put in for the accounts."""
+    config = {
+        **ALL_HEIGHTS, "chainId": 11155111, "mergeNetsplitBlock": 1735371,
+        "terminalTotalDifficulty": 17 * 10**15, "shanghaiTime": 1677557088,
+        "cancunTime": 1706655072, "pragueTime": 1741159776, "ethash": {},
+    }  # fmt: skip
+    genesis = parse_genesis(
+        document(
+            config,
+            gasLimit="0x1c9c380",
+            difficulty="0x20000",
+            timestamp="0x6159af19",
+            nonce="0x0000000000000000",
+            extraData="0x" + b"Sepolia, Athens, Attica, Greece!".hex(),
+        )
+    )
+    header = replace(
+        genesis_block(genesis)[0].header,
+        state_root=bytes.fromhex(
+            "5eb6e371a698b8d68f665192350ffcecbbbf322916f4b51bd79bb6887da3f494"
+        ),
+    )
+    assert headers.header_hash(header).hex() == (
+        "25a5cc106eea7138acab33231d7160d69cb777ee0c2c553fcddf5138993e6dd9"
+    )
