@@ -4,6 +4,7 @@ A call runs exactly as its transaction would, on a copy of the state that is thr
 away. Its gas is capped; without fees it pays none.
 """
 
+import time
 from typing import Final
 
 from msgspec import Struct
@@ -22,7 +23,7 @@ from chain.transactions import Kind, Transaction
 from chain.transition import TransactionResult, simulate
 from chain.types import EMPTY_CODE_HASH, ZERO_ADDRESS, ZERO_HASH, Address, Hash, Height
 from node.rpc.context import Context
-from node.rpc.errors import REVERTED, RpcError, invalid_params, message_of, server_error
+from node.rpc.errors import REVERTED, TIMED_OUT, RpcError, invalid_params, message_of, server_error
 from node.rpc.formats import data
 from node.rpc.parameters import BlockTag
 from node.rpc.registry import method
@@ -70,12 +71,32 @@ class OverriddenView(StateView):
         return self._view.code(code_hash) if found is None else found
 
 
+class TimedState(State):
+    """A state that ends the call it is for when its time is over.
+
+    Every message that a contract sends begins with a checkpoint; what runs without
+    sending any is bounded by its gas.
+    """
+
+    __slots__ = ("_deadline",)
+
+    def __init__(self, view: StateView, deadline: float) -> None:
+        super().__init__(view)
+        self._deadline = deadline
+
+    def checkpoint(self) -> int:
+        if time.monotonic() > self._deadline:
+            raise RpcError(TIMED_OUT, "execution aborted (timeout)")
+        return super().checkpoint()
+
+
 class Scene(Struct, frozen=True):
-    """Where a call runs: a state, a block around it, and the rules in force."""
+    """Where calls run: a state, a block around it, the rules in force, and until when."""
 
     view: StateView
     block: BlockContext
     fork: Fork
+    deadline: float  # of time.monotonic()
 
 
 def next_header(ctx: Context, parent: Header) -> Header:
@@ -120,7 +141,8 @@ def scene(
         context = _overridden(context, around)
     if state is not None:
         view = OverriddenView(view, state)
-    return Scene(view, context, fork)
+    seconds = ctx.node.settings.rpc.call_timeout_ms / 1000
+    return Scene(view, context, fork, time.monotonic() + seconds)
 
 
 def _overridden(context: BlockContext, around: BlockOverrides) -> BlockContext:
@@ -211,7 +233,7 @@ def run_call(
     size, limit = len(call.data or b""), where.fork.initcode_size_max
     if call.to is None and limit is not None and size > limit:
         raise Rejected(Reason.INITCODE_TOO_LARGE, f"code size {size} limit {limit}")
-    state = State(where.view)
+    state = TimedState(where.view, where.deadline)
     account = where.view.account(sender)
     nonce = 0 if account is None else account.nonce
     transaction = call_transaction(call, gas, nonce, where.block)

@@ -31,7 +31,7 @@ _TRANSACTIONS_MAX: Final = 10_000
 class Filter:
     """One installed filter. `next_height` is where its next poll begins."""
 
-    __slots__ = ("full", "next_height", "polled", "transactions", "wanted")
+    __slots__ = ("full", "next_height", "polled", "polling", "transactions", "wanted")
 
     def __init__(self, next_height: int) -> None:
         self.next_height = next_height
@@ -39,6 +39,7 @@ class Filter:
         self.transactions: deque[Checked] | None = None  # set: a pending transaction filter
         self.full = False
         self.polled = time.monotonic()
+        self.polling = asyncio.Lock()  # polls take turns, so that none gets another's news
 
 
 class Filters:
@@ -145,16 +146,22 @@ async def get_filter_changes(ctx: Context, name: str) -> list[Any]:
     installed = ctx.filters.get(name)
     if installed.transactions is not None:
         return _take_transactions(installed)
+    async with installed.polling:
+        found: list[Any] = await ctx.heavy.run(_changes, ctx, installed)
+        return found
+
+
+def _changes(ctx: Context, installed: Filter) -> list[Any]:
+    """The news of a filter on blocks or logs, and its position moved behind them."""
     settings = ctx.node.settings.rpc
     head = ctx.ledger.height
     end = min(head + 1, installed.next_height + settings.log_heights_max)
     where = range(installed.next_height, end)
+    found: list[Any]
     if installed.wanted is None:
-        hashes = [ctx.ledger.hash_at(Height(number)) for number in where]
-        installed.next_height = max(where.stop, where.start)
-        return [data(block_hash) for block_hash in hashes]
-    where = _within(installed.wanted, where)
-    found: list[Any] = await ctx.heavy.run(find_logs, ctx, installed.wanted, where)
+        found = [data(ctx.ledger.hash_at(Height(number))) for number in where]
+    else:
+        found = find_logs(ctx, installed.wanted, _within(installed.wanted, where))
     installed.next_height = max(installed.next_height, end)
     return found
 
@@ -162,11 +169,12 @@ async def get_filter_changes(ctx: Context, name: str) -> list[Any]:
 @method("eth_getFilterLogs")
 async def get_filter_logs(ctx: Context, name: str) -> list[dict[str, Any]]:
     """All logs that match a filter, polled before or not."""
-    installed = ctx.filters.get(name)
-    if installed.wanted is None:
+    wanted = ctx.filters.get(name).wanted
+    if wanted is None:
         raise server_error("filter not found")
-    where = heights(ctx, installed.wanted)
-    found: list[dict[str, Any]] = await ctx.heavy.run(find_logs, ctx, installed.wanted, where)
+    found: list[dict[str, Any]] = await ctx.heavy.run(
+        find_logs, ctx, wanted, heights(ctx, wanted)
+    )
     return found
 
 

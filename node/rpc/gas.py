@@ -49,7 +49,6 @@ def estimate_gas(
 
 def estimate(ctx: Context, request: CallRequest, where: Scene) -> int:
     """As geth: run with all the gas there is, then search between that and what was used."""
-    deadline = time.monotonic() + ctx.node.settings.rpc.call_timeout_ms / 1000
     high = _most_gas(ctx, request, where)
     plain = request.to is not None and not request.data and not _has_code(where, request.to)
     transfer_gas = where.fork.gas_transaction
@@ -72,7 +71,7 @@ def estimate(ctx: Context, request: CallRequest, where: Scene) -> int:
         # Little is needed as a rule: the search leans to the low side.
         middle = min((low + high) // 2, 2 * low)
         low, high = _narrow(ctx, where, request, low, high, middle)
-        if time.monotonic() > deadline:
+        if time.monotonic() > where.deadline:
             raise RpcError(TIMED_OUT, "execution aborted (timeout)")
     return high
 

@@ -225,6 +225,17 @@ def test_a_call_may_pay_and_then_sees_the_base_fee(served: Served) -> None:
     ].rjust(64, "0")
 
 
+def test_a_call_that_takes_too_long_is_ended_and_frees_its_thread() -> None:
+    """It calls the identity contract for ever: far longer than allowed for its gas."""
+    endless = {"data": "0x5b5f5f5f5f60045afa505f56", "gas": hex(10**12)}
+    limits = {"call_timeout_ms": 50, "calls_parallel_max": 1, "call_gas_max": 10**12}
+    with Served(rpc=limits) as served:
+        for method in ("eth_call", "eth_estimateGas", "eth_createAccessList"):
+            assert served.refusal(method, endless).code == -32002
+        served.refusal("eth_call", endless)
+        assert served.call("eth_call", {"to": OTHER}) == "0x"
+
+
 def test_an_estimate_is_enough_and_hardly_more(served: Served, counter: str) -> None:
     assert served.call("eth_estimateGas", {"from": SENDER, "to": OTHER, "value": "0x1"}) == "0x5208"
     estimate = int(served.call("eth_estimateGas", {"from": SENDER, "to": counter}), 16)
@@ -579,6 +590,21 @@ def test_filters_give_what_came_since_the_last_poll(served: Served, counter: str
         assert served.call("eth_uninstallFilter", name) is False
         refused = served.refusal("eth_getFilterChanges", name)
         assert (refused.code, refused.message) == (-32000, "filter not found")
+
+
+def test_polls_at_the_same_time_share_out_the_news(served: Served, counter: str) -> None:
+    """Every log comes once, whichever of the polls gets it, while other filters come and go."""
+    name = served.call("eth_newFilter", {"address": counter})
+    wanted = [served.send(to=counter)["logs"][0] for _ in range(5)]
+
+    def poll(_: int) -> list[Any]:
+        served.call("eth_uninstallFilter", served.call("eth_newBlockFilter"))
+        found: list[Any] = served.call("eth_getFilterChanges", name)
+        return found
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [log for logs in pool.map(poll, range(40)) for log in logs] == wanted
+    served.call("eth_uninstallFilter", name)
 
 
 def test_a_filter_tells_its_old_logs_when_asked(served: Served, counter: str) -> None:
