@@ -9,7 +9,7 @@ from chain.execution import Executed
 from chain.genesis import Genesis, genesis_block
 from chain.headers import header_hash
 from chain.history import StoredView
-from chain.leaves import address_key, encode_account, encode_slot, slot_key
+from chain.leaves import address_key, encode_slot, slot_key
 from chain.records import StoredHeader, encode_receipts, encode_stored_header
 from chain.storage import schema
 from chain.storage.schema import height_key
@@ -102,14 +102,14 @@ def state_writes(store: Store, view: StoredView, changes: Changes, height: int) 
                 yield schema.PREIMAGES, slot, number.to_bytes(32, "big")
     for address in changes.accounts:
         account_key = address_key(address)
-        before = view.account(address)
+        before = view.leaf_of(address)
         account_keys.append(account_key)
         yield schema.ACCOUNTS, account_key, changes.account_leaves[account_key]
         if before is None:
             yield schema.ACCOUNT_HISTORY, account_key + at, b""
             yield schema.PREIMAGES, account_key, address
         else:
-            yield schema.ACCOUNT_HISTORY, account_key + at, encode_account(before)
+            yield schema.ACCOUNT_HISTORY, account_key + at, before
     for path, node in changes.nodes.items():
         yield schema.TRIE, path, node
     for code_hash, code in changes.codes.items():

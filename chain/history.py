@@ -65,9 +65,9 @@ class StateTables:
         self._pasts: dict[Height, Overlay] = {}  # tries of the past, over that of `_pasts_mark`
         self._pasts_mark = mark
         self.oldest = oldest  # the first height whose state is retained
-        self.accounts: Cache[Address, Account | None] = Cache(cache_entries)
+        self.accounts: Cache[Address, tuple[Account | None, bytes | None]] = Cache(cache_entries)
         self.slots: Cache[tuple[Address, int], int] = Cache(cache_entries)
-        self.nodes: Cache[bytes, bytes | None] = Cache(2 * cache_entries)
+        self.nodes: Cache[bytes, bytes | None] = Cache(4 * cache_entries)
         self.codes: Cache[Hash, bytes] = Cache(1024)
 
     def begin(self, mark: Mark) -> None:
@@ -83,13 +83,19 @@ class StateTables:
 
     def advance(self, changes: Changes) -> None:
         """Make the caches those of the state that was just written."""
-        self.accounts.put_all(changes.accounts.items())
+        leaves = changes.account_leaves
+        self.accounts.put_all(
+            {
+                address: (account, leaves[address_key(address)])
+                for address, account in changes.accounts.items()
+            }
+        )
         if changes.wiped:  # which of its slots and records are cached is not known
             self.slots.clear()
             self.nodes.clear()
-        self.nodes.put_all(changes.nodes.items())
+        self.nodes.put_all(changes.nodes)
         for address, slots in changes.storage.items():
-            self.slots.put_all(((address, slot), value) for slot, value in slots.items())
+            self.slots.put_all({(address, slot): value for slot, value in slots.items()})
 
     def forget(self) -> None:
         """Empty the caches whose values depend on the head."""
@@ -184,15 +190,22 @@ class StoredView:
         found = tables.accounts.get(address)
         if isinstance(found, Missing):
             leaf = tables.store.get(ACCOUNTS, address_key(address))
-            found = decode_account(leaf) if leaf is not None else None
+            found = (decode_account(leaf) if leaf is not None else None, leaf)
             tables.fill(tables.accounts, address, found, self._mark)
         if tables.mark is self._mark:
-            return found
+            return found[0]
         leaf = tables.replaced(ACCOUNT_HISTORY, address_key(address), self.height)
         self._check_retained()
         if leaf is None:
-            return found
+            return found[0]
         return decode_account(leaf) if leaf else None
+
+    def leaf_of(self, address: Address) -> bytes | None:
+        """The account's leaf, for the ledger to keep when a block replaces it."""
+        found = self._tables.accounts.get(address)
+        if isinstance(found, Missing):
+            return self._tables.store.get(ACCOUNTS, address_key(address))
+        return found[1]
 
     def storage(self, address: Address, slot: int) -> int:
         tables = self._tables

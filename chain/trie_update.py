@@ -81,6 +81,7 @@ class Plan:
         self._nodes = work.nodes
         self._leaves = work.leaves
         self._levels = work.levels
+        self._shrinks = False  # whether some leaf goes, so that branches may fold
 
     def run(self, root: Hash, items: Sequence[Leaf]) -> Node:
         """The node at the root after the changes to the trie with this root.
@@ -88,6 +89,7 @@ class Plan:
         `items` are sorted by key, and each changes something: none that is gone was
         not there before. An empty `root` starts anew, whatever the view holds.
         """
+        self._shrinks = any(item[1] is None for item in items)
         if root == EMPTY_ROOT:
             return self._build("", items)
         record = self._view.node(self._trie)
@@ -192,6 +194,8 @@ class Plan:
 
     def _descend(self, branch: Branch, items: Sequence[Leaf], low: int, high: int) -> Node:
         """Apply items[low:high] below a branch, through which all their keys pass."""
+        if not self._shrinks:
+            return self._grow(branch, items, low, high)
         path = branch.slot + branch.extension
         depth = len(path)
         leaves: list[tuple[Leaf, int]] = []
@@ -207,22 +211,45 @@ class Plan:
             node: Node
             if branch.branches & bit:
                 node = self._at_branch(self._read(path + digit), items, low, end)
-                if isinstance(node, Branch):
-                    node.index = index
-                    children.append(node)
-                else:
-                    self._hang(branch, index, node, leaves, children)
             elif branch.leaves & bit:
-                if end == low + 1 and item[2] and item[1] is not None:
-                    leaves.append((item, index))  # the same leaf with a new value
-                else:
-                    node = self._at_leaf(path + digit, items[low:end])
-                    self._hang(branch, index, node, leaves, children)
+                node = self._at_leaf(path + digit, items[low:end])
             else:
                 node = self._build(path + digit, items[low:end])
-                self._hang(branch, index, node, leaves, children)
+            self._hang(branch, index, node, leaves, children)
             low = end
         return self._settle(branch, depth, leaves, children)
+
+    def _grow(self, branch: Branch, items: Sequence[Leaf], low: int, high: int) -> Branch:
+        """`_descend` where no leaf goes: every branch stays, so nothing need wait."""
+        path = branch.slot + branch.extension
+        depth = len(path)
+        self._levels[depth].append(branch)
+        while low < high:
+            item = items[low]
+            digit = item[0][depth]
+            end = low + 1
+            while end < high and items[end][0][depth] == digit:
+                end += 1
+            index = NIBBLES[digit]
+            bit = 1 << index
+            node: Node
+            if branch.branches & bit:
+                node = self._at_branch(self._read(path + digit), items, low, end)
+            elif not branch.leaves & bit:
+                node = self._build(path + digit, items[low:end])
+            elif item[2] and end == low + 1:
+                node = item  # the same leaf with a new value
+            else:
+                node = self._at_leaf(path + digit, items[low:end])
+            if isinstance(node, Branch):
+                node.parent, node.index = branch, index
+                branch.branches |= bit
+                branch.leaves &= ~bit
+            elif node is not None:
+                self._leaves.append((node, depth + 1, branch, index))
+                branch.leaves |= bit
+            low = end
+        return branch
 
     def _settle(
         self,

@@ -1,6 +1,6 @@
 """A bounded memory of what was read or written last."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from threading import RLock
 from typing import Final, Generic, TypeVar
 
@@ -53,13 +53,13 @@ class Cache(Generic[K, V]):
                 self._old = young
                 self._young = {}
 
-    def put_all(self, items: Iterable[tuple[K, V]]) -> None:
+    def put_all(self, items: Mapping[K, V]) -> None:
         with self._lock:
-            for key, value in items:
-                self._young[key] = value
-                if len(self._young) >= self._entries:
-                    self._old = self._young
-                    self._young = {}
+            if len(self._young) + len(items) < self._entries:
+                self._young.update(items)
+                return
+            for key, value in items.items():
+                self.put(key, value)
 
     def clear(self) -> None:
         with self._lock:

@@ -32,7 +32,7 @@ def test_what_was_used_last_is_kept() -> None:
         cache.put(key, key)
         assert cache.get(0) == 0
     assert cache.get(50) is MISSING
-    cache.put_all((key, -key) for key in range(3))
+    cache.put_all({key: -key for key in range(3)})
     assert cache.get(2) == -2
     cache.clear()
     assert cache.get(2) is MISSING
