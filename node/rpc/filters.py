@@ -147,23 +147,20 @@ async def get_filter_changes(ctx: Context, name: str) -> list[Any]:
     if installed.transactions is not None:
         return _take_transactions(installed)
     async with installed.polling:
-        found: list[Any] = await ctx.heavy.run(_changes, ctx, installed)
+        limit = ctx.node.settings.rpc.log_heights_max
+        end = min(ctx.ledger.height + 1, installed.next_height + limit)
+        where = range(installed.next_height, end)
+        found: list[Any] = await ctx.heavy.run(_changes, ctx, installed.wanted, where)
+        # Only now: what took too long is told by the next poll.
+        installed.next_height = max(installed.next_height, end)
         return found
 
 
-def _changes(ctx: Context, installed: Filter) -> list[Any]:
-    """The news of a filter on blocks or logs, and its position moved behind them."""
-    settings = ctx.node.settings.rpc
-    head = ctx.ledger.height
-    end = min(head + 1, installed.next_height + settings.log_heights_max)
-    where = range(installed.next_height, end)
-    found: list[Any]
-    if installed.wanted is None:
-        found = [data(ctx.ledger.hash_at(Height(number))) for number in where]
-    else:
-        found = find_logs(ctx, installed.wanted, _within(installed.wanted, where))
-    installed.next_height = max(installed.next_height, end)
-    return found
+def _changes(ctx: Context, wanted: LogFilter | None, where: range) -> list[Any]:
+    """The logs wanted of these heights, or the blocks' hashes."""
+    if wanted is None:
+        return [data(ctx.ledger.hash_at(Height(number))) for number in where]
+    return find_logs(ctx, wanted, _within(wanted, where))
 
 
 @method("eth_getFilterLogs")
@@ -172,9 +169,7 @@ async def get_filter_logs(ctx: Context, name: str) -> list[dict[str, Any]]:
     wanted = ctx.filters.get(name).wanted
     if wanted is None:
         raise server_error("filter not found")
-    found: list[dict[str, Any]] = await ctx.heavy.run(
-        find_logs, ctx, wanted, heights(ctx, wanted)
-    )
+    found: list[dict[str, Any]] = await ctx.heavy.run(find_logs, ctx, wanted, heights(ctx, wanted))
     return found
 
 

@@ -1,5 +1,8 @@
 """What the methods answer on a developer's chain."""
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import pytest
 
 from chain import codec
