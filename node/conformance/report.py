@@ -12,7 +12,7 @@ from typing import Final, TextIO
 Result = Mapping[str, object]
 
 # The VMs that `--vm` offers, the first by default.
-TIERS: Final = ("interpreter",)
+TIERS: Final = ("python",)
 
 
 def write_json(results: Iterable[Result], out: TextIO) -> tuple[int, int]:

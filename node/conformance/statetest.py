@@ -344,7 +344,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object per line on stdout")
     parser.add_argument("--fork", metavar="F", help="only the tests of this fork, e.g. Cancun")
     parser.add_argument(
-        "--vm", choices=TIERS, default=TIERS[0], metavar="TIER", help=f"which VM: {', '.join(TIERS)}"
+        "--vm",
+        choices=TIERS,
+        default=TIERS[0],
+        metavar="TIER",
+        help=f"which VM ({', '.join(TIERS)})",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
 

@@ -244,3 +244,14 @@ def test_a_folder_stands_for_its_files(tmp_path: Path, capsys: pytest.CaptureFix
         "pass a.json Cancun[0]",
         "pass deep/b.json Cancun[0]",
     ]
+
+
+def test_the_machine_is_chosen_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"one": with_expectations(make_test())}))
+    assert command("--json", "--vm", "python", str(tmp_path)) == 0
+    assert json.loads(capsys.readouterr().out)["pass"] is True
+    with pytest.raises(SystemExit) as refused:
+        command("--json", "--vm", "abacus", str(tmp_path))
+    assert refused.value.code == 2
