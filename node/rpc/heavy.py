@@ -61,7 +61,10 @@ class HeavyCalls:
 
         return done
 
-    def close(self) -> None:
-        """Take no more calls; those in line are given up, those running end by themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._readers.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """Take no more calls, give up those in line, and wait for those running to end.
+
+        They read the ledger, which is closed after this.
+        """
+        for threads in (self._threads, self._readers):
+            await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from chain.blocks import Block, Log, Receipt, bloom_contains
+from chain.blocks import EMPTY_BLOOM, Block, Log, Receipt, bloom_contains
 from chain.types import Hash, Height
 from node.rpc.context import Context
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError, invalid_params, server_error
@@ -89,7 +89,7 @@ def find_logs(ctx: Context, wanted: LogFilter, where: range) -> list[Json]:
     for number in where:
         height = Height(number)
         header = ledger.header(height)
-        if not any(header.logs_bloom) or not (everything or may_match(wanted, header.logs_bloom)):
+        if header.logs_bloom == EMPTY_BLOOM or not (everything or may_match(wanted, header.logs_bloom)):
             if number % 256 == 0:
                 _check_time(deadline, where.start, number)
             continue

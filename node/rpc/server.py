@@ -87,7 +87,7 @@ class RpcServer:
         await asyncio.gather(*(connection.close() for connection in tuple(self._connections)))
         self._http.pre_shutdown()
         await self._http.shutdown(_SHUTDOWN_SECONDS)
-        self._heavy.close()
+        await self._heavy.close()
 
     def _accept(self) -> asyncio.BaseProtocol:
         """Who talks on a new connection: nobody when there are enough of them."""
