@@ -382,6 +382,14 @@ class State:
         self.account(address)
         self._accounts[address] = account
 
+    def override_storage(self, address: Address, slots: Mapping[int, int]) -> None:
+        """Make these the only slots of an account that are not 0."""
+        account = self.account(address)
+        if account is not None and self._has_storage(address, account):
+            self._wipe(address)
+        for slot, value in slots.items():
+            self.set_storage(address, slot, value)
+
     def delta(self) -> Delta:
         """What changed since the view, for chain.commitment."""
         base = self._base

@@ -29,7 +29,6 @@ BUILT_LATER: Final = frozenset(
         "debug_traceBlockByHash",
         "debug_traceBlockByNumber",
         "debug_traceTransaction",
-        "eth_simulateV1",
         "testing_buildBlockV1",
     }
 )
