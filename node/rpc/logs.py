@@ -89,7 +89,9 @@ def find_logs(ctx: Context, wanted: LogFilter, where: range) -> list[Json]:
     for number in where:
         height = Height(number)
         header = ledger.header(height)
-        if header.logs_bloom == EMPTY_BLOOM or not (everything or may_match(wanted, header.logs_bloom)):
+        if header.logs_bloom == EMPTY_BLOOM or not (
+            everything or may_match(wanted, header.logs_bloom)
+        ):
             if number % 256 == 0:
                 _check_time(deadline, where.start, number)
             continue

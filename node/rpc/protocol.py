@@ -6,7 +6,8 @@ integers beyond 64 bits, floats, strings. Refusals use geth's codes and words.
 
 import asyncio
 import logging
-from typing import Any, Final
+import time
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
@@ -32,6 +33,8 @@ _NULL: Final = b"null"
 _VERSION: Final = b'"2.0"'
 # How many calls of a batch run before others get a turn.
 _BATCH_TURN: Final = 32
+# For how long calls of a batch share a thread's turn.
+_HEAVY_TURN_SECONDS: Final = 0.01
 
 
 class _Request(Struct):
@@ -83,7 +86,8 @@ class Dispatcher:
             return encode_error(_NULL, RpcError(INVALID_REQUEST, "invalid request"))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return encode_error(_NULL, RpcError(PARSE_ERROR, "parse error"))
-        return await self._answer_one(request, ctx)
+        call = _read(request)
+        return _answer(call, (await _run([call], ctx))[0], ctx)
 
     async def _answer_batch(self, body: bytes, ctx: Context) -> bytes | None:
         try:
@@ -96,77 +100,155 @@ class Dispatcher:
             ids = (bytes(request.id) for request in requests if request and request.id)
             error = RpcError(INVALID_REQUEST, "batch too large")
             return b"[" + encode_error(next(ids, _NULL), error) + b"]"
+        calls = [_read(request) for request in requests]
         responses: list[bytes] = []
-        size = turns = index = 0
-        while index < len(requests):
+        size = index = turns = 0
+        while index < len(calls):
             if size > self._settings.response_bytes_max:
-                responses += _too_large(requests[index:])
+                responses += _too_large(calls[index:])
                 break
-            end = _end_of_group(requests, index)
-            if end - index > 1:
-                answers = await asyncio.gather(
-                    *(self._answer_one(request, ctx) for request in requests[index:end])
-                )
-            else:
-                answers = [await self._answer_one(requests[index], ctx)]
-                turns += 1
-                if turns % _BATCH_TURN == 0:
-                    await asyncio.sleep(0)
-            for answer in answers:
+            end = _end_of_group(calls, index)
+            outcomes = await _run(calls[index:end], ctx)
+            for call, outcome in zip(calls[index:end], outcomes, strict=False):
+                answer = _answer(call, outcome, ctx)
                 if answer is not None:
                     responses.append(answer)
                     size += len(answer)
-            index = end
+            index += len(outcomes)
+            turns += 1
+            if turns % _BATCH_TURN == 0:
+                await asyncio.sleep(0)
         return b"[" + b",".join(responses) + b"]" if responses else None
 
-    async def _answer_one(self, request: _Request | None, ctx: Context) -> bytes | None:
-        if request is None:
-            return encode_error(_NULL, RpcError(INVALID_REQUEST, "invalid request"))
-        request_id = bytes(request.id)
-        try:
-            if request_id[:1] in (b"{", b"["):
-                request_id = _NULL
-                raise RpcError(INVALID_REQUEST, "invalid request")
-            if request_id[:1] == b'"':
-                msgspec.json.decode(request_id)  # a string must be text to be echoed
-            name = _method_name(request)
-            method = registry.METHODS.get(name)
-            if method is None:
-                raise registry.not_found(name)
-            arguments = method.bind(_positional(request.params))
-            if method.heavy:
-                result = await ctx.heavy.run(method.function, ctx, *arguments)
-            else:
-                result = await method.function(ctx, *arguments)
-            if not request_id:
-                return None
-            return (
-                b'{"jsonrpc":"2.0","id":'
-                + request_id
-                + b',"result":'
-                + (encode_result(result) + b"}")
-            )
-        except RpcError as error:
-            failure = error
-        except Rejected as rejected:
-            failure = error_of(rejected)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+
+# -- one call --------------------------------------------------------------------------------------
+
+
+class _Call(NamedTuple):
+    """A request taken apart: what to run with what, or why it can't be run."""
+
+    id: bytes  # as it was written; empty: a notification
+    method: registry.Method | None
+    arguments: list[Any]
+    refusal: Exception | None
+
+
+def _read(request: _Request | None) -> _Call:
+    """The call that a request makes; None is an item of a batch that is no object."""
+    if request is None:
+        return _Call(_NULL, None, [], RpcError(INVALID_REQUEST, "invalid request"))
+    request_id = bytes(request.id)
+    method = None
+    try:
+        if request_id[:1] in (b"{", b"["):
             request_id = _NULL
-            failure = RpcError(PARSE_ERROR, "parse error")
-        except Fault as fault:
+            raise RpcError(INVALID_REQUEST, "invalid request")
+        if request_id[:1] == b'"':
+            msgspec.json.decode(request_id)  # a string must be text to be echoed
+        name = _method_name(request)
+        method = registry.METHODS.get(name)
+        if method is None:
+            raise registry.not_found(name)
+        return _Call(request_id, method, method.bind(_positional(request.params)), None)
+    except RpcError as error:
+        # An invalid request gets an answer even without an id, since it is no notification.
+        if error.code == INVALID_REQUEST and not request_id:
+            request_id = _NULL
+        return _Call(request_id, None, [], error)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Call(_NULL, None, [], RpcError(PARSE_ERROR, "parse error"))
+    except Exception as error:
+        return _Call(request_id, method, [], error)
+
+
+async def _run(calls: list[_Call], ctx: Context) -> list[Any]:
+    """The outcomes of calls that may run together, results or exceptions.
+
+    Heavy ones may stop short: then only the first so many have an outcome.
+    """
+    first = calls[0]
+    try:
+        if first.refusal is not None or first.method is None:
+            return [first.refusal]
+        if first.method.heavy:
+            outcomes: list[Any] = await ctx.heavy.run(_run_heavy, calls, ctx)
+            return outcomes
+        if len(calls) == 1:
+            return [await first.method.function(ctx, *first.arguments)]
+    except Exception as error:
+        return [error]
+    running = (call.method.function(ctx, *call.arguments) for call in calls if call.method)
+    return await asyncio.gather(*running, return_exceptions=True)
+
+
+def _run_heavy(calls: list[_Call], ctx: Context) -> list[Any]:
+    """Outcomes of calls of heavy methods one after another, for some milliseconds."""
+    outcomes: list[Any] = []
+    stop = time.monotonic() + _HEAVY_TURN_SECONDS
+    for call in calls:
+        assert call.method is not None
+        try:
+            outcomes.append(call.method.function(ctx, *call.arguments))
+        except Exception as error:
+            outcomes.append(error)
+        if time.monotonic() > stop:
+            break
+    return outcomes
+
+
+def _answer(call: _Call, outcome: Any, ctx: Context) -> bytes | None:
+    """The response for an outcome; None for a notification."""
+    if not isinstance(outcome, BaseException):
+        if not call.id:
+            return None
+        head = b'{"jsonrpc":"2.0","id":' + call.id
+        try:
+            return head + b',"result":' + encode_result(outcome) + b"}"
+        except Exception as error:
+            outcome = error
+    failure = _error(call, outcome, ctx)
+    return encode_error(call.id, failure) if call.id else None
+
+
+def _error(call: _Call, failure: BaseException, ctx: Context) -> RpcError:
+    match failure:
+        case RpcError():
+            return failure
+        case Rejected():
+            return error_of(failure)
+        case Fault():
             # Our disk or our bug: whoever waits for this ends the process.
             if not ctx.node.failed.done():
-                ctx.node.failed.set_exception(fault)
-            failure = RpcError(INTERNAL_ERROR, "internal error")
-        except Exception:  # a bug of ours must not take the other callers down
-            _log.exception("method handler crashed: %s", bytes(request.method)[:100])
-            failure = RpcError(INTERNAL_ERROR, "method handler crashed")
-        # An invalid request without an id gets an answer, a notification gets none.
-        if not request_id:
-            if failure.code != INVALID_REQUEST:
-                return None
-            request_id = _NULL
-        return encode_error(request_id, failure)
+                ctx.node.failed.set_exception(failure)
+            return RpcError(INTERNAL_ERROR, "internal error")
+    # A bug of ours must not take the other callers down.
+    name = "" if call.method is None else call.method.name
+    _log.error("method handler crashed: %s", name, exc_info=failure)
+    return RpcError(INTERNAL_ERROR, "method handler crashed")
+
+
+def _end_of_group(calls: list[_Call], start: int) -> int:
+    """Where the calls from `start` on end that may run in one go; one call at least.
+
+    Heavy calls share a thread's turn; those of a method marked so wait together.
+    """
+    first = calls[start]
+    method = first.method
+    if method is None or first.refusal is not None or not (method.heavy or method.together):
+        return start + 1
+    for end in range(start + 1, len(calls)):
+        call = calls[end]
+        if call.method is None or call.refusal is not None:
+            return end
+        if (call.method.heavy, call.method.together) != (method.heavy, method.together):
+            return end
+    return len(calls)
+
+
+def _too_large(calls: list[_Call]) -> list[bytes]:
+    """The answers to the calls of a batch that has said enough already."""
+    error = RpcError(RESPONSE_TOO_LARGE, "response too large")
+    return [encode_error(call.id, error) for call in calls if call.id]
 
 
 def _request_or_none(item: Raw) -> _Request | None:
@@ -174,32 +256,6 @@ def _request_or_none(item: Raw) -> _Request | None:
         return _decode_request(item)
     except msgspec.ValidationError:
         return None
-
-
-def _together(request: _Request) -> bool:
-    method = registry.METHODS.get(bytes(request.method)[1:-1].decode(errors="replace"))
-    return method is not None and method.together
-
-
-def _end_of_group(requests: list[_Request | None], start: int) -> int:
-    """Where the calls from `start` on end that may run together; one call at least."""
-    first, end = requests[start], start + 1
-    if first is not None and _together(first):
-        while (
-            end < len(requests)
-            and (following := requests[end]) is not None
-            and bytes(following.method) == bytes(first.method)
-        ):
-            end += 1
-    return end
-
-
-def _too_large(requests: list[_Request | None]) -> list[bytes]:
-    """The answers to the calls of a batch that has said enough already."""
-    error = RpcError(RESPONSE_TOO_LARGE, "response too large")
-    return [
-        encode_error(bytes(request.id), error) for request in requests if request and request.id
-    ]
 
 
 def _method_name(request: _Request) -> str:
