@@ -22,8 +22,8 @@ from node.rpc.registry import METHODS
 from tests.node.rpc.serving import Served
 from tests.support.conformance import samples
 
-# Methods of the samples that this server does not have yet: tracing, simulation of whole
-# blocks, and the building of blocks on demand.
+# Methods of the samples that this server does not have yet: tracing, and the building of
+# blocks on demand.
 BUILT_LATER: Final = frozenset(
     {
         "debug_traceBlockByHash",
