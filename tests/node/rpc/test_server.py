@@ -3,10 +3,11 @@
 import gzip
 import http.client
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.node.rpc.serving import Served
+from tests.node.rpc.serving import OTHER, Served
 
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"net_version"}'
 
@@ -195,3 +196,21 @@ def test_a_busy_port_is_an_error(served: Served) -> None:
     second = Served(rpc={"port": served.port})
     with pytest.raises(OSError, match="address already in use"):
         second.__enter__()
+
+
+def test_blocks_and_cheap_calls_go_on_while_endless_calls_run() -> None:
+    """More endless calls than there are threads for: the rest waits in line or is refused."""
+    endless = {"data": "0x5b5f5f5f5f60045afa505f56", "gas": hex(10**12)}
+    limits = {"call_gas_max": 10**12, "calls_waiting_max": 2, "call_timeout_ms": 1000}
+    with Served(rpc=limits) as served, ThreadPoolExecutor(10) as callers:
+        running = [callers.submit(served.refusal, "eth_call", endless) for _ in range(10)]
+        for _ in range(20):
+            assert served.send(to=OTHER, gas="0x5208")["status"] == "0x1"
+            assert served.call("eth_getBalance", OTHER) != "0x0"
+        assert {job.result().code for job in running} <= {-32002, -32005}
+
+
+def test_a_batch_of_a_hundred_thousand_is_refused(served: Served) -> None:
+    body = b"[" + b",".join([CALL] * 100_000) + b"]"
+    assert len(body) <= served.node.settings.rpc.body_bytes_max
+    assert served.post(body)[0]["error"]["message"] == "batch too large"
