@@ -97,6 +97,10 @@ class RpcSettings(Struct, frozen=True):
     read_timeout_ms: Annotated[int, Option("time to send a request, ms", low=1)] = 30_000
     call_gas_max: Annotated[int, Option("gas of eth_call and its like", low=21_000)] = 50_000_000
     call_timeout_ms: Annotated[int, Option("time of eth_call and its like, ms", low=1)] = 5_000
+    trace_timeout_ms: Annotated[
+        int, Option("time of a trace; a request may ask for less, ms", low=1)
+    ] = 60_000
+    trace_bytes_max: Annotated[int, Option("bytes of a trace", low=1024)] = 128 * 2**20
     calls_parallel_max: Annotated[
         int, Option("eth_call and its like at the same time", low=1, high=64)
     ] = 4

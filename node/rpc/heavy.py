@@ -25,23 +25,26 @@ class HeavyCalls:
         self._readers = ThreadPoolExecutor(_READERS, "rpc-read")
         self._unfinished = 0
 
-    async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def run(
+        self, function: Callable[..., Any], *arguments: Any, timeout_ms: int | None = None
+    ) -> Any:
         """The function's result. RpcError when the line is full or its time is over.
 
         A function that overstays keeps its thread until it ends by itself, which the
-        gas limit of calls and the limits of log queries see to.
+        gas limit of calls and the limits of log queries see to. Without a time of its
+        own it has that of calls.
         """
         settings = self._settings
+        seconds = (timeout_ms or settings.call_timeout_ms) / 1000
         if self._unfinished >= settings.calls_parallel_max + settings.calls_waiting_max:
             raise RpcError(LIMIT_EXCEEDED, "too many calls at the same time, try again later")
         self._unfinished += 1
         job = self._threads.submit(function, *arguments)
         job.add_done_callback(self._finished(asyncio.get_running_loop()))
         try:
-            async with asyncio.timeout(settings.call_timeout_ms / 1000):
+            async with asyncio.timeout(seconds):
                 return await asyncio.wrap_future(job)
         except TimeoutError:
-            seconds = settings.call_timeout_ms / 1000
             raise RpcError(TIMED_OUT, f"execution aborted (timeout = {seconds:g}s)") from None
 
     async def read(self, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -15,6 +15,7 @@ from node.rpc import (
     simulation,
     state,
     subscriptions,
+    tracing,
     transactions,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "simulation",
     "state",
     "subscriptions",
+    "tracing",
     "transactions",
 ]

@@ -26,9 +26,6 @@ from tests.support.conformance import samples
 # blocks on demand.
 BUILT_LATER: Final = frozenset(
     {
-        "debug_traceBlockByHash",
-        "debug_traceBlockByNumber",
-        "debug_traceTransaction",
         "testing_buildBlockV1",
     }
 )

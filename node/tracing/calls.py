@@ -1,0 +1,177 @@
+"""The call tracer: the tree of a transaction's messages, with their logs if wanted."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from chain.abi import decode_revert
+from chain.blocks import Log
+from chain.machine import Halt
+from chain.state import State
+from chain.transition import TransactionResult
+from chain.types import Address
+from node.tracing.tracer import Budget, Subject
+
+CREATIONS: Final = frozenset({"CREATE", "CREATE2"})
+_OWNERS_CODE: Final = frozenset({"CALLCODE", "DELEGATECALL"})  # run another account's code here
+_NESTED_MAX: Final = 100  # levels that the encoder is given at once
+_MESSAGE_BYTES: Final = 400  # of an answer, without data
+
+_encode: Final = msgspec.json.encode
+
+
+class Message:
+    """A message and the ones it sent. `to` is whose code it asked for, or what it created."""
+
+    __slots__ = (
+        "calls", "data", "gas", "gas_used", "halt", "kind", "logs", "output", "sender", "to",
+        "value",
+    )  # fmt: skip
+
+    def __init__(
+        self, kind: str, sender: Address, to: Address, data: bytes, gas: int, value: int | None
+    ) -> None:
+        self.kind = kind
+        self.sender = sender
+        self.to = to
+        self.data = data
+        self.gas = gas
+        self.value = value  # None: a message that can't carry any
+        self.gas_used = 0
+        self.output = b""
+        self.halt: Halt | None = None
+        self.calls: list[Message] = []
+        self.logs: list[tuple[Log, int, int]] = []  # with index, and how many calls came before
+
+
+class MessageTracer:
+    """Builds the tree of messages while a transaction runs; `show` makes the answer of it.
+
+    Logs need no steps: those that the state has gained since the last event are of the
+    message that ran in between.
+    """
+
+    wants_steps = False
+
+    def __init__(
+        self,
+        subject: Subject,
+        budget: Budget,
+        show: Callable[[Message, Subject], Any],
+        *,
+        only_top: bool = False,
+    ) -> None:
+        self._subject = subject
+        self._show = show
+        self._state: State = subject.state
+        self._budget = budget
+        self._only_top = only_top
+        self._open: list[Message] = []
+        self._logs_seen = 0
+        self._root: Message | None = None
+
+    def on_step(self, pc: int, opcode: int, gas: int, cost: int, frame: object) -> None:
+        """Not asked for."""
+
+    def on_enter(
+        self,
+        kind: str,
+        caller: Address,
+        address: Address,
+        code_address: Address,
+        data: bytes,
+        gas: int,
+        value: int,
+    ) -> None:
+        self._budget.check_time()
+        self._take_logs()
+        own = kind in _OWNERS_CODE
+        message = Message(
+            kind,
+            address if own else caller,
+            code_address if own else address,
+            data,
+            gas,
+            None if kind == "STATICCALL" else value,
+        )
+        if not self._open:
+            message.gas = self._subject.transaction.gas_limit
+            self._root = message
+        elif not self._only_top:
+            self._budget.take(_MESSAGE_BYTES + 2 * len(data))
+            self._open[-1].calls.append(message)
+        self._open.append(message)
+
+    def on_exit(self, output: bytes, gas_used: int, halt: Halt | None) -> None:
+        self._take_logs()
+        message = self._open.pop()
+        message.output, message.gas_used, message.halt = output, gas_used, halt
+        self._budget.take(2 * len(output))
+
+    def _take_logs(self) -> None:
+        logs = self._state.logs
+        if self._open and len(logs) > self._logs_seen:
+            message = self._open[-1]
+            for index in range(self._logs_seen, len(logs)):
+                message.logs.append((logs[index], index, len(message.calls)))
+        self._logs_seen = len(logs)  # fewer after a revert
+
+    def result(self, outcome: TransactionResult) -> Any:
+        assert self._root is not None
+        self._root.gas_used = outcome.gas_used  # what the sender pays for
+        return self._show(self._root, self._subject)
+
+
+def error_of(halt: Halt) -> str:
+    """geth's words for how a message failed."""
+    return "precompiled contract failed" if halt is Halt.PRECOMPILE else halt.value
+
+
+def nested(message: Message, *, with_logs: bool) -> Any:
+    """callTracer's answer. The messages of a failed one leave no logs."""
+    # Without recursion, since messages nest 1,024 deep: parents first, then back to front.
+    order = [(message, message.halt is not None, 0)]
+    for current, failed, depth in order:
+        order += [(call, failed or call.halt is not None, depth + 1) for call in current.calls]
+    shown: dict[int, dict[str, Any] | Raw] = {}
+    for current, failed, depth in reversed(order):
+        fields = _fields(current)
+        if current.calls:
+            fields["calls"] = [shown.pop(id(call)) for call in current.calls]
+        if with_logs and current.logs and not failed:
+            fields["logs"] = [_log(*log) for log in current.logs]
+        shown[id(current)] = Raw(_encode(fields)) if depth % _NESTED_MAX == 0 else fields
+    return shown[id(message)]
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "type": message.kind,
+        "from": f"0x{message.sender.hex()}",
+        "gas": hex(message.gas),
+        "gasUsed": hex(message.gas_used),
+        "input": f"0x{message.data.hex()}",
+    }
+    if message.halt is None or message.kind not in CREATIONS:
+        fields["to"] = f"0x{message.to.hex()}"
+    if message.value is not None:
+        fields["value"] = hex(message.value)
+    if message.output:
+        fields["output"] = f"0x{message.output.hex()}"
+    if message.halt is not None:
+        fields["error"] = error_of(message.halt)
+        if message.halt is Halt.REVERT and (reason := decode_revert(message.output)) is not None:
+            fields["revertReason"] = reason
+    return fields
+
+
+def _log(log: Log, index: int, position: int) -> dict[str, Any]:
+    return {
+        "address": f"0x{log.address.hex()}",
+        "topics": [f"0x{topic.hex()}" for topic in log.topics],
+        "data": f"0x{log.data.hex()}",
+        "index": hex(index),
+        "position": hex(position),
+    }

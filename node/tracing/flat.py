@@ -1,0 +1,78 @@
+"""flatCallTracer's answer: the tree of messages as a list, each item with its path."""
+
+from typing import Any, Final
+
+from chain.machine import Halt
+from node.tracing.calls import CREATIONS, Message, error_of
+from node.tracing.tracer import Place, Subject
+
+# Parity's words, which explorers know.
+_PARITY: Final[dict[Halt, str]] = {
+    Halt.REVERT: "Reverted",
+    Halt.OUT_OF_GAS: "Out of gas",
+    Halt.CODE_STORE_OUT_OF_GAS: "Out of gas",
+    Halt.CODE_TOO_LARGE: "Out of gas",
+    Halt.BAD_JUMP: "Bad jump destination",
+    Halt.BAD_OPCODE: "Bad instruction",
+    Halt.STACK_UNDERFLOW: "Stack underflow",
+    Halt.STACK_OVERFLOW: "Out of stack",
+    Halt.RETURN_DATA_OUT_OF_BOUNDS: "Out of bounds",
+    Halt.PRECOMPILE: "Built-in failed",
+}
+_TO_PRECOMPILES: Final = frozenset({"CALL", "STATICCALL"})
+
+
+def flat(
+    root: Message, subject: Subject, *, parity_errors: bool, with_precompiles: bool
+) -> list[dict[str, Any]]:
+    """Every message before those that it sent. Those to precompiles are left out unless wanted."""
+    place = _place(subject.place)
+    items: list[dict[str, Any]] = []
+    waiting: list[tuple[Message, list[int]]] = [(root, [])]
+    while waiting:
+        message, path = waiting.pop()
+        calls = [
+            call
+            for call in message.calls
+            if with_precompiles
+            or call.kind not in _TO_PRECOMPILES
+            or call.to not in subject.fork.precompiles
+        ]
+        item = {**_action(message), **place, "subtraces": len(calls), "traceAddress": path}
+        if message.halt is not None:
+            if message.halt is not Halt.REVERT:
+                del item["result"]
+            known = _PARITY.get(message.halt) if parity_errors else None
+            item["error"] = known or error_of(message.halt)
+        items.append(item)
+        waiting += [(call, [*path, index]) for index, call in reversed(list(enumerate(calls)))]
+    return items
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {
+        "blockHash": place.block_hash and f"0x{place.block_hash.hex()}",
+        "blockNumber": place.height,
+        "transactionHash": place.transaction_hash and f"0x{place.transaction_hash.hex()}",
+        "transactionPosition": place.index,
+    }
+
+
+def _action(message: Message) -> dict[str, Any]:
+    """What a message was to do, and what came of it."""
+    sender, to = f"0x{message.sender.hex()}", f"0x{message.to.hex()}"
+    value = hex(message.value or 0)
+    if message.kind == "SELFDESTRUCT":
+        action = {"address": sender, "balance": value, "refundAddress": to}
+        return {"type": "suicide", "action": action}
+    action = {"from": sender, "gas": hex(message.gas), "value": value}
+    result = {"gasUsed": hex(message.gas_used)}
+    if message.kind in CREATIONS:
+        action["init"] = f"0x{message.data.hex()}"
+        result["code"] = f"0x{message.output.hex()}"
+        if message.halt is None:
+            result["address"] = to
+        return {"type": "create", "action": action, "result": result}
+    action |= {"to": to, "callType": message.kind.lower(), "input": f"0x{message.data.hex()}"}
+    result["output"] = f"0x{message.output.hex()}"
+    return {"type": "call", "action": action, "result": result}
