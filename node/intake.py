@@ -62,8 +62,8 @@ class Intake:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
                 raws = [raw for raw, _ in batch]
-                fork = self._fork()
                 try:
+                    fork = self._fork()
                     # The first byte 3 marks a blob transaction, whose proofs take milliseconds.
                     if len(raws) <= _INLINE_MAX and not any(
                         raw[:1] == bytes((Kind.BLOB,)) for raw in raws

@@ -152,10 +152,12 @@ class Node:
     async def _run(self, driver: Driver) -> None:
         try:
             await driver.run()
-        except Exception as error:
+        except Fault as fault:
             # Nothing may go on after this: whoever waits for `failed` ends the process.
-            if not self.failed.done():
-                self.failed.set_exception(error)
+            self.failed.set_exception(fault)
+        except Exception as error:
+            _log.critical("building a block failed", exc_info=error)
+            self.failed.set_exception(Fault(f"building a block failed: {error!r}"))
 
     async def stop(self) -> None:
         """Finish the block in the making and close everything. Afterwards nothing is lost."""
@@ -164,7 +166,8 @@ class Node:
             self._driver.stop()
         if self._running is not None:
             await self._running
-        if self._pool_file is not None:
+        # After a fault the pool may hold what caused it, and would again.
+        if self._pool_file is not None and not self.failed.done():
             pool_file.save(self._pool_file, pool_file.waiting(self.mempool))
         self.announcements.close()
         self._checkers.shutdown()

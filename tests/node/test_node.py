@@ -221,7 +221,7 @@ def crash_at_commit(store: Store, votes: Path) -> Hash:
         node.ledger.commit = die  # type: ignore[method-assign]
         transaction_hash = await node.submit(transfer(0, 0))
         with pytest.raises(Fault, match="power cut"):
-            await node.failed
+            await asyncio.wait_for(node.failed, 60)
         with pytest.raises(Fault):
             await node.submit(transfer(0, 1))
         await node.stop()
@@ -330,3 +330,42 @@ def test_a_damaged_pool_file_is_passed_over(tmp_path: Path, damage: bytes) -> No
         return len(node.mempool)
 
     assert run(work, lambda: make_node(MemoryStore(), pool=pool)) == 0
+
+
+def test_a_bug_stops_the_node_and_its_pool_is_not_kept(tmp_path: Path) -> None:
+    """What brought it down must not do so at every start."""
+    pool = tmp_path / "pool.rlp"
+
+    async def scenario() -> None:
+        node = make_node(MemoryStore(), pool=pool)
+        await node.start()
+
+        def break_down(*_: object) -> None:
+            raise ZeroDivisionError
+
+        node.ledger.view = break_down  # type: ignore[method-assign, assignment]
+        try:
+            await node.submit(transfer(0, 0))
+            with pytest.raises(Fault, match="ZeroDivisionError"):
+                await asyncio.wait_for(node.failed, 60)
+        finally:
+            await node.stop()
+
+    asyncio.run(scenario())
+    assert not pool.exists()
+
+
+def test_a_bug_in_checking_is_told_to_the_caller_and_leaves_the_queue_working() -> None:
+    async def work(node: Node) -> None:
+        def break_down(*_: object) -> None:
+            raise ZeroDivisionError
+
+        sound = node.ledger.total_difficulty
+        node.ledger.total_difficulty = break_down  # type: ignore[method-assign, assignment]
+        with pytest.raises(ZeroDivisionError):
+            await node.submit(transfer(0, 0))
+        node.ledger.total_difficulty = sound  # type: ignore[method-assign]
+        await node.submit(transfer(0, 0))
+        assert await committed(node, 1) == [1]
+
+    run(work, lambda: make_node(MemoryStore()))
