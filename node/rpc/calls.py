@@ -13,62 +13,21 @@ from msgspec.structs import replace
 from chain import headers
 from chain.abi import decode_revert
 from chain.blocks import Header
-from chain.crypto.keccak import keccak
 from chain.errors import Reason, Rejected
 from chain.execution import block_context
 from chain.forks import Fork
-from chain.machine import BlockContext, Halt, Tracer
-from chain.state import EMPTY_ACCOUNT, Account, State, StateView
+from chain.machine import BlockContext, Halt, Machine, Tracer
+from chain.state import State, StateView
 from chain.transactions import Kind, Transaction
 from chain.transition import TransactionResult, simulate
-from chain.types import EMPTY_CODE_HASH, ZERO_ADDRESS, ZERO_HASH, Address, Hash, Height
+from chain.types import ZERO_ADDRESS, ZERO_HASH, Height
 from node.rpc.context import Context
-from node.rpc.errors import REVERTED, TIMED_OUT, RpcError, invalid_params, message_of, server_error
+from node.rpc.errors import REVERTED, TIMED_OUT, RpcError, message_of, server_error
 from node.rpc.formats import data
+from node.rpc.overrides import OverriddenView, overridden_block, place_precompiles
 from node.rpc.parameters import BlockTag
 from node.rpc.registry import method
 from node.rpc.requests import BlockOverrides, CallRequest, StateOverrides
-
-
-class OverriddenView(StateView):
-    """A state with some accounts made to look different."""
-
-    def __init__(self, view: StateView, overrides: StateOverrides) -> None:
-        self._view = view
-        self._accounts: dict[Address, Account] = {}
-        self._codes: dict[Hash, bytes] = {}
-        self._storage: dict[Address, tuple[dict[int, int], bool]] = {}
-        for address, override in overrides.accounts.items():
-            if override.precompile_to is not None:
-                raise invalid_params("movePrecompileToAddress is not supported")
-            account = view.account(address) or EMPTY_ACCOUNT
-            if override.nonce is not None:
-                account = replace(account, nonce=override.nonce)
-            if override.balance is not None:
-                account = replace(account, balance=override.balance)
-            if override.code is not None:
-                code_hash = keccak(override.code) if override.code else EMPTY_CODE_HASH
-                self._codes[code_hash] = override.code
-                account = replace(account, code_hash=code_hash)
-            if override.state is not None:
-                self._storage[address] = (override.state, True)
-            elif override.state_diff is not None:
-                self._storage[address] = (override.state_diff, False)
-            self._accounts[address] = account
-
-    def account(self, address: Address) -> Account | None:
-        found = self._accounts.get(address)
-        return self._view.account(address) if found is None else found
-
-    def storage(self, address: Address, slot: int) -> int:
-        slots, whole = self._storage.get(address, (None, False))
-        if slots is not None and (whole or slot in slots):
-            return slots.get(slot, 0)
-        return self._view.storage(address, slot)
-
-    def code(self, code_hash: Hash) -> bytes:
-        found = self._codes.get(code_hash)
-        return self._view.code(code_hash) if found is None else found
 
 
 class TimedState(State):
@@ -91,11 +50,12 @@ class TimedState(State):
 
 
 class Scene(Struct, frozen=True):
-    """Where calls run: a state, a block around it, the rules in force, and until when."""
+    """Where calls run: a state, a block around it, the rules in force, by whom, and until when."""
 
     view: StateView
     block: BlockContext
     fork: Fork
+    machine: Machine
     deadline: float  # of time.monotonic()
 
 
@@ -138,22 +98,13 @@ def scene(
     fork = ctx.fork_of(header)
     context = block_context(header, fork, ctx.ledger.config, ctx.block_hash)
     if around is not None:
-        context = _overridden(context, around)
+        context = overridden_block(context, around)
+    machine: Machine = ctx.node.machine
     if state is not None:
         view = OverriddenView(view, state)
+        fork, machine = place_precompiles(state, fork, machine)
     seconds = ctx.node.settings.rpc.call_timeout_ms / 1000
-    return Scene(view, context, fork, time.monotonic() + seconds)
-
-
-def _overridden(context: BlockContext, around: BlockOverrides) -> BlockContext:
-    chosen = {
-        "gas_limit": around.gas_limit,
-        "coinbase": around.coinbase,
-        "randomness": around.randomness,
-        "base_fee": around.base_fee,
-        "blob_base_fee": around.blob_base_fee,
-    }
-    return replace(context, **{key: item for key, item in chosen.items() if item is not None})
+    return Scene(view, context, fork, machine, time.monotonic() + seconds)
 
 
 def call_fees(call: CallRequest, base_fee: int) -> tuple[int, int]:
@@ -238,7 +189,7 @@ def run_call(
     nonce = 0 if account is None else account.nonce
     transaction = call_transaction(call, gas, nonce, where.block)
     return simulate(
-        state, transaction, sender, where.block, ctx.node.machine, where.fork, tracer=tracer
+        state, transaction, sender, where.block, where.machine, where.fork, tracer=tracer
     )
 
 

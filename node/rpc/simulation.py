@@ -23,7 +23,6 @@ from chain.transactions import Kind, Transaction, build_transaction
 from chain.transition import TransactionResult, simulate
 from chain.types import EMPTY_OMMERS_HASH, ZERO_ADDRESS, ZERO_HASH, Address, Hash, Height
 from chain.views import Overlay, TrieView
-from contracts.vm import Interpreter
 from node.rpc.calls import call_fees, call_transaction, failure
 from node.rpc.context import Context
 from node.rpc.errors import (
@@ -33,9 +32,9 @@ from node.rpc.errors import (
     TIMED_OUT,
     RpcError,
     message_of,
-    server_error,
 )
 from node.rpc.formats import Json, block_json, data, log_json
+from node.rpc.overrides import place_precompiles
 from node.rpc.parameters import BlockTag
 from node.rpc.registry import method
 from node.rpc.requests import CallRequest, StateOverrides
@@ -44,8 +43,6 @@ from node.tracing.transfers import TransferTracer
 
 VM_ERROR: Final = -32015
 BLOCK_GAS_EXCEEDED: Final = -38015
-MOVED_TO_ITSELF: Final = -38022
-MOVED_TO_THE_SAME: Final = -38023
 _CODES: Final[dict[Reason, int]] = {
     Reason.NONCE_TOO_LOW: -38010,
     Reason.NONCE_TOO_HIGH: -38011,
@@ -90,7 +87,7 @@ class _Simulator:
         header, fork = self._header(block)
         machine: Machine = self._ctx.node.machine
         if block.state.accounts:
-            fork, machine = _place_precompiles(block.state, fork, machine)
+            fork, machine = place_precompiles(block.state, fork, machine)
             self._view = _overridden(self._view, block.state)
         execution = BlockExecution(
             self._view, header, fork, self._ctx.ledger.config, machine, self._block_hash
@@ -234,31 +231,6 @@ def _check_initcode(transaction: Transaction, fork: Fork) -> None:
     size, limit = len(transaction.data), fork.initcode_size_max
     if transaction.to is None and limit is not None and size > limit:
         raise Rejected(Reason.INITCODE_TOO_LARGE, f"code size {size} limit {limit}")
-
-
-def _place_precompiles(
-    overrides: StateOverrides, fork: Fork, machine: Machine
-) -> tuple[Fork, Machine]:
-    """The precompiles of one block: an overridden one is gone, or moved to another address."""
-    accounts = overrides.accounts
-    moved: dict[Address, Address] = {}
-    for address, override in accounts.items():
-        to = override.precompile_to
-        if to is None:
-            continue
-        if address not in fork.precompiles:
-            raise server_error(f"account 0x{address.hex()} is not a precompile")
-        if to == address:
-            raise RpcError(MOVED_TO_ITSELF, f"account 0x{to.hex()} is moved to itself")
-        if to in moved:
-            raise RpcError(MOVED_TO_THE_SAME, f"account 0x{to.hex()} is already moved to")
-        if to in accounts:
-            raise server_error(f"account 0x{to.hex()} is already overridden")
-        moved[to] = address
-    places = (fork.precompiles - accounts.keys()) | moved.keys()
-    if not moved and places == fork.precompiles:
-        return fork, machine
-    return replace(fork, precompiles=places), Interpreter(moved)
 
 
 def _overridden(view: TrieView, overrides: StateOverrides) -> TrieView:

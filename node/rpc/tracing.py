@@ -16,10 +16,11 @@ from chain.state import Account, State, StateView
 from chain.transactions import Checked
 from chain.transition import simulate
 from chain.types import ZERO_ADDRESS, Address, Hash, Height
-from node.rpc.calls import OverriddenView, call_transaction, capped_gas, scene
+from node.rpc.calls import call_transaction, capped_gas, scene
 from node.rpc.context import Context
 from node.rpc.errors import RESPONSE_TOO_LARGE, RpcError, message_of, server_error
 from node.rpc.formats import Json, data
+from node.rpc.overrides import OverriddenView, place_precompiles
 from node.rpc.parameters import BlockHash, BlockNumber, BlockTag
 from node.rpc.registry import method
 from node.rpc.requests import CallRequest
@@ -162,9 +163,11 @@ def _trace_call(
             raise server_error(f"transaction index {options.index} out of range for block {height}")
         replay.skip(options.index, budget)
         view: StateView = _StateBetween(replay.execution.state)
+        fork, machine = where.fork, where.machine
         if options.state is not None:
             view = OverriddenView(view, options.state)
-        where = replace(where, view=view)
+            fork, machine = place_precompiles(options.state, fork, machine)
+        where = replace(where, view=view, fork=fork, machine=machine)
     state, sender = State(where.view), request.sender or ZERO_ADDRESS
     gas = capped_gas(ctx, request)
     transaction = call_transaction(request, gas, state.nonce(sender), where.block)
@@ -172,7 +175,7 @@ def _trace_call(
     tracer = options.trace.make(subject, budget)
     try:
         outcome = simulate(
-            state, transaction, sender, where.block, ctx.node.machine, where.fork, tracer=tracer
+            state, transaction, sender, where.block, where.machine, where.fork, tracer=tracer
         )
     except Rejected as rejected:
         raise server_error(f"tracing failed: {message_of(rejected)}") from None

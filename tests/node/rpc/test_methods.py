@@ -200,6 +200,18 @@ def test_state_can_be_overridden_for_a_call(served: Served, counter: str) -> Non
     assert served.call("eth_call", {"to": counter}, "latest", overrides) == "0x"
 
 
+def test_a_precompile_can_be_moved_and_replaced_for_a_call(served: Served) -> None:
+    sha256, elsewhere = "0x" + "2".rjust(40, "0"), "0x" + "cc" * 20
+    digest = served.call("eth_call", {"to": sha256, "data": "0x01"})
+    overrides = {sha256: {"code": "0x60015f5260205ff3", "movePrecompileToAddress": elsewhere}}
+    assert served.call("eth_call", {"to": elsewhere, "data": "0x01"}, "latest", overrides) == digest
+    assert (
+        int(served.call("eth_call", {"to": sha256, "data": "0x01"}, "latest", overrides), 16) == 1
+    )
+    refused = served.refusal("eth_call", {}, "latest", {OTHER: {"movePrecompileToAddress": sha256}})
+    assert refused.message == f"account {OTHER} is not a precompile"
+
+
 @pytest.mark.parametrize(
     ("opcode", "field", "value"),
     [
