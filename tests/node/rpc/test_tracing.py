@@ -1,0 +1,164 @@
+"""debug_trace* over HTTP: on transactions, blocks and calls, with its refusals and limits."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.node.rpc.serving import COUNTED, COUNTER, COUNTER_INITCODE, OTHER, SENDER, Served
+
+ONE = "0x" + "1".rjust(64, "0")
+NOBODY = "0x" + "99" * 20
+
+
+@pytest.fixture(scope="module")
+def counter(served: Served) -> str:
+    """The address of a counter that was called twice."""
+    address: str = served.send(data=COUNTER_INITCODE)["contractAddress"]
+    served.send(to=address)
+    served.send(to=address)
+    return address
+
+
+def calls(**config: Any) -> dict[str, Any]:
+    return {"tracer": "callTracer", "tracerConfig": config}
+
+
+def test_a_transaction_is_traced_as_it_ran(served: Served, counter: str) -> None:
+    """Given a contract that changes, each transaction is traced on the state it ran on."""
+    for _ in range(2):
+        before = int(served.call("eth_call", {"to": counter}), 16)
+        receipt = served.send(to=counter)
+        root = served.call(
+            "debug_traceTransaction", receipt["transactionHash"], calls(withLog=True)
+        )
+        assert int(root["output"], 16) == before
+        assert root["gasUsed"] == receipt["gasUsed"]
+        assert [log["topics"] for log in root["logs"]] == [[COUNTED]]
+
+
+def test_the_steps_of_a_transaction_are_the_default(served: Served, counter: str) -> None:
+    receipt = served.send(to=counter)
+    trace = served.call("debug_traceTransaction", receipt["transactionHash"], {"limit": 3})
+    assert trace["gas"] == int(receipt["gasUsed"], 16)
+    assert trace["failed"] is False
+    assert [step["op"] for step in trace["structLogs"]] == ["CALLDATASIZE", "PUSH1", "JUMPI"]
+
+
+def test_a_block_gives_a_trace_for_each_transaction(served: Served, counter: str) -> None:
+    receipt = served.send(to=counter)
+    options = {"tracer": "flatCallTracer"}
+    by_number = served.call("debug_traceBlockByNumber", receipt["blockNumber"], options)
+    assert by_number == served.call("debug_traceBlockByHash", receipt["blockHash"], options)
+    assert [item["txHash"] for item in by_number] == [receipt["transactionHash"]]
+    assert by_number[0]["result"][0]["blockHash"] == receipt["blockHash"]
+
+
+def test_a_call_is_traced_with_overrides(served: Served) -> None:
+    options = {
+        "stateOverrides": {NOBODY: {"code": "0x434160005260206000f3"}},  # NUMBER COINBASE MSTORE..
+        "blockOverrides": {"feeRecipient": OTHER},
+    }
+    trace = served.call("debug_traceCall", {"to": NOBODY}, "latest", options)
+    assert trace["returnValue"] == "0x" + OTHER[2:].rjust(64, "0")
+
+
+def test_a_call_can_be_traced_within_a_block(served: Served, counter: str) -> None:
+    """Given a block that counts once, a call before its transaction sees the old count."""
+    height = served.send(to=counter)["blockNumber"]
+    request = {"to": counter}
+    before, after = (
+        int(served.call("debug_traceCall", request, height, {**calls(), **where})["output"], 16)
+        for where in ({"txIndex": "0x0"}, {})
+    )
+    assert after == before + 1
+    refusal = served.refusal("debug_traceCall", request, height, {"txIndex": "0x9"})
+    assert (refusal.code, "out of range" in refusal.message) == (-32000, True)
+
+
+def test_a_reverting_call_is_traced_with_its_data(served: Served, counter: str) -> None:
+    root = served.call("debug_traceCall", {"to": counter, "data": "0xabcd"}, "latest", calls())
+    assert (root["error"], root["output"]) == ("execution reverted", "0xabcd")
+
+
+def test_a_call_that_could_not_start_is_refused(served: Served) -> None:
+    refusal = served.refusal("debug_traceCall", {"from": NOBODY, "to": OTHER, "value": "0x1"})
+    assert refusal.code == -32000
+    assert refusal.message.startswith("tracing failed: insufficient funds")
+
+
+@pytest.mark.parametrize(
+    ("method", "parameter", "message"),
+    [
+        ("debug_traceTransaction", ONE, "transaction not found"),
+        ("debug_traceBlockByHash", ONE, f"block {ONE} not found"),
+        ("debug_traceBlockByNumber", "0xffffff", f"block #{0xFFFFFF} not found"),
+        ("debug_traceBlockByNumber", "earliest", "genesis is not traceable"),
+        ("debug_traceBlockByNumber", "pending", "tracing on top of pending is not supported"),
+    ],
+)
+def test_what_can_not_be_traced_is_refused(
+    served: Served, method: str, parameter: str, message: str
+) -> None:
+    refusal = served.refusal(method, parameter)
+    assert (refusal.code, refusal.message) == (-32000, message)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        "callTracer",
+        {"tracer": 1},
+        {"tracer": "nonsense"},
+        {"tracer": "callTracer", "tracerConfig": []},
+        {"tracer": "callTracer", "tracerConfig": {"withLog": "yes"}},
+        {"enableMemory": "yes"},
+        {"disableStack": 1},
+        {"limit": -1},
+        {"limit": "0x1"},
+        {"timeout": 5},
+        {"timeout": "5"},
+        {"timeout": "5 s"},
+        {"timeout": "-5s"},
+        {"timeout": "1s" * 1000},
+    ],
+)
+def test_options_that_mean_nothing_are_refused(served: Served, options: Any) -> None:
+    assert served.refusal("debug_traceBlockByNumber", "latest", options).code == -32602
+    assert served.refusal("debug_traceCall", {"to": OTHER}, "latest", options).code == -32602
+
+
+def test_a_trace_that_takes_longer_than_asked_is_given_up(served: Served) -> None:
+    options = {"timeout": "1ns", "stateOverrides": {NOBODY: {"code": "0x5b600056"}}}
+    refusal = served.refusal("debug_traceCall", {"to": NOBODY}, "latest", options)
+    assert (refusal.code, refusal.message) == (-32000, "execution timeout")
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[Served]:
+    with Served(rpc={"trace_bytes_max": 10_000, "trace_timeout_ms": 20_000}) as narrow:
+        yield narrow
+
+
+def test_a_trace_larger_than_the_node_allows_is_refused(narrow: Served) -> None:
+    """Given an endless loop, the steps stop at the limit; fewer of them are answered."""
+    options: dict[str, Any] = {"stateOverrides": {NOBODY: {"code": "0x5b600056"}}}
+    refusal = narrow.refusal("debug_traceCall", {"to": NOBODY, "gas": "0xfffff"}, "latest", options)
+    assert (refusal.code, "10000 bytes" in refusal.message) == (-32003, True)
+    trace = narrow.call(
+        "debug_traceCall", {"to": NOBODY, "gas": "0xfffff"}, "latest", {**options, "limit": 5}
+    )
+    assert len(trace["structLogs"]) == 5
+
+
+def test_the_counter_is_what_its_steps_say(served: Served, counter: str) -> None:
+    trace = served.call(
+        "debug_traceCall",
+        {"from": SENDER, "to": counter},
+        "latest",
+        {"enableMemory": True, "enableReturnData": True},
+    )
+    assert trace["structLogs"][-1]["op"] == "RETURN"
+    assert served.call("eth_getCode", counter) == "0x" + COUNTER
+    assert trace["structLogs"][-1]["memory"] == [trace["returnValue"]]

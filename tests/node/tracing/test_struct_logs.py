@@ -1,0 +1,150 @@
+"""Steps as they are written down, what is left out of them, and the limits of a trace."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from node.tracing import Budget, Stopped, choose
+from node.tracing.struct_logs import StructLogOptions, StructLogTracer
+from node.tracing.tracer import Limit
+from tests.contracts.vm.laboratory import View
+from tests.node.tracing.workbench import FIRST, call, send, world
+
+
+def steps(view: View, gas: int = 5_000_000, **options: Any) -> dict[str, Any]:
+    make = partial(StructLogTracer, options=StructLogOptions(**options))
+    found: dict[str, Any] = call(view, make, gas=gas)
+    return found
+
+
+def test_every_step_shows_what_it_met() -> None:
+    answer = steps(world(target="3 2 ADD 0 MSTORE 32 0 RETURN"))
+    assert answer["gas"] == 21_000 + 8 * 3
+    assert answer["failed"] is False
+    assert answer["returnValue"] == "0x" + "5".rjust(64, "0")
+    first, _, third, *_ = answer["structLogs"]
+    gas = 5_000_000 - 21_000
+    assert first == {"pc": 0, "op": "PUSH1", "gas": gas, "gasCost": 3, "depth": 1, "stack": []}
+    assert third["stack"] == ["0x3", "0x2"]
+    mstore = answer["structLogs"][4]
+    assert (mstore["op"], mstore["gasCost"]) == ("MSTORE", 6)
+
+
+def test_memory_comes_in_words_and_only_when_wanted() -> None:
+    view = world(target="1 0 MSTORE 2 33 MSTORE8 STOP")
+    assert not any("memory" in step for step in steps(view)["structLogs"])
+    last = steps(view, memory=True)["structLogs"][-1]
+    assert last["memory"] == ["0x" + "1".rjust(64, "0"), "0x0002".ljust(66, "0")]
+
+
+def test_storage_adds_up_where_it_is_touched() -> None:
+    view = world(target="7 1 SSTORE 2 SLOAD POP")
+    found = [step.get("storage") for step in steps(view)["structLogs"]]
+    one, two = ("0x" + digit.rjust(64, "0") for digit in "12")
+    seven, zero = ("0x" + digit.rjust(64, "0") for digit in "70")
+    assert found == [None, None, {one: seven}, None, {one: seven, two: zero}, None, None]
+    assert not any("storage" in step for step in steps(view, storage=False)["structLogs"])
+
+
+def test_refunds_and_returned_data_are_shown_while_there_are_any() -> None:
+    view = world(
+        target="0 1 SSTORE " + send("CALL", FIRST) + "STOP", first="5 0 MSTORE8 1 0 RETURN"
+    )
+    view.slots[next(a for a in view.accounts if a == b"\x7a" * 20), 1] = 9
+    last = steps(view, return_data=True, stack=False)["structLogs"][-1]
+    assert last["refund"] == 4_800
+    assert last["returnData"] == "0x05"
+    assert "stack" not in last
+
+
+def test_a_call_costs_what_it_hands_over_and_deepens() -> None:
+    view = world(target=send("CALL", FIRST, gas=1_000), first="STOP")
+    logs = steps(view)["structLogs"]
+    (sent,) = [step for step in logs if step["op"] == "CALL"]
+    assert sent["gasCost"] == 2_600 + 1_000
+    assert [step["depth"] for step in logs if step["op"] == "STOP"] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("code", "gas", "error"),
+    [
+        ("ADD", 50_000, "stack underflow (0 <=> 2)"),
+        ("1 1 SSTORE", 25_000, "out of gas"),
+    ],
+)
+def test_a_step_that_fails_says_why(code: str, gas: int, error: str) -> None:
+    answer = steps(world(target=code), gas=gas)
+    assert answer["structLogs"][-1]["error"] == error
+    assert answer["failed"] is True
+    assert answer["returnValue"] == "0x"
+
+
+def test_an_unknown_opcode_has_a_name() -> None:
+    view = world()
+    view.put(b"\x7a" * 20, code=b"\x0c")  # type: ignore[arg-type]
+    assert steps(view)["structLogs"][-1]["op"] == "opcode 0xc not defined"
+
+
+def test_reverted_data_is_returned() -> None:
+    answer = steps(world(target="5 0 MSTORE8 1 0 REVERT"))
+    assert (answer["failed"], answer["returnValue"]) == (True, "0x05")
+
+
+def test_a_limit_cuts_the_steps_but_not_the_execution() -> None:
+    answer = steps(world(target="1 POP 5 0 MSTORE8 1 0 RETURN"), limit=2)
+    assert len(answer["structLogs"]) == 2
+    assert answer["returnValue"] == "0x05"
+
+
+LOOP = "JUMPDEST 0 JUMP"
+
+
+def test_a_trace_that_grows_too_large_is_stopped() -> None:
+    make = partial(StructLogTracer, options=StructLogOptions())
+    with pytest.raises(Stopped) as stopped:
+        call(world(target=LOOP), make, budget=Budget(60, 10_000))
+    assert stopped.value.limit is Limit.SIZE
+
+
+@pytest.mark.parametrize("name", ["callTracer", "prestateTracer", "4byteTracer"])
+def test_a_trace_that_takes_too_long_is_stopped(name: str) -> None:
+    """Given a clock that jumps at every look, then no tracer reaches the end."""
+    times = iter(range(10**9))
+    budget = Budget(1, 10**9, clock=lambda: next(times))
+    view = world(target="JUMPDEST " + send("CALL", FIRST) + "0 JUMP", first="STOP")
+    with pytest.raises(Stopped) as stopped:
+        call(view, choose(name, {}), budget=budget)
+    assert stopped.value.limit is Limit.TIME
+
+
+def test_tracers_combine() -> None:
+    view = world(target="STOP")
+    config = {
+        "callTracer": {"onlyTopCall": True},
+        "noopTracer": None,
+        "muxTracer": {"4byteTracer": {}},
+    }
+    answer = call(view, choose("muxTracer", config), data=b"\1\2\3\4")
+    assert answer["callTracer"]["type"] == "CALL"
+    assert answer["noopTracer"] == {}
+    assert answer["muxTracer"] == {"4byteTracer": {"0x01020304-0": 1}}
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("nonsenseTracer", {}),
+        ("{step: function() {}}", {}),
+        ("callTracer", {"withLog": "yes"}),
+        ("callTracer", {"onlyTopCall": 1}),
+        ("prestateTracer", {"diffMode": []}),
+        ("prestateTracer", {"diffMode": True, "includeEmpty": True}),
+        ("muxTracer", {"callTracer": "x"}),
+        ("muxTracer", {"unknown": {}}),
+        ("muxTracer", {"muxTracer": {"muxTracer": {"muxTracer": {str(n): {} for n in range(99)}}}}),
+    ],
+)
+def test_wrong_names_and_options_are_refused(name: str, config: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        choose(name, config)
