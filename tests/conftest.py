@@ -1,0 +1,17 @@
+"""What holds for every test."""
+
+import sys
+
+import pytest
+
+_RECURSION_LIMIT = sys.getrecursionlimit()
+
+
+@pytest.fixture(autouse=True)
+def usual_recursion_limit() -> None:
+    """Each test starts with the interpreter's own limit.
+
+    Some libraries raise it when they are imported, so far that deeply nested input would
+    overrun the C stack where it must be refused.
+    """
+    sys.setrecursionlimit(_RECURSION_LIMIT)
