@@ -106,6 +106,7 @@ class BlockExecution:
         self.context = block_context(header, fork, config, block_hash)
         self.state = State(view)
         self.receipts: list[Receipt] = []
+        self.requests: tuple[bytes, ...] = ()  # known when finished
         self.gas_used = 0
         self.blob_gas_used = 0
         self.blob_gas_max = fork.blobs.max * GAS_PER_BLOB if fork.blobs else 0
@@ -164,7 +165,7 @@ class BlockExecution:
         for withdrawal in withdrawals or ():
             state.add_balance(withdrawal.address, withdrawal.amount * 10**9)
         state.end_transaction(self.fork)
-        found = self._requests() if self.fork.requests else ()
+        found = self.requests = self._requests() if self.fork.requests else ()
         state.begin_transaction()
         for address, amount in headers.rewards(self.header, ommers, self.fork):
             state.add_balance(address, amount)

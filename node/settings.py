@@ -101,6 +101,7 @@ class RpcSettings(Struct, frozen=True):
         int, Option("time of a trace; a request may ask for less, ms", low=1)
     ] = 60_000
     trace_bytes_max: Annotated[int, Option("bytes of a trace", low=1024)] = 128 * 2**20
+    testing: Annotated[bool, Option("serve the methods testing_*, which only tests need")] = False
     calls_parallel_max: Annotated[
         int, Option("eth_call and its like at the same time", low=1, high=64)
     ] = 4

@@ -50,5 +50,7 @@ async def peer_count(ctx: Context) -> int:
 @method("rpc_modules")
 async def modules(ctx: Context) -> dict[str, str]:
     """The prefixes of the registered methods, each with its version."""
-    names = sorted({name.partition("_")[0] for name in registry.METHODS})
-    return dict.fromkeys(names, "1.0")
+    names = {name.partition("_")[0] for name in registry.METHODS}
+    if not ctx.node.settings.rpc.testing:
+        names.discard("testing")
+    return dict.fromkeys(sorted(names), "1.0")

@@ -15,6 +15,7 @@ from node.rpc import (
     simulation,
     state,
     subscriptions,
+    testing,
     tracing,
     transactions,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "simulation",
     "state",
     "subscriptions",
+    "testing",
     "tracing",
     "transactions",
 ]

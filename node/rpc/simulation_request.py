@@ -84,11 +84,11 @@ def _parse_block(value: Any) -> SimulatedBlock:
         state=parse_state_overrides(fields.get("stateOverrides") or {}),
         calls=tuple(parse_call(item) for item in parse_list(fields.get("calls") or [])),
         beacon_root=None if beacon_root is None else parse_hash(beacon_root),
-        withdrawals=tuple(_parse_withdrawal(item) for item in parse_list(withdrawals or [])),
+        withdrawals=tuple(parse_withdrawal(item) for item in parse_list(withdrawals or [])),
     )
 
 
-def _parse_withdrawal(value: Any) -> Withdrawal:
+def parse_withdrawal(value: Any) -> Withdrawal:
     fields = parse_object(value)
     return Withdrawal(
         index=parse_uint64(fields.get("index")),

@@ -2,13 +2,13 @@
 
 Each file holds requests (`>>`) and the answers wanted (`<<`). An answer passes when it
 is equal as JSON but for the words of an error; with `speconly`, when it fits the
-method's result schema. The files of `BUILT_LATER` call methods that are not built yet.
+method's result schema.
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import jsonschema
 import pytest
@@ -18,17 +18,8 @@ from chain.ledger import Ledger
 from chain.storage.memory import MemoryStore
 from node.conformance.chain_import import import_chain
 from node.rpc import methods as _methods  # noqa: F401 - registers them
-from node.rpc.registry import METHODS
 from tests.node.rpc.serving import Served
 from tests.support.conformance import samples
-
-# Methods of the samples that this server does not have yet: tracing, and the building of
-# blocks on demand.
-BUILT_LATER: Final = frozenset(
-    {
-        "testing_buildBlockV1",
-    }
-)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +37,7 @@ def ledger(folder: Path) -> Ledger:
 
 @pytest.fixture(scope="module")
 def served(ledger: Ledger) -> Iterator[Served]:
-    with Served(ledger=ledger, builds=False) as served:
+    with Served(ledger=ledger, builds=False, rpc={"testing": True}) as served:
         yield served
 
 
@@ -61,8 +52,6 @@ def test_every_sample_passes(folder: Path, served: Served) -> None:
     failures: list[str] = []
     passed = 0
     for path in sorted(folder.glob("*/*.io")):
-        if path.parent.name in BUILT_LATER:
-            continue
         problems = list(_differences(path, served, document))
         failures += [f"{path.parent.name}/{path.name}: {problem}" for problem in problems]
         passed += not problems
@@ -108,10 +97,6 @@ def test_answers_about_every_block_fit_the_specification(folder: Path, served: S
     for method in ("eth_gasPrice", "eth_maxPriorityFeePerGas", "eth_baseFee", "eth_config"):
         ask(method)
     assert not problems, "\n".join(sorted(problems))
-
-
-def test_what_is_built_later_is_really_missing() -> None:
-    assert not BUILT_LATER & METHODS.keys()
 
 
 def _differences(path: Path, served: Served, document: dict[str, Any]) -> Iterator[str]:

@@ -120,7 +120,7 @@ def test_a_trace_that_takes_too_long_is_stopped(name: str) -> None:
 
 def test_tracers_combine() -> None:
     view = world(target="STOP")
-    config = {
+    config: dict[str, Any] = {
         "callTracer": {"onlyTopCall": True},
         "noopTracer": None,
         "muxTracer": {"4byteTracer": {}},
