@@ -105,6 +105,7 @@ def _run_command(arguments: Sequence[str]) -> int:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"chain-node {version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in (
         ("dev", "start a developer's ledger with funded accounts, made when the folder is empty"),

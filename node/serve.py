@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -172,9 +173,10 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
             await server.start()
         except OSError as error:
             address = f"{settings.rpc.host}:{settings.rpc.port}"
-            raise AddressInUse(
-                f"address_in_use: can't listen on {address}: {os.strerror(error.errno or 0)}"
-            ) from None
+            # A name that has no address comes with a number of the resolver's, not the system's.
+            resolved = not isinstance(error, socket.gaierror)
+            why = os.strerror(error.errno or 0) if resolved else error.strerror
+            raise AddressInUse(f"address_in_use: can't listen on {address}: {why}") from None
         listening = True
         _calm_collector()
         console.say(_greeting(prepared, node, version, server.port))

@@ -99,3 +99,21 @@ def test_the_dev_accounts_are_the_well_known_ones() -> None:
 )
 def test_amounts_are_exact(wei: int, text: str) -> None:
     assert dev.coins(wei) == text
+
+
+def test_both_ways_to_ask_for_the_version_tell_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == Exit.OK
+    told = capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == Exit.OK
+    assert capsys.readouterr().out == told
+    assert told.startswith("chain-node 0.")
+
+
+def test_a_host_name_without_an_address_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["dev", "--ephemeral", "--rpc-host", "nobody.invalid", "--rpc-port", "0"]
+    assert main(arguments) == Exit.ADDRESS_IN_USE
+    shown = capsys.readouterr().err
+    assert shown.startswith("chain-node: address_in_use: can't listen on nobody.invalid:0: ")
+    assert "error -" not in shown
