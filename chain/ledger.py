@@ -249,6 +249,16 @@ class Ledger:
         """The consensus record that a block was committed with, if any."""
         return self._store.get(schema.RECORDS, height_key(height))
 
+    @property
+    def oldest_state(self) -> Height:
+        """The first height whose state can still be read."""
+        return self._tables.oldest
+
+    @property
+    def retain_heights(self) -> int | None:
+        """How many heights before the head keep their state; None for all."""
+        return self._retain
+
     def stats(self) -> Stats:
         count = self._store.count
         return Stats(

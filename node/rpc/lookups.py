@@ -1,0 +1,83 @@
+"""Questions about more than one record: an account whole, a sender's transaction, what is kept."""
+
+from bisect import bisect_left
+
+from chain.types import EMPTY_CODE_HASH, Address, Height
+from node.rpc.context import Context
+from node.rpc.errors import server_error
+from node.rpc.formats import Json, data, mined_transaction_json, pending_transaction_json
+from node.rpc.parameters import BlockTag, Index
+from node.rpc.registry import method
+
+
+@method("eth_getAccountInfo")
+async def get_account_info(ctx: Context, address: Address, block: BlockTag = "latest") -> Json:
+    """An account's balance, nonce and code."""
+    view = ctx.view(block)
+    account = view.account(address)
+    if account is None:
+        return {"balance": "0x0", "nonce": "0x0", "code": "0x"}
+    code = b"" if account.code_hash == EMPTY_CODE_HASH else view.code(account.code_hash)
+    return {"balance": hex(account.balance), "nonce": hex(account.nonce), "code": data(code)}
+
+
+@method("eth_getTransactionBySenderAndNonce")
+async def get_transaction_by_sender(ctx: Context, sender: Address, nonce: Index) -> Json | None:
+    """A sender's transaction with a nonce, of the chain or of the pool."""
+    for waiting in (ctx.node.mempool.pending(), ctx.node.mempool.queued()):
+        for checked in waiting.get(sender, ()):
+            if checked.transaction.nonce == nonce:
+                return pending_transaction_json(checked.transaction, sender)
+    found: Json | None = await ctx.heavy.run(_mined, ctx, sender, nonce)
+    return found
+
+
+def _mined(ctx: Context, sender: Address, nonce: int) -> Json | None:
+    """Searches the heights for the first at which the sender's nonce was passed.
+
+    An account that signed an authorization has passed nonces without transactions.
+    """
+    ledger = ctx.ledger
+    oldest, newest = ledger.oldest_state, ledger.height
+
+    def passed(height: int) -> bool:
+        account = ctx.view_at(Height(height)).account(sender)
+        return account is not None and account.nonce > nonce
+
+    if not passed(newest):
+        return None
+    if passed(oldest):
+        if oldest == 0:
+            return None  # the nonce that genesis gave
+        raise server_error(f"the transaction is older than the state at height {oldest}")
+    height = Height(bisect_left(range(newest + 1), True, lo=oldest, key=passed))
+    block, senders = ledger.block(height), ledger.senders(height)
+    for index, transaction in enumerate(block.transactions):
+        if senders[index] == sender and transaction.nonce == nonce:
+            return mined_transaction_json(
+                transaction, sender, block.header, ledger.hash_at(height), index
+            )
+    return None
+
+
+@method("eth_capabilities")
+async def capabilities(ctx: Context) -> Json:
+    """What this node can answer about, and from which height on."""
+    ledger = ctx.ledger
+    whole: Json = {"disabled": False, "oldestBlock": "0x0"}
+    state: Json = {"disabled": False, "oldestBlock": hex(ledger.oldest_state)}
+    if ledger.retain_heights is not None:
+        state["deleteStrategy"] = {
+            "type": "window",
+            "retentionBlocks": hex(ledger.retain_heights + 1),
+        }
+    height = ledger.height
+    return {
+        "head": {"number": hex(height), "hash": data(ledger.hash_at(height))},
+        "state": state,
+        "tx": whole,
+        "logs": whole,
+        "receipts": whole,
+        "blocks": whole,
+        "stateproofs": state,
+    }
