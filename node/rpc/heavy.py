@@ -22,25 +22,39 @@ class HeavyCalls:
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_SECONDS))
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.calls_parallel_max, "rpc-call")
+        # Traces run much longer: in threads of their own, so that calls don't wait for them.
+        self._tracers = ThreadPoolExecutor(max(settings.calls_parallel_max // 2, 1), "rpc-trace")
         self._readers = ThreadPoolExecutor(_READERS, "rpc-read")
-        self._unfinished = 0
+        self._unfinished = {self._threads: 0, self._tracers: 0}
+        self.closing = False  # what can stop by itself does so then
 
-    async def run(
-        self, function: Callable[..., Any], *arguments: Any, timeout_ms: int | None = None
-    ) -> Any:
+    async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The function's result. RpcError when the line is full or its time is over.
 
         A function that overstays keeps its thread until it ends by itself, which the
-        gas limit of calls and the limits of log queries see to. Without a time of its
-        own it has that of calls.
+        gas limit of calls and the limits of log queries see to.
         """
-        settings = self._settings
-        seconds = (timeout_ms or settings.call_timeout_ms) / 1000
-        if self._unfinished >= settings.calls_parallel_max + settings.calls_waiting_max:
+        return await self._submit(
+            self._threads, self._settings.call_timeout_ms, function, *arguments
+        )
+
+    async def trace(self, function: Callable[[], Any], timeout_ms: int) -> Any:
+        """As `run`, for what has a time limit of its own and looks at `closing` now and then."""
+        return await self._submit(self._tracers, timeout_ms, function)
+
+    async def _submit(
+        self,
+        threads: ThreadPoolExecutor,
+        timeout_ms: int,
+        function: Callable[..., Any],
+        *arguments: Any,
+    ) -> Any:
+        settings, seconds = self._settings, timeout_ms / 1000
+        if self._unfinished[threads] >= settings.calls_parallel_max + settings.calls_waiting_max:
             raise RpcError(LIMIT_EXCEEDED, "too many calls at the same time, try again later")
-        self._unfinished += 1
-        job = self._threads.submit(function, *arguments)
-        job.add_done_callback(self._finished(asyncio.get_running_loop()))
+        self._unfinished[threads] += 1
+        job = threads.submit(function, *arguments)
+        job.add_done_callback(self._finished(threads, asyncio.get_running_loop()))
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.wrap_future(job)
@@ -54,9 +68,11 @@ class HeavyCalls:
         """
         return await asyncio.wrap_future(self._readers.submit(function, *arguments))
 
-    def _finished(self, loop: asyncio.AbstractEventLoop) -> Callable[[object], None]:
+    def _finished(
+        self, threads: ThreadPoolExecutor, loop: asyncio.AbstractEventLoop
+    ) -> Callable[[object], None]:
         def count() -> None:
-            self._unfinished -= 1
+            self._unfinished[threads] -= 1
 
         def done(_: object) -> None:
             if not loop.is_closed():
@@ -69,5 +85,6 @@ class HeavyCalls:
 
         They read the ledger, which is closed after this.
         """
-        for threads in (self._threads, self._readers):
+        self.closing = True
+        for threads in (self._threads, self._tracers, self._readers):
             await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)

@@ -84,6 +84,7 @@ class _Simulator:
 
     def run(self, block: SimulatedBlock) -> Json:
         """Simulate the next block; gives it as the answer shows it."""
+        self._check_time()
         header, fork = self._header(block)
         machine: Machine = self._ctx.node.machine
         if block.state.accounts:
@@ -107,6 +108,10 @@ class _Simulator:
         fields = block_json(executed.block, executed.hash, executed.senders, full=self._asked.full)
         fields["calls"] = _calls_json(calls, executed)
         return fields
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise RpcError(TIMED_OUT, "execution aborted (timeout)")
 
     def _header(self, block: SimulatedBlock) -> tuple[Header, Fork]:
         """What the block begins with; what its results decide is still empty."""
@@ -151,8 +156,7 @@ class _Simulator:
 
     def _call(self, execution: BlockExecution, call: CallRequest) -> _Call:
         """Run a call as the block's next transaction."""
-        if time.monotonic() > self._deadline:
-            raise RpcError(TIMED_OUT, "execution aborted (timeout)")
+        self._check_time()
         state, sender = execution.state, call.sender or ZERO_ADDRESS
         left = execution.context.gas_limit - execution.gas_used
         gas = left if call.gas is None else call.gas

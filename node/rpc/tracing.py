@@ -4,6 +4,8 @@ A transaction is traced by executing its block again on the state before it, up 
 and including the transaction. That takes a thread, time and memory: all have limits.
 """
 
+import math
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -200,9 +202,12 @@ async def _run(
     if chosen.timeout is not None:
         seconds = min(seconds, chosen.timeout)
 
+    def clock() -> float:
+        return math.inf if ctx.heavy.closing else time.monotonic()
+
     def within_limits() -> Any:
         try:
-            return trace(Budget(seconds, settings.trace_bytes_max), chosen)
+            return trace(Budget(seconds, settings.trace_bytes_max, clock), chosen)
         except Stopped as stopped:
             if stopped.limit is Limit.TIME:
                 raise server_error(stopped.limit.value) from None
@@ -212,7 +217,7 @@ async def _run(
                 "leave out stack or memory, set a limit, or choose another tracer",
             ) from None
 
-    return await ctx.heavy.run(within_limits, timeout_ms=int(seconds * 1000) + _GRACE_MS)
+    return await ctx.heavy.trace(within_limits, int(seconds * 1000) + _GRACE_MS)
 
 
 def _height(ctx: Context, block: BlockTag) -> Height:

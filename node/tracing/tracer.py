@@ -76,7 +76,7 @@ class Budget:
             self.check_time()
 
     def check_time(self) -> None:
-        if self._clock() > self._deadline:
+        if self._clock() >= self._deadline:
             raise Stopped(Limit.TIME)
 
     def take(self, size: int) -> None:

@@ -1,11 +1,21 @@
 """debug_trace* over HTTP: on transactions, blocks and calls, with its refusals and limits."""
 
+import http.client
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.node.rpc.serving import COUNTED, COUNTER, COUNTER_INITCODE, OTHER, SENDER, Served
+from tests.node.rpc.serving import (
+    COUNTED,
+    COUNTER,
+    COUNTER_INITCODE,
+    OTHER,
+    SENDER,
+    Refused,
+    Served,
+)
 
 ONE = "0x" + "1".rjust(64, "0")
 NOBODY = "0x" + "99" * 20
@@ -162,3 +172,27 @@ def test_the_counter_is_what_its_steps_say(served: Served, counter: str) -> None
     assert trace["structLogs"][-1]["op"] == "RETURN"
     assert served.call("eth_getCode", counter) == "0x" + COUNTER
     assert trace["structLogs"][-1]["memory"] == [trace["returnValue"]]
+
+
+def test_calls_go_on_beside_endless_traces_and_the_node_still_stops() -> None:
+    """Given more traces than there are threads, a call is answered, and stopping ends them."""
+    loop = {"stateOverrides": {NOBODY: {"code": "0x5b600056"}}, "limit": 1}
+    request = {"to": NOBODY, "gas": hex(2**40)}
+    refusals: list[int] = []
+    with Served(rpc={"call_gas_max": 2**40}) as node:
+
+        def trace() -> None:
+            try:
+                node.call("debug_traceCall", request, "latest", loop)
+            except Refused as refused:
+                refusals.append(refused.code)
+            except (OSError, http.client.HTTPException):
+                refusals.append(0)  # the connection went with the node
+
+        threads = [threading.Thread(target=trace) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        assert node.call("eth_call", {"to": OTHER}) == "0x"
+    for thread in threads:
+        thread.join(30)
+    assert len(refusals) == 8
