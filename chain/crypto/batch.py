@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from chain.crypto import kernels as assembly
-from chain.crypto import lanes as vectors
 from chain.types import Address, Hash
 
 _DIGEST_BYTES: Final = 32  # of the checksum before the object code in a cache file
@@ -28,7 +27,6 @@ _LOAD_FROM: Final = 64  # items that are worth loading the kernels for
 _PER_THREAD_MIN: Final = 64  # signatures; a thread must have enough to do
 _THREADS_MAX: Final = 8
 _BATCHES_AHEAD: Final = 32
-_SOLVED, _UNSOLVED = 1, 2  # states of an item, beside 0: no such point
 _NO_SIGNATURE: Final = bytes(64) + b"\xff"  # the kernel finds no signer for this parity
 
 ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1
@@ -50,13 +48,6 @@ class Kernels:
         self._recover = ctypes.CFUNCTYPE(
             None, *[_Pointer] * 4, _Bytes, _Bytes, _Count, _Pointer, _Pointer
         )(engine.get_function_address("recover_many"))
-        # Present where the processor can: eight signatures at once, several times as fast.
-        wide = engine.get_function_address("recover_lanes")
-        self._recover_lanes = (
-            ctypes.CFUNCTYPE(None, *[_Bytes] * 4, _Count, _Pointer, _Pointer)(wide)
-            if wide
-            else None
-        )
         self._library = _library()
 
     def keccak_many(self, messages: Sequence[bytes]) -> list[Hash]:
@@ -98,70 +89,6 @@ class Kernels:
             pool.shutdown(cancel_futures=True)
 
     def _recover_part(self, items: Sequence[Signed]) -> list[Address | None]:
-        if self._recover_lanes is None or len(items) < vectors.LANES:
-            return self._recover_singly(items)
-        results: list[Address | None] = [None] * len(items)
-        places = [place for place, item in enumerate(items) if _is_signature(item)]
-        points, states = self._recover_points([items[place] for place in places])
-        offsets = array("q", range(0, 64 * len(places) + 1, 64))
-        hashes = ctypes.create_string_buffer(32 * len(places))
-        self._keccak(points, offsets.buffer_info()[0], len(places), hashes)
-        raw = hashes.raw
-        unsolved: list[int] = []
-        for at, place in enumerate(places):
-            state = states[at]
-            if state == _SOLVED:
-                results[place] = Address(raw[32 * at + 12 : 32 * at + 32])
-            elif state == _UNSOLVED:
-                unsolved.append(place)
-        if unsolved:
-            found = self._recover_singly([items[place] for place in unsolved])
-            for place, address in zip(unsolved, found, strict=True):
-                results[place] = address
-        return results
-
-    def _recover_points(self, items: Sequence[Signed]) -> tuple[bytes, bytes]:
-        """The public key, 64 bytes, and the state of each: as chain.crypto.lanes writes them.
-
-        All are signatures with scalars in range.
-        """
-        products: list[int] = []  # of all r before; their inverses come from one inversion
-        product = 1
-        for _, _, r, _ in items:
-            products.append(product)
-            product = product * r % ORDER
-        inverse = pow(product, -1, ORDER)
-        of_generator: list[bytes] = []
-        of_point: list[bytes] = []
-        for (message_hash, _, r, s), before in zip(
-            reversed(items), reversed(products), strict=True
-        ):
-            r_inverse = inverse * before % ORDER
-            inverse = inverse * r % ORDER
-            z = int.from_bytes(message_hash, "big")
-            of_generator.append((-z * r_inverse % ORDER).to_bytes(32, "big"))
-            of_point.append((s * r_inverse % ORDER).to_bytes(32, "big"))
-        of_generator.reverse()
-        of_point.reverse()
-        xs = [r.to_bytes(32, "little") for _, _, r, _ in items]
-        parities = bytes([parity for _, parity, _, _ in items])
-        groups = -(-len(items) // vectors.LANES)
-        spare = groups * vectors.LANES - len(items)  # zeros: no point has x = 0
-        points = ctypes.create_string_buffer(64 * vectors.LANES * groups)
-        states = ctypes.create_string_buffer(vectors.LANES * groups)
-        assert self._recover_lanes is not None
-        self._recover_lanes(
-            b"".join(xs) + bytes(32 * spare),
-            parities + bytes(spare),
-            b"".join(of_generator) + bytes(32 * spare),
-            b"".join(of_point) + bytes(32 * spare),
-            groups,
-            points,
-            states,
-        )
-        return points.raw, states.raw
-
-    def _recover_singly(self, items: Sequence[Signed]) -> list[Address | None]:
         count = len(items)
         packed = b"".join([_pack(item) for item in items])
         hashes = b"".join([item[0] if len(item[0]) == 32 else bytes(32) for item in items])
@@ -174,16 +101,10 @@ class Kernels:
         ]
 
 
-def _is_signature(item: Signed) -> bool:
-    """Whether the scalars are in range and the hash is one."""
-    message_hash, y_parity, r, s = item
-    return 0 < r < ORDER and 0 < s < ORDER and 0 <= y_parity <= 1 and len(message_hash) == 32
-
-
 def _pack(item: Signed) -> bytes:
     """The 65 bytes that the kernel reads: r, s and parity, or what it passes over."""
-    if _is_signature(item):
-        _, y_parity, r, s = item
+    message_hash, y_parity, r, s = item
+    if 0 < r < ORDER and 0 < s < ORDER and 0 <= y_parity <= 1 and len(message_hash) == 32:
         return b"%b%b%c" % (r.to_bytes(32, "big"), s.to_bytes(32, "big"), y_parity)
     return _NO_SIGNATURE
 
@@ -236,8 +157,6 @@ def compile_kernels(lanes: int) -> Kernels:
     processor = binding.get_host_cpu_name()
     features = binding.get_host_cpu_features()
     text = assembly.source(lanes)
-    if lanes == vectors.LANES and features.get("avx512ifma"):
-        text += vectors.source()
     module = binding.parse_assembly(text)
     module.verify()
     machine = binding.Target.from_default_triple().create_target_machine(
