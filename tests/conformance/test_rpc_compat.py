@@ -7,6 +7,7 @@ method's result schema.
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,50 @@ def test_answers_about_every_block_fit_the_specification(folder: Path, served: S
     for method in ("eth_gasPrice", "eth_maxPriorityFeePerGas", "eth_baseFee", "eth_config"):
         ask(method)
     assert not problems, "\n".join(sorted(problems))
+
+
+def test_traces_of_every_transaction_agree_with_its_receipt(ledger: Ledger, served: Served) -> None:
+    """Gas, failure and logs come out again; each step leaves what it says it costs."""
+    tracers = {"callTracer": {"withLog": True}, "prestateTracer": {"diffMode": True}}
+    steps = 0
+    for height in range(1, ledger.height + 1):
+        block = hex(height)
+        receipts = served.call("eth_getBlockReceipts", block)
+        options = {"tracer": "muxTracer", "tracerConfig": tracers}
+        for receipt, by_steps, combined in zip(
+            receipts,
+            served.call("debug_traceBlockByNumber", block),
+            served.call("debug_traceBlockByNumber", block, options),
+            strict=True,
+        ):
+            traced, tree = by_steps["result"], combined["result"]["callTracer"]
+            assert by_steps["txHash"] == combined["txHash"] == receipt["transactionHash"]
+            assert traced["gas"] == int(receipt["gasUsed"], 16) == int(tree["gasUsed"], 16)
+            assert traced["failed"] == ("error" in tree) == (receipt.get("status") == "0x0")
+            assert sorted(_logs(tree)) == sorted(map(_log, receipt["logs"]))
+            assert receipt["from"] in combined["result"]["prestateTracer"]["post"]
+            steps += _check_steps(traced["structLogs"])
+    assert steps > 10_000
+
+
+def _log(log: dict[str, Any]) -> str:
+    return json.dumps([log["address"], log["topics"], log["data"]])
+
+
+def _logs(tree: dict[str, Any]) -> Iterator[str]:
+    yield from map(_log, tree.get("logs", ()))
+    for call in tree.get("calls", ()):
+        yield from _logs(call)
+
+
+def _check_steps(steps: list[dict[str, Any]]) -> int:
+    checked = 0
+    for step, following in pairwise(steps):
+        sends = step["op"].startswith("CREATE") or step["op"].endswith("CALL")
+        if step["depth"] == following["depth"] and not sends:
+            assert step["gas"] - step["gasCost"] == following["gas"], step
+            checked += 1
+    return checked
 
 
 def _differences(path: Path, served: Served, document: dict[str, Any]) -> Iterator[str]:
