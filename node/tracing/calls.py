@@ -62,12 +62,15 @@ class MessageTracer:
         show: Callable[[Message, Subject], Any],
         *,
         only_top: bool = False,
+        level_bytes: int = 0,
     ) -> None:
+        """`level_bytes`: what the answer takes for a message besides, per message above it."""
         self._subject = subject
         self._show = show
         self._state: State = subject.state
         self._budget = budget
         self._only_top = only_top
+        self._level_bytes = level_bytes
         self._open: list[Message] = []
         self._logs_seen = 0
         self._root: Message | None = None
@@ -100,7 +103,8 @@ class MessageTracer:
             message.gas = self._subject.transaction.gas_limit
             self._root = message
         elif not self._only_top:
-            self._budget.take(_MESSAGE_BYTES + 2 * len(data))
+            above = self._level_bytes * len(self._open)
+            self._budget.take(_MESSAGE_BYTES + above + 2 * len(data))
             self._open[-1].calls.append(message)
         self._open.append(message)
 
@@ -115,6 +119,7 @@ class MessageTracer:
         if self._open and len(logs) > self._logs_seen:
             message = self._open[-1]
             for index in range(self._logs_seen, len(logs)):
+                self._budget.take(_MESSAGE_BYTES + 2 * len(logs[index].data))
                 message.logs.append((logs[index], index, len(message.calls)))
         self._logs_seen = len(logs)  # fewer after a revert
 

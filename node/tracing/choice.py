@@ -11,6 +11,7 @@ from node.tracing.prestate import PrestateOptions, PrestateTracer
 from node.tracing.selectors import SelectorTracer
 from node.tracing.tracer import Budget, Factory, Subject, TransactionTracer
 
+_PATH_BYTES: Final = 16  # of an item of a flat trace's path, in memory or as text
 _TRACERS_MAX: Final = 16  # in one muxTracer, counting those inside of others
 
 
@@ -67,7 +68,7 @@ def _flat(config: Mapping[str, Any]) -> Factory:
         parity_errors=flag(config, "convertParityErrors"),
         with_precompiles=flag(config, "includePrecompiles"),
     )
-    return partial(MessageTracer, show=show)
+    return partial(MessageTracer, show=show, level_bytes=_PATH_BYTES)
 
 
 def _prestate(config: Mapping[str, Any]) -> Factory:

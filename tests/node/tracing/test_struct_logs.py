@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from chain.forks import SHANGHAI
 from node.tracing import Budget, Stopped, choose
 from node.tracing.struct_logs import StructLogOptions, StructLogTracer
 from node.tracing.tracer import Limit
 from tests.contracts.vm.laboratory import View
-from tests.node.tracing.workbench import FIRST, call, send, world
+from tests.node.tracing.workbench import FIRST, answer, call, send, world
 
 
 def steps(view: View, gas: int = 5_000_000, **options: Any) -> dict[str, Any]:
@@ -105,6 +106,18 @@ def test_a_trace_that_grows_too_large_is_stopped() -> None:
     with pytest.raises(Stopped) as stopped:
         call(world(target=LOOP), make, budget=Budget(60, 10_000))
     assert stopped.value.limit is Limit.SIZE
+
+
+def test_deep_paths_count_as_part_of_a_flat_trace() -> None:
+    """Given a recursion whose nested trace is small enough, its paths alone are too much."""
+    view = world(target="0 0 0 0 0 ADDRESS GAS CALL")
+    for name, fits in (("callTracer", True), ("flatCallTracer", False)):
+        try:
+            answer(view, choose(name, {}), gas=2**40, fork=SHANGHAI, budget=Budget(60, 10**6))
+        except Stopped as stopped:
+            assert (stopped.limit, fits) == (Limit.SIZE, False)
+        else:
+            assert fits
 
 
 @pytest.mark.parametrize("name", ["callTracer", "prestateTracer", "4byteTracer"])
