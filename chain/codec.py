@@ -139,5 +139,9 @@ def _decode(data: bytes, at: int, end: int, depth: int) -> tuple[Item, int]:
 
 
 def _long_prefix(size: int, first: int) -> bytes:
+    if size < 0x100:
+        return bytes((first + 1, size))
+    if size < 0x10000:
+        return bytes((first + 2, size >> 8, size & 0xFF))
     digits = int_bytes(size)
     return bytes((first + len(digits),)) + digits

@@ -28,8 +28,8 @@ def hex_prefix(nibbles: str, *, leaf: bool) -> bytes:
 
 def leaf_node(nibbles: str, value: bytes) -> bytes:
     """The RLP of a leaf with the rest of its key and its value."""
-    prefix = hex_prefix(nibbles, leaf=True)
-    return codec.encode_list((codec.encode_bytes(prefix), codec.encode_bytes(value)))
+    prefix = codec.encode_bytes(hex_prefix(nibbles, leaf=True))
+    return codec.encode_list((prefix, codec.encode_bytes(value)))
 
 
 def extension_node(nibbles: str, child: bytes) -> bytes:
