@@ -1,9 +1,12 @@
 """The developer's accounts: transactions and messages signed by keys that the node holds."""
 
+from typing import Any
+
+import msgspec
 from msgspec import Struct
 
 from chain.crypto import secp256k1
-from chain.crypto.keccak import keccak
+from chain.messages import personal_message_hash, typed_data_hash
 from chain.transactions import Kind, Transaction, build_transaction, sign_transaction
 from chain.types import Address, Hash
 from node.rpc.calls import Scene, scene
@@ -24,8 +27,32 @@ async def accounts(ctx: Context) -> list[str]:
 @method("eth_sign")
 async def sign(ctx: Context, address: Address, message: bytes) -> bytes:
     """A signature of a message in its Ethereum envelope (EIP-191): r, s, and v as 27 or 28."""
-    prefix = b"\x19Ethereum Signed Message:\n" + str(len(message)).encode()
-    parity, r, s = secp256k1.sign(keccak(prefix + message), _key(ctx, address))
+    return _signature(ctx, address, personal_message_hash(message))
+
+
+@method("personal_sign")
+async def personal_sign(
+    ctx: Context, message: bytes, address: Address, password: str | None = None
+) -> bytes:
+    """As eth_sign, in the order that wallets use; the password is not needed."""
+    return _signature(ctx, address, personal_message_hash(message))
+
+
+@method("eth_signTypedData_v4")
+def sign_typed_data(ctx: Context, address: Address, typed: Any) -> bytes:
+    """A signature of typed data (EIP-712), given as an object or as its JSON text."""
+    if isinstance(typed, str):
+        try:
+            typed = msgspec.json.decode(typed)
+        except (msgspec.DecodeError, RecursionError):
+            raise invalid_params("invalid argument 1: not JSON") from None
+    if not isinstance(typed, dict):
+        raise invalid_params("invalid argument 1: not an object")
+    return _signature(ctx, address, typed_data_hash(typed))
+
+
+def _signature(ctx: Context, address: Address, digest: Hash) -> bytes:
+    parity, r, s = secp256k1.sign(digest, _key(ctx, address))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((27 + parity,))
 
 

@@ -1,5 +1,6 @@
 """What the methods answer on a developer's chain."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from chain import codec
 from chain.crypto.keccak import keccak
 from chain.crypto.secp256k1 import recover
+from chain.messages import typed_data_hash
 from chain.transactions import Kind, build_transaction, decode_transaction, sign_transaction
 from chain.trie import verify_proof
 from chain.types import Address, Hash
@@ -458,6 +460,24 @@ def test_the_nodes_accounts_send_and_sign(served: Served) -> None:
     digest = keccak(b"\x19Ethereum Signed Message:\n5hello")
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
     assert recover(digest, signature[64] - 27, r, s) == bytes.fromhex(SENDER[2:])
+    assert served.call("personal_sign", "0x" + message.hex(), SENDER) == "0x" + signature.hex()
+
+
+def test_typed_data_is_signed_as_an_object_and_as_text(served: Served) -> None:
+    typed = {
+        "types": {"Mail": [{"name": "text", "type": "string"}]},
+        "primaryType": "Mail",
+        "domain": {"name": "post", "chainId": 31337},
+        "message": {"text": "hello"},
+    }
+    signature = bytes.fromhex(served.call("eth_signTypedData_v4", SENDER, typed)[2:])
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+    assert recover(typed_data_hash(typed), signature[64] - 27, r, s) == bytes.fromhex(SENDER[2:])
+    as_text = served.call("eth_signTypedData_v4", SENDER, json.dumps(typed))
+    assert as_text == "0x" + signature.hex()
+    for wrong, code in (("{", -32602), ([], -32602), ({**typed, "primaryType": "Letter"}, -32000)):
+        assert served.refusal("eth_signTypedData_v4", SENDER, wrong).code == code
+    assert served.refusal("eth_signTypedData_v4", NOBODY, typed).message == "unknown account"
 
 
 @pytest.mark.parametrize(
