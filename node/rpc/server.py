@@ -6,12 +6,14 @@ content type, size, time. HTTP answers other than 200 follow geth's.
 
 import asyncio
 import ipaddress
+import logging
 import resource
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from node.rpc import methods as _methods  # noqa: F401 - registers them
 from node.rpc.context import Context
@@ -32,6 +34,16 @@ _PREFLIGHT_SECONDS: Final = 600
 _SHUTDOWN_SECONDS: Final = 2.0  # that a request under way may hold up the end of the node
 _BACKLOG: Final = 512  # connections that wait to be accepted
 _OTHER_DESCRIPTORS: Final = 1024  # files that are not connections: the database's, mostly
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether an error is our own, not that of a caller who spoke no HTTP or went away."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | ConnectionError)
+
+
+_http_log: Final = logging.getLogger("node.rpc.http")
+_http_log.addFilter(_is_ours)
 
 
 class _Turned(asyncio.Protocol):
@@ -64,8 +76,13 @@ class RpcServer:
         self._context = Context(node, self._filters, self._heavy, TipOracle())
         self._connections: set[Connection] = set()
         self._http = web.Server(
-            self._handle, access_log=None, lingering_time=1.0, auto_decompress=False
+            self._handle,
+            access_log=None,
+            lingering_time=1.0,
+            auto_decompress=False,
+            logger=_http_log,
         )
+        self._arriving = 0  # accepted, and not yet among the server's connections
         self._listening: asyncio.Server | None = None
         self.port = settings.port
 
@@ -91,9 +108,16 @@ class RpcServer:
 
     def _accept(self) -> asyncio.BaseProtocol:
         """Who talks on a new connection: nobody when there are enough of them."""
-        if len(self._http.connections) >= self._settings.connections_max:
+        open_ = len(self._http.connections) + self._arriving
+        if open_ >= self._settings.connections_max:
             return _Turned()
+        # Connections come in bursts; a loop's turn passes before one is counted as open.
+        self._arriving += 1
+        asyncio.get_running_loop().call_soon(self._arrived)
         return self._http()
+
+    def _arrived(self) -> None:
+        self._arriving -= 1
 
     # -- HTTP --------------------------------------------------------------------------------------
 

@@ -123,6 +123,52 @@ def test_more_connections_than_allowed_are_turned_away() -> None:
         assert few.call("net_version") == "31337"
 
 
+def test_a_burst_of_connections_does_not_pass_the_limit() -> None:
+    """All of them are there before the first is served."""
+    request = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    request += b"Content-Length: %d\r\n\r\n" % len(CALL) + CALL
+    with Served(rpc={"connections_max": 3}) as few:
+        callers: list[socket.socket] = []
+
+        async def burst() -> None:
+            for _ in range(20):  # in the server's own thread, so that it accepts none meanwhile
+                callers.append(socket.create_connection(("127.0.0.1", few.port)))
+
+        few.run(burst)
+        answers = []
+        for caller in callers:
+            caller.settimeout(30)
+            try:
+                caller.sendall(request)
+                answers.append(caller.recv(65_536)[9:12])
+            except ConnectionError:
+                answers.append(b"503")
+        for caller in callers:
+            caller.close()
+        assert answers.count(b"200") == 3
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"no HTTP\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n{", b"\x16\x03\x01\x00"],
+)
+def test_callers_that_speak_no_http_or_go_away_leave_no_traces_in_the_log(
+    served: Served, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", served.port)) as caller:
+        caller.settimeout(30)
+        caller.sendall(sent)
+        caller.shutdown(socket.SHUT_WR)
+        while True:
+            try:
+                if not caller.recv(65_536):
+                    break
+            except ConnectionError:
+                break
+    assert served.http(CALL)[0] == 200
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     "host", ["localhost", "localhost:8545", "LOCALHOST", "127.0.0.1:1", "[::1]:8545", "192.168.0.7"]
 )
