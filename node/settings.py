@@ -84,7 +84,8 @@ class RpcSettings(Struct, frozen=True):
     host: Annotated[str, Option("address to listen on")] = "127.0.0.1"
     port: Annotated[int, Option("port to listen on; 0: any free one", low=0, high=65535)] = 8545
     cors_origins: Annotated[
-        tuple[str, ...], Option("web origins that may call, comma-separated; *: any")
+        tuple[str, ...],
+        Option("web origins that may call, comma-separated; *: any; none: this machine's"),
     ] = ()
     hosts: Annotated[
         tuple[str, ...],

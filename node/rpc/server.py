@@ -191,8 +191,7 @@ class RpcServer:
         origin = request.headers.get("Origin")
         # Browsers always send an origin; programs usually send none.
         if origin is not None and not self._origin_allowed(origin):
-            if self._settings.cors_origins or not _is_local(origin):
-                return _refusal(403, "origin not allowed")
+            return _refusal(403, "origin not allowed")
         socket = web.WebSocketResponse(
             max_msg_size=self._settings.body_bytes_max, heartbeat=30.0, compress=False
         )
@@ -224,8 +223,9 @@ class RpcServer:
         return name in allowed or "*" in allowed or _is_address(name)
 
     def _origin_allowed(self, origin: str) -> bool:
+        """Whether pages of this origin may call; those of this machine when none are named."""
         allowed = self._settings.cors_origins
-        return "*" in allowed or origin in allowed
+        return "*" in allowed or origin in allowed or (not allowed and _is_local(origin))
 
 
 async def _read_body(request: web.BaseRequest, limit: int) -> bytes | None:

@@ -198,6 +198,20 @@ def test_a_browser_of_an_allowed_origin_may_read_the_answer() -> None:
         assert "Access-Control-Allow-Origin" not in headers
 
 
+def test_a_page_of_this_machine_may_call_when_no_origins_are_named() -> None:
+    """As a dApp's development server needs it."""
+    with Served(rpc={"cors_origins": ()}) as usual:
+        for origin in ("http://localhost:3000", "http://127.0.0.1:5173", "http://[::1]:80"):
+            _, headers, _ = usual.http(CALL, {"Origin": origin})
+            assert headers["Access-Control-Allow-Origin"] == origin
+        for origin in ("https://evil.example", "null", "http://localhost.evil.example"):
+            _, headers, _ = usual.http(CALL, {"Origin": origin})
+            assert "Access-Control-Allow-Origin" not in headers
+    with Served(rpc={"cors_origins": ("https://app.example",)}) as open_to_one:
+        _, headers, _ = open_to_one.http(CALL, {"Origin": "http://localhost:3000"})
+        assert "Access-Control-Allow-Origin" not in headers
+
+
 def test_a_preflight_tells_what_is_allowed() -> None:
     asked = {
         "Origin": "https://app.example",
