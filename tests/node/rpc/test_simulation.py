@@ -155,7 +155,7 @@ def test_senders_need_not_be_accounts_of_people(served: Served) -> None:
     ("code", "blocks"),
     [
         (-38020, [{"blockOverrides": {"number": "0x0"}}]),
-        (-38021, [{"blockOverrides": {"time": "0x1"}}]),
+        (-38021, [{"blockOverrides": {"time": "0x0"}}]),
         (-38022, [{"stateOverrides": {ECRECOVER: {"movePrecompileToAddress": ECRECOVER}}}]),
         (
             -38023,
