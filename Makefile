@@ -36,10 +36,10 @@ format: $(TOOLS)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 
 test: $(TOOLS)  ## the whole test suite (ARGS="-k ...")
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 conformance: $(TOOLS)  ## every official sample, not only the selection that `test` runs
-	CHAIN_CONFORMANCE_ALL=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/conformance $(ARGS)
+	CHAIN_CONFORMANCE_ALL=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/conformance $(ARGS)
 
 e2e: $(TOOLS)  ## real processes, real clients (ethers and solc come from npm)
 	CHAIN_KILL_ROUNDS=30 $(BIN)/python -m pytest tests/end_to_end $(ARGS)
