@@ -10,6 +10,7 @@ const { ethers } = require("ethers");
 const { rpc, ws, key, abi, bytecode } = JSON.parse(readFileSync(0, "utf8"));
 const SUPPLY = ethers.parseEther("1000");
 const FRIEND = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+const OTHER = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
 const STRANGER = "0x90F79bf6EB2c4f870365E785982E1f101E93b906";
 
 // The cache would hide a block that is committed within a quarter of a second.
@@ -18,16 +19,20 @@ const socket = new ethers.WebSocketProvider(ws);
 const wallet = new ethers.Wallet(key, http);
 const seen = {};
 
-/** Listens for `count` Transfer events; resolves to their arguments, in order. */
+/** Listens for `count` Transfers to FRIEND: `all` resolves to their arguments, in order.
+ * `heard` tells whether any Transfer was heard yet: ethers starts listening in the background. */
 async function collect(contract, count) {
   const events = [];
+  const listener = { heard: false };
   let done;
-  const all = new Promise((resolve) => (done = resolve));
+  listener.all = new Promise((resolve) => (done = resolve));
   await contract.on("Transfer", (from, to, value, payload) => {
+    listener.heard = true;
+    if (to !== FRIEND) return;
     events.push({ from, to, value: value.toString(), transaction: payload.log.transactionHash });
     if (events.length === count) done(events);
   });
-  return { all };
+  return listener;
 }
 
 /** What ethers makes of a refused call. */
@@ -68,8 +73,11 @@ await socket.on("block", (number) => {
 });
 const byFilter = await collect(token, 2);
 const bySubscription = await collect(token.connect(socket), 2);
-// Listeners start in the background; these answers come after theirs on each connection.
-await Promise.all([http.send("eth_chainId", []), socket.send("eth_chainId", [])]);
+// Coins to somebody else, until both listeners are known to listen.
+while (!byFilter.heard || !bySubscription.heard) {
+  await (await token.transfer(OTHER, 1n)).wait();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+}
 
 const transactions = [];
 const receipts = [];
