@@ -1,5 +1,6 @@
-"""How the test commands print: one JSON object per line, or lines for people."""
+"""What the two test commands share: their arguments, and how they print: JSON, or for people."""
 
+import argparse
 import json
 import os
 import sys
@@ -7,7 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain
-from typing import Final, TextIO
+from typing import Final, Protocol, TextIO
+
+from node.conformance import fixtures
 
 Result = Mapping[str, object]
 
@@ -66,3 +69,34 @@ def run_files(
         return 0
     sys.stderr.write(f"{passed} of {count} passed\n")
     return 0
+
+
+class RunPath(Protocol):
+    """Runs the tests of one file; `only_fork` selects."""
+
+    def __call__(self, path: str, only_fork: str | None = None) -> Iterable[Result]: ...
+
+
+def add_test_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `chain-node statetest` and `blocktest`."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="test file, or a folder of them")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line on stdout")
+    parser.add_argument("--fork", metavar="F", help="only the tests of this fork, e.g. Cancun")
+    parser.add_argument(
+        "--vm",
+        choices=TIERS,
+        default=TIERS[0],
+        metavar="TIER",
+        help=f"which VM ({', '.join(TIERS)})",
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
+
+
+def run_tests(run_path: RunPath, arguments: argparse.Namespace) -> int:
+    """Run a test command; gives the exit status, 0 whatever passed."""
+    return run_files(
+        partial(run_path, only_fork=arguments.fork),
+        fixtures.files(arguments.files),
+        jobs=arguments.jobs,
+        as_json=arguments.json,
+    )

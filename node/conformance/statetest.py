@@ -6,7 +6,6 @@ The format is that of ethereum/tests' general state tests. What a test wants sta
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Final
 
 from chain import codec, headers
@@ -27,7 +26,7 @@ from contracts.vm import Interpreter
 from node.conformance import fixtures
 from node.conformance.fixtures import FileTests, Json, MalformedFixture
 from node.conformance.networks import fork_named
-from node.conformance.report import TIERS, Result, run_files
+from node.conformance.report import Result, add_test_arguments, run_tests
 
 # The base fee of a test that gives none, as in geth's runner.
 _BASE_FEE_DEFAULT: Final = 10
@@ -340,17 +339,7 @@ def _failure(path: str, name: str | None, why: str) -> Result:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `chain-node statetest`."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="test file, or a folder of them")
-    parser.add_argument("--json", action="store_true", help="one JSON object per line on stdout")
-    parser.add_argument("--fork", metavar="F", help="only the tests of this fork, e.g. Cancun")
-    parser.add_argument(
-        "--vm",
-        choices=TIERS,
-        default=TIERS[0],
-        metavar="TIER",
-        help=f"which VM ({', '.join(TIERS)})",
-    )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
+    add_test_arguments(parser)
 
 
 def run_path(path: str, only_fork: str | None = None) -> Iterator[Result]:
@@ -359,9 +348,4 @@ def run_path(path: str, only_fork: str | None = None) -> Iterator[Result]:
 
 def run_statetest(arguments: argparse.Namespace) -> int:
     """Run the command; gives the exit status, 0 whatever passed."""
-    return run_files(
-        partial(run_path, only_fork=arguments.fork),
-        fixtures.files(arguments.files),
-        jobs=arguments.jobs,
-        as_json=arguments.json,
-    )
+    return run_tests(run_path, arguments)
