@@ -7,6 +7,7 @@ config.toml    settings, when the operator wants a file
 """
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -61,13 +62,13 @@ def open_ledger(folder: Path | None, genesis: Genesis | None, *, retain_heights:
             )
         make_folder(folder)
         store = RocksStore(folder / LEDGER)
-    try:
+    with ExitStack() as undo:
+        undo.callback(store.close)
         if genesis is not None:
             _check_chain_id(store, genesis.config.chain_id, folder)
-        return Ledger.open(store, genesis, retain_heights=retain_heights or None)
-    except BaseException:
-        store.close()
-        raise
+        ledger = Ledger.open(store, genesis, retain_heights=retain_heights or None)
+        undo.pop_all()  # the ledger closes its store from here on
+    return ledger
 
 
 def make_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,12 +87,11 @@ def prepare(settings: Settings, folder: Path | None, *, dev: bool) -> Prepared:
         ledger = datadir.open_ledger(folder, genesis, retain_heights=settings.chain.retain_heights)
     except Fault as fault:
         raise BadFolder(str(fault)) from fault
-    try:
+    with ExitStack() as undo:
+        undo.callback(ledger.close)
         if key is None:
             key = _validator_key(folder, create=dev)
-    except BaseException:
-        ledger.close()
-        raise
+        undo.pop_all()  # whoever serves it closes it
     return Prepared(settings, folder, ledger, accounts, key, dev)
 
 

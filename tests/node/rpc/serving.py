@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from msgspec.structs import replace
@@ -66,11 +67,10 @@ class Served:
 
     def __enter__(self) -> "Served":
         self._thread.start()
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._end_loop)
             self.run(self._start)
-        except BaseException:
-            self._end_loop()
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
