@@ -30,6 +30,15 @@ class LedgerRules(Struct, frozen=True):
 
     validators: tuple[GenesisValidator, ...] = ()
     block_interval_ms: int = 0  # the least time between blocks; 0: none
+    empty_blocks: bool = True  # whether blocks without transactions are built at the interval
+    heartbeat_ms: int = 60_000  # without empty blocks, one after so much quiet; 0: never
+    epoch_length: int = 0  # heights of an epoch; 0: one epoch for ever
+    free: bool = False  # the base fee is 0 for ever, so that a price of 0 is enough
+    fee_recipient: Address | None = None  # earns base fee and tips; None: burnt, tips to proposer
+    allowed_senders: tuple[Address, ...] = ()  # who may send transactions; empty: everybody
+    allowed_nodes: tuple[Address, ...] = ()  # node keys that may connect; empty: all
+    evidence_age: int = 100_000  # heights after which an offence is no longer punished
+    unbonding: int = 200_000  # heights between unstaking and withdrawing
 
 
 class ChainConfig(Struct, frozen=True, kw_only=True):
@@ -259,4 +268,7 @@ def _parse_ledger(key: Key) -> LedgerRules:
             raise entry.refuse("the address stands there twice")
         validators.append(validator)
     interval = key.optional("blockIntervalMs")
-    return LedgerRules(tuple(validators), interval.integer(4) if interval is not None else 0)
+    return LedgerRules(
+        validators=tuple(validators),
+        block_interval_ms=interval.integer(4) if interval is not None else 0,
+    )

@@ -75,8 +75,16 @@ class Reason(StrEnum):
     WRONG_REQUESTS = "wrong_requests"
     BLOCK_TOO_LARGE = "block_too_large"
     SYSTEM_CALL_FAILED = "system_call_failed"
-    # certificates
+    # certificates and evidence
     BAD_CERTIFICATE = "bad_certificate"
+    BAD_EVIDENCE = "bad_evidence"
+    # network
+    BAD_MESSAGE = "bad_message"
+    BAD_HANDSHAKE = "bad_handshake"
+    WRONG_PROTOCOL_VERSION = "wrong_protocol_version"
+    PEER_NOT_ALLOWED = "peer_not_allowed"
+    TOO_MANY_PEERS = "too_many_peers"
+    SENDER_NOT_ALLOWED = "sender_not_allowed"
     # storage and settings
     WRONG_SCHEMA = "wrong_schema"
     WRONG_CHAIN = "wrong_chain"

@@ -22,8 +22,9 @@ from chain.views import TrieView
 from contracts.vm import Interpreter
 from node import pool_file
 from node.announce import Announcements
-from node.consensus.core import Base, Core, Epoch
+from node.consensus.core import Core, Epoch
 from node.consensus.driver import Committed, Driver, Timing
+from node.consensus.messages import Base
 from node.consensus.signer import Signer
 from node.consensus.vote_log import VoteLog
 from node.intake import Intake
@@ -87,7 +88,7 @@ class Node:
         domain = Domain(ledger.config.chain_id, ledger.genesis_hash)
         core = Core(
             Epoch(0, self._validators(me), ledger.genesis_hash),
-            Base(self._base_view(log), ledger.head_hash),
+            Base(self._base_view(log), ledger.head_hash, ledger.height),
             me,
             log.votes,
         )

@@ -13,6 +13,9 @@ from msgspec import Struct
 from chain.types import ZERO_HASH, Address, Hash
 from chain.validators import Ballot, Certificate, ValidatorSet, Vote, VoteKind
 from node.consensus.messages import (
+    AdvanceTimeout,
+    Base,
+    BlockReceived,
     BodyChecked,
     Broadcast,
     Build,
@@ -25,12 +28,14 @@ from node.consensus.messages import (
     EnterView,
     Event,
     FloorStored,
+    LeaderTimeout,
     Proposal,
     ProposalBuilt,
     ProposalDue,
     ProposalReceived,
+    Standstill,
     Stop,
-    TimerFired,
+    SyncedTo,
     VoteReceived,
 )
 from node.consensus.votes import ViewState
@@ -44,13 +49,6 @@ class Epoch(Struct, frozen=True):
     number: int
     validators: ValidatorSet
     seed: Hash  # of the leader schedule
-
-
-class Base(Struct, frozen=True):
-    """The last final block that is on disk."""
-
-    view: int
-    block_hash: Hash
 
 
 class Core:
@@ -103,7 +101,7 @@ class Core:
                 self._see(proposal)
             case BuildFailed():
                 self._building = False
-            case ProposalReceived(proposal):
+            case ProposalReceived(proposal) | BlockReceived(proposal):
                 self._see(proposal)
             case BodyChecked(block_hash, valid):
                 self._body_checked(block_hash, valid)
@@ -111,8 +109,10 @@ class Core:
                 self._count(vote)
             case CertificateReceived(certificate):
                 self._hold(certificate)
-            case TimerFired(view):
+            case LeaderTimeout(view) | AdvanceTimeout(view):
                 self._nullify(view)  # R4
+            case SyncedTo() | Standstill():
+                pass
             case FloorStored(view):
                 self._prune(view)
             case _:
@@ -332,7 +332,7 @@ class Core:
                     return
                 own = proposal.view == view
                 self._effects.append(Deliver(proposal.block_hash, certificate if own else None))
-                self._base = Base(proposal.view, proposal.block_hash)
+                self._base = Base(proposal.view, proposal.block_hash, proposal.height)
 
     def _chain_to(self, block_hash: Hash) -> list[Proposal] | None:
         """The blocks from after the base up to this one; None while one is missing."""

@@ -38,6 +38,7 @@ from chain.validators import (
 )
 from node.consensus.core import Core
 from node.consensus.messages import (
+    Accuse,
     BodyChecked,
     Broadcast,
     Build,
@@ -48,11 +49,15 @@ from node.consensus.messages import (
     Effect,
     EnterView,
     Event,
+    FetchBlock,
+    FetchCertificates,
     FloorStored,
     Proposal,
     ProposalBuilt,
     ProposalDue,
     ProposalReceived,
+    Publish,
+    Resend,
     Stop,
     VoteReceived,
 )
@@ -246,7 +251,15 @@ class Driver:
                         waiting.append(await self._deliver(block_hash, certificate))
                     case Stop(reason):
                         raise Fault(f"consensus failure: {reason}")
-                    case EnterView() | Broadcast():
+                    case (
+                        EnterView()
+                        | Broadcast()
+                        | Publish()
+                        | Resend()
+                        | FetchBlock()
+                        | FetchCertificates()
+                        | Accuse()
+                    ):
                         pass  # a single validator has no timers to arm and nobody to tell
                     case _:
                         assert_never(effect)
@@ -380,7 +393,7 @@ def ancestor_hash(ledger: Ledger, number: int) -> Hash:
 
 
 def _proposal(record: ConsensusRecord, block_hash: Hash) -> Proposal:
-    return Proposal(record.view, block_hash, record.parent_view, record.parent_hash)
+    return Proposal(record.view, block_hash, record.parent_view, record.parent_hash, record.height)
 
 
 def _encode_proposal(record: ConsensusRecord, block: Block) -> bytes:

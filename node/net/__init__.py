@@ -1,1 +1,4 @@
-"""Links to other nodes. A ledger with one validator has none."""
+"""Links to other nodes: from sockets to messages and back.
+
+    messages network     what travels; what the parts above know of the links
+"""

@@ -18,6 +18,7 @@ from chain.validators import (
 )
 from node.consensus.core import Base, Core, Epoch
 from node.consensus.messages import (
+    AdvanceTimeout,
     BodyChecked,
     Broadcast,
     Build,
@@ -34,7 +35,6 @@ from node.consensus.messages import (
     ProposalDue,
     ProposalReceived,
     Stop,
-    TimerFired,
     VoteReceived,
 )
 
@@ -84,7 +84,7 @@ FOUR = epoch([1, 1, 1, 1])
 
 
 def core_of(who: int, rules: Epoch = FOUR) -> Core:
-    core = Core(rules, Base(0, GENESIS), address(who))
+    core = Core(rules, Base(0, GENESIS, 0), address(who))
     core.start()
     return core
 
@@ -96,7 +96,7 @@ def follower(view: int = 1) -> int:
 
 def test_one_validator_notarizes_and_finalizes_in_one_turn() -> None:
     rules = epoch([1])
-    core = Core(rules, Base(0, GENESIS), address(0))
+    core = Core(rules, Base(0, GENESIS, 0), address(0))
     assert core.start() == [EnterView(1, leading=True)]
     assert core.handle(ProposalDue(1)) == [Build(1, 0, GENESIS)]
     assert core.handle(ProposalDue(1)) == []
@@ -114,7 +114,7 @@ def test_one_validator_notarizes_and_finalizes_in_one_turn() -> None:
 def test_one_validator_finishes_after_a_restart_what_it_voted_for() -> None:
     rules, proposal = epoch([1]), block(1)
     votes = [vote(0, NOTARIZE, proposal), vote(0, FINALIZE, proposal)]
-    core = Core(rules, Base(0, GENESIS), address(0), votes)
+    core = Core(rules, Base(0, GENESIS, 0), address(0), votes)
     assert not casts(core.start())
     assert CheckBody(proposal) in core.handle(ProposalReceived(proposal))
     effects = core.handle(BodyChecked(proposal.block_hash, True))
@@ -144,7 +144,7 @@ def test_only_the_first_proposal_of_a_view_is_notarized() -> None:
 
 def test_a_skipped_view_must_be_nullified_before_a_block_on_an_older_one_is_notarized() -> None:
     core = core_of(follower(2))
-    core.handle(TimerFired(1))
+    core.handle(AdvanceTimeout(1))
     proposal = block(2)
     core.handle(ProposalReceived(proposal))
     core.handle(BodyChecked(proposal.block_hash, True))
@@ -154,7 +154,7 @@ def test_a_skipped_view_must_be_nullified_before_a_block_on_an_older_one_is_nota
 
 def test_a_nullified_view_is_never_finalized() -> None:
     core, proposal = core_of(follower()), block(1)
-    assert casts(core.handle(TimerFired(1))) == [(NULLIFY, 1)]
+    assert casts(core.handle(AdvanceTimeout(1))) == [(NULLIFY, 1)]
     core.handle(ProposalReceived(proposal))
     core.handle(BodyChecked(proposal.block_hash, True))
     effects = core.handle(CertificateReceived(certificate(FOUR, NOTARIZE, proposal)))
@@ -168,7 +168,7 @@ def test_a_finalized_view_is_never_nullified() -> None:
     core.handle(BodyChecked(proposal.block_hash, True))
     effects = core.handle(CertificateReceived(certificate(FOUR, NOTARIZE, proposal)))
     assert casts(effects) == [(FINALIZE, 1)]
-    assert casts(core.handle(TimerFired(1))) == []
+    assert casts(core.handle(AdvanceTimeout(1))) == []
 
 
 def test_a_leader_that_gives_up_is_followed() -> None:
@@ -223,12 +223,12 @@ def test_ancestors_are_delivered_first() -> None:
 
 
 def test_an_observer_never_votes() -> None:
-    core = Core(FOUR, Base(0, GENESIS), None)
+    core = Core(FOUR, Base(0, GENESIS, 0), None)
     core.start()
     proposal = block(1)
     core.handle(ProposalReceived(proposal))
     assert not casts(core.handle(BodyChecked(proposal.block_hash, True)))
-    assert not casts(core.handle(TimerFired(1)))
+    assert not casts(core.handle(AdvanceTimeout(1)))
 
 
 class Cluster:
@@ -245,7 +245,9 @@ class Cluster:
         self.delivered: dict[int, list[Hash]] = {who: [] for who in self.honest}
         self.cast: dict[int, list[Ballot]] = {who: [] for who in self.honest}
         self.proposals: list[Proposal] = [block(1), block(1, salt=1)]
-        self.cores = {who: Core(self.rules, Base(0, GENESIS), address(who)) for who in self.honest}
+        self.cores = {
+            who: Core(self.rules, Base(0, GENESIS, 0), address(who)) for who in self.honest
+        }
         for who, core in self.cores.items():
             self.perform(who, core.start())
 
@@ -304,7 +306,7 @@ class Cluster:
         elif chance < 0.2 and core.view <= 6:
             self.feed(who, ProposalDue(core.view))
         elif chance < 0.23 and core.view <= 6:
-            self.feed(who, TimerFired(core.view))
+            self.feed(who, AdvanceTimeout(core.view))
         elif self.flight:
             index = self.random.randrange(len(self.flight))
             target, event = self.flight[index]
