@@ -24,6 +24,7 @@ from node import pool_file
 from node.announce import Announcements
 from node.consensus.core import Core, Epoch
 from node.consensus.driver import Committed, Driver, Timing
+from node.consensus.log_file import DiskFile, MemoryFile
 from node.consensus.messages import Base
 from node.consensus.signer import Signer
 from node.consensus.vote_log import VoteLog
@@ -84,7 +85,7 @@ class Node:
                 "this ledger is before the merge, and no new blocks can be built on it",
             )
         me = address_of(key)
-        self._votes = log = VoteLog(votes)
+        self._votes = log = VoteLog(MemoryFile() if votes is None else DiskFile(votes))
         domain = Domain(ledger.config.chain_id, ledger.genesis_hash)
         core = Core(
             Epoch(0, self._validators(me), ledger.genesis_hash),
@@ -98,7 +99,6 @@ class Node:
             machine=Interpreter(),
             core=core,
             signer=Signer(key, domain, log),
-            log=log,
             coinbase=_coinbase(chain.coinbase) or me,
             timing=Timing(chain.block_time, chain.empty_blocks),
             clock=time.time,
@@ -128,15 +128,15 @@ class Node:
         record = self.ledger.record(self.ledger.height)
         if not record:
             # Genesis, or blocks that were imported: consensus goes on from where it was.
-            return log.floor
+            return log.floor[1]
         view = decode_record(record).view
-        if log.floor > view:
+        if log.floor > (0, view):
             raise Rejected(
                 Reason.WRONG_CHAIN,
-                f"the vote log has seen view {log.floor}, the ledger only view {view}: "
+                f"the vote log has seen view {log.floor[1]}, the ledger only view {view}: "
                 "the ledger was restored from an older copy; restore both together",
             )
-        log.raise_floor(view)
+        log.raise_floor((0, view))
         return view
 
     # -- life --------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ from node.consensus.messages import (
     VoteReceived,
 )
 from node.consensus.signer import Signer
-from node.consensus.vote_log import VoteLog
+from node.consensus.vote_log import Kept, Position
 from node.mempool import Mempool
 from node.proposer import Ground, Run, build_block, candidates_max
 
@@ -109,7 +109,6 @@ class Driver:
         machine: Machine,
         core: Core,
         signer: Signer,
-        log: VoteLog,
         coinbase: Address,
         timing: Timing,
         clock: Callable[[], float],
@@ -127,7 +126,6 @@ class Driver:
         self._machine = machine
         self._core = core
         self._signer = signer
-        self._log = log
         self._coinbase = coinbase
         self._timing = timing
         self._clock = clock
@@ -136,7 +134,7 @@ class Driver:
         self._on_commit = on_commit
         self._candidates: dict[Hash, _Candidate] = {}
         self._bodies: dict[Hash, tuple[ConsensusRecord, Block]] = {}
-        self._unlogged: list[tuple[int, bytes]] = []  # proposals not yet in the vote log
+        self._unlogged: list[tuple[Position, bytes]] = []  # proposals not yet in the vote log
         self._allow_empty = False
         self._nothing_fits = False  # the last attempt came to nothing: wait for news
         self._wake = asyncio.Event()
@@ -159,7 +157,7 @@ class Driver:
     async def recover(self) -> None:
         """Finish what a crash cut short: blocks that were voted for and never committed."""
         events: list[Event] = []
-        for _, data in sorted(self._log.proposals.items()):
+        for _, data in sorted(self._signer.proposals.items()):
             record, block = _decode_proposal(data)
             block_hash = header_hash(block.header)
             self._bodies[block_hash] = (record, block)
@@ -167,7 +165,7 @@ class Driver:
         await self._turn(events, self._core.start())
         # What consensus calls final must be on disk now; otherwise this node would
         # build beside its own votes.
-        voted = [v.ballot for v in self._log.votes if v.ballot.kind is VoteKind.FINALIZE]
+        voted = [v.ballot for v in self._signer.votes if v.ballot.kind is VoteKind.FINALIZE]
         if voted:
             raise Fault(
                 f"the vote log holds a vote for block 0x{voted[0].block_hash.hex()}, "
@@ -265,7 +263,7 @@ class Driver:
                         assert_never(effect)
             if ballots:
                 proposals, self._unlogged = self._unlogged, []
-                votes = await self._in_writer(self._signer.sign, ballots, proposals)
+                votes = await self._in_writer(self._signer.sign, ballots, Kept(tuple(proposals)))
                 waiting.extend(map(VoteReceived, votes))
             if not waiting:
                 return
@@ -304,7 +302,8 @@ class Driver:
             return BuildFailed(effect.view)
         executed = built.executed
         self._candidates[executed.hash] = _Candidate(executed, record, built.runs)
-        self._unlogged.append((effect.view, _encode_proposal(record, executed.block)))
+        position = (record.epoch, record.view)
+        self._unlogged.append((position, _encode_proposal(record, executed.block)))
         return ProposalBuilt(_proposal(record, executed.hash))
 
     def _record(self, effect: Build, height: int) -> ConsensusRecord:
@@ -384,7 +383,7 @@ class Driver:
             certificate=encode_certificate(certificate) if certificate else b"",
             record=encode_record(candidate.record),
         )
-        self._log.raise_floor(candidate.record.view)
+        self._signer.raise_floor((candidate.record.epoch, candidate.record.view))
 
 
 def ancestor_hash(ledger: Ledger, number: int) -> Hash:

@@ -1,16 +1,18 @@
 """The validator's key: signs ballots, never two that exclude each other (V2, V3).
 
 The exclusions are kept here, beside the key, and not only in the core: whoever drives
-the signer, the log decides. A refusal is our own bug and stops the process.
+the signer, the log decides. A refusal is our own bug and stops the process. What the
+driver needs of a signer is little - `sign`, `raise_floor` and what the log remembers - so
+that a key in another process or machine can take this class's place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chain.crypto import secp256k1
 from chain.errors import Fault
 from chain.types import Address
-from chain.validators import Ballot, Domain, Vote, VoteKind, sign_ballot
-from node.consensus.vote_log import VoteLog
+from chain.validators import Ballot, Certificate, Domain, Vote, VoteKind, sign_ballot
+from node.consensus.vote_log import Kept, Position, VoteLog, position_of
 
 
 class Signer:
@@ -22,10 +24,40 @@ class Signer:
         self._log = log
         self.address: Address = secp256k1.address_of(private_key)
 
-    def sign(
-        self, ballots: Sequence[Ballot], proposals: Sequence[tuple[int, bytes]] = ()
-    ) -> list[Vote]:
-        """The votes, in order, logged and fsynced together with the proposals they are for.
+    @property
+    def votes(self) -> Sequence[Vote]:
+        """What was signed above the floor, in order."""
+        return self._log.votes
+
+    @property
+    def proposals(self) -> Mapping[Position, bytes]:
+        """The proposals above the floor that were voted for."""
+        return self._log.proposals
+
+    @property
+    def certificates(self) -> Sequence[Certificate]:
+        """The certificates above the floor that were held when votes were cast."""
+        return self._log.certificates
+
+    @property
+    def floor(self) -> Position:
+        """Votes at or below it are over."""
+        return self._log.floor
+
+    @property
+    def votes_lost(self) -> bool:
+        """Whether the key had no log: what it signed before is not known (V5)."""
+        return self._log.created
+
+    def raise_floor(self, floor: Position) -> None:
+        """The ledger has everything up to here on disk (R6)."""
+        self._log.raise_floor(floor)
+
+    def close(self) -> None:
+        self._log.close()
+
+    def sign(self, ballots: Sequence[Ballot], kept: Kept) -> list[Vote]:
+        """The votes, in order, logged and fsynced together with what they stand on.
 
         A ballot that was signed before gets its stored signature again. `Fault` for one
         that an earlier vote excludes, or that is at or below the floor.
@@ -41,17 +73,18 @@ class Signer:
                 fresh.append(vote)
             signed.append(vote)
         if fresh:
-            self._log.append(fresh, proposals)
+            self._log.append(fresh, kept)
         return signed
 
     def _check(self, ballot: Ballot, cast: Sequence[Vote]) -> None:
-        if ballot.view <= self._log.floor:
-            raise Fault(f"asked to vote in view {ballot.view}, floor {self._log.floor}")
+        position = position_of(ballot)
+        if position <= self._log.floor:
+            raise Fault(f"asked to vote at {position}, the floor is {self._log.floor}")
         for vote in cast:
-            if vote.ballot.view == ballot.view and _excludes(vote.ballot, ballot):
+            earlier = vote.ballot
+            if position_of(earlier) == position and _excludes(earlier, ballot):
                 raise Fault(
-                    f"asked to {ballot.kind.name} after {vote.ballot.kind.name} "
-                    f"in view {ballot.view}"
+                    f"asked to {ballot.kind.name} after {earlier.kind.name} in view {ballot.view}"
                 )
 
 

@@ -1,20 +1,21 @@
 """The votes of this validator, on disk before they leave it (V1 to V5 of the protocol).
 
 One append is one record, so what a crash tears is always the last record. Beside votes
-a record holds the proposals they are for: a block that was voted for must survive the
-crash that comes before the ledger has it.
+a record holds the proposals they are for, and the certificates that were held when they
+were cast: a block that was voted for must survive the crash of every validator before the
+ledger has it, and so must the proof that let the voters enter their view. Without it they
+could neither go on nor go back.
 
 File: magic (8) | salt (16), then records: marker (4) | size (4) | CRC-32 (4) | payload,
 integers big-endian. The checksum covers salt, offset and payload, so that bytes which
 somebody planted inside a transaction never pass for a record. Payload, RLP:
-[floor, [vote ...], [[view, proposal] ...]].
+[floor epoch, floor view, [vote ...], [[epoch, view, proposal] ...], [certificate ...]].
 """
 
 import os
 import secrets
 import zlib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -22,38 +23,69 @@ from msgspec import Struct
 from chain import codec
 from chain.codec import encode_bytes, encode_int, encode_list
 from chain.errors import Fault, Rejected
-from chain.validators import Vote, decode_vote, encode_vote
+from chain.validators import (
+    Ballot,
+    Certificate,
+    Vote,
+    decode_certificate,
+    decode_vote,
+    encode_certificate,
+    encode_vote,
+)
+from node.consensus.log_file import LogFile
 
-_MAGIC: Final = b"cnvotes1"
-_MARKER: Final = b"\xf5vr\x01"
+Position = tuple[int, int]  # epoch, view; views restart in each epoch
+
+_MAGIC: Final = b"cnvotes2"
+_MARKER: Final = b"\xf5vr\x02"
 _HEADER_SIZE: Final = 24
 _FRAME_SIZE: Final = 12
 _COMPACT_BYTES: Final = 16 * 2**20  # a file beyond this is rewritten when the floor rises
 
 
+class Kept(Struct, frozen=True):
+    """What goes to disk with votes, so that they mean something after a crash."""
+
+    proposals: tuple[tuple[Position, bytes], ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+
+
+_NOTHING: Final = Kept()
+
+
 class _Record(Struct, frozen=True):
-    floor: int
+    floor: Position
     votes: tuple[Vote, ...]
-    proposals: tuple[tuple[int, bytes], ...]  # (view, bytes)
+    kept: Kept
+
+
+def position_of(ballot: Ballot) -> Position:
+    """Where a ballot stands in the order of ballots."""
+    return ballot.epoch, ballot.view
 
 
 class VoteLog:
-    """The log, replayed on opening. `path` None keeps it in memory (ephemeral ledgers).
+    """The log, replayed on opening.
 
     Raises `Fault` when the file is damaged before its tail, and on any failed write:
     after a failed fsync nobody knows what is on disk, so nothing is tried again.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self.floor = 0  # votes at or below this view are over
+    def __init__(self, file: LogFile, salt: Callable[[int], bytes] = secrets.token_bytes) -> None:
+        """`salt` gives that many bytes that nobody could foresee."""
+        self.floor: Position = (0, 0)  # votes at or below it are over
+        self.created = False  # whether there was no file: with an old key, votes are lost (V5)
         self._votes: list[Vote] = []
-        self._proposals: dict[int, bytes] = {}
-        self._path = path
+        self._proposals: dict[Position, bytes] = {}
+        self._certificates: dict[Ballot, Certificate] = {}
+        self._file = file
+        self._random = salt
         self._salt = b""
         self._size = 0
-        self._file = -1
-        if path is not None:
-            self._open(path)
+        try:
+            self._open()
+        except OSError as error:
+            raise self._fault(error) from error
 
     @property
     def votes(self) -> Sequence[Vote]:
@@ -61,78 +93,88 @@ class VoteLog:
         return self._votes
 
     @property
-    def proposals(self) -> Mapping[int, bytes]:
-        """The proposals above the floor that were voted for, by view."""
+    def proposals(self) -> Mapping[Position, bytes]:
+        """The proposals above the floor that were voted for."""
         return self._proposals
 
-    def append(self, votes: Sequence[Vote], proposals: Sequence[tuple[int, bytes]] = ()) -> None:
+    @property
+    def certificates(self) -> Sequence[Certificate]:
+        """The certificates above the floor that were held when votes were cast."""
+        return tuple(self._certificates.values())
+
+    def append(self, votes: Sequence[Vote], kept: Kept = _NOTHING) -> None:
         """Write and fsync; only then may the votes leave."""
-        record = _Record(self.floor, tuple(votes), tuple(proposals))
-        if self._path is not None:
-            self._write(record)
+        record = _Record(self.floor, tuple(votes), kept)
+        data = self._framed(self._size, record)
+        try:
+            self._file.append(data)
+        except OSError as error:
+            raise self._fault(error) from error
+        self._size += len(data)
         self._take(record)
 
-    def raise_floor(self, view: int) -> None:
-        """The ledger has everything up to `view` on disk; reaches the file with the next append."""
-        self.floor = max(self.floor, view)
+    def raise_floor(self, floor: Position) -> None:
+        """The ledger has everything up to here on disk; reaches the file with the next append."""
+        self.floor = max(self.floor, floor)
         self._drop_below_floor()
-        if self._path is not None and self._size > _COMPACT_BYTES:
-            self._compact(self._path)
+        if self._size > _COMPACT_BYTES:
+            try:
+                self._compact()
+            except OSError as error:
+                raise self._fault(error) from error
 
     def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._file.close()
 
     def _take(self, record: _Record) -> None:
         self.floor = max(self.floor, record.floor)
         self._votes.extend(record.votes)
-        self._proposals.update(record.proposals)
+        self._proposals.update(record.kept.proposals)
+        for certificate in record.kept.certificates:
+            self._certificates[certificate.ballot] = certificate
         self._drop_below_floor()
 
     def _drop_below_floor(self) -> None:
         floor = self.floor
-        self._votes = [vote for vote in self._votes if vote.ballot.view > floor]
-        self._proposals = {view: data for view, data in self._proposals.items() if view > floor}
+        self._votes = [vote for vote in self._votes if position_of(vote.ballot) > floor]
+        self._proposals = {at: data for at, data in self._proposals.items() if at > floor}
+        self._certificates = {
+            ballot: certificate
+            for ballot, certificate in self._certificates.items()
+            if position_of(ballot) > floor
+        }
 
     # -- the file ----------------------------------------------------------------------------------
 
-    def _open(self, path: Path) -> None:
-        try:
-            data = path.read_bytes() if path.exists() else b""
-        except OSError as error:
-            raise _disk_fault(path, error) from error
-        if len(data) < _HEADER_SIZE and (_MAGIC + data[8:]).startswith(data):
+    def _open(self) -> None:
+        data = self._file.read()
+        self.created = data is None
+        if data is None or (len(data) < _HEADER_SIZE and (_MAGIC + data[8:]).startswith(data)):
             # New, or torn while it was made: nothing was ever voted.
-            self._create(path, _Record(0, (), ()))
+            self._compact()
             return
         if not data.startswith(_MAGIC):
-            raise Fault(f"{path} is not a vote log")
+            raise Fault(f"{self._file} is not a vote log")
         self._salt = data[8:_HEADER_SIZE]
-        self._replay(path, data)
-
-    def _replay(self, path: Path, data: bytes) -> None:
         offset = _HEADER_SIZE
         while (found := self._read(data, offset)) is not None:
             record, offset = found
             self._take(record)
         if offset < len(data):
-            at = data.find(_MARKER, offset + 1)
-            while at >= 0:
-                if self._read(data, at) is not None:  # V4
-                    raise Fault(
-                        f"{path} is damaged at byte {offset}, before good records; "
-                        "votes are lost, so this key must not sign: restore the file"
-                    )
-                at = data.find(_MARKER, at + 1)
-        try:
-            self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
-            if offset < len(data):
-                os.ftruncate(self._file, offset)
-                os.fsync(self._file)
-        except OSError as error:
-            raise _disk_fault(path, error) from error
+            self._check_tail(data, offset)
+            self._file.truncate(offset)
         self._size = offset
+
+    def _check_tail(self, data: bytes, offset: int) -> None:
+        """What is not a record must be the last thing in the file (V4)."""
+        at = data.find(_MARKER, offset + 1)
+        while at >= 0:
+            if self._read(data, at) is not None:
+                raise Fault(
+                    f"{self._file} is damaged at byte {offset}, before good records; "
+                    "votes are lost, so this key must not sign: restore the file"
+                )
+            at = data.find(_MARKER, at + 1)
 
     def _read(self, data: bytes, offset: int) -> tuple[_Record, int] | None:
         """The record at `offset` and where it ends, or None when there is no good one."""
@@ -155,66 +197,30 @@ class VoteLog:
         checksum = self._checksum(offset, payload)
         return _MARKER + len(payload).to_bytes(4, "big") + checksum + payload
 
-    def _write(self, record: _Record) -> None:
-        data = self._framed(self._size, record)
-        try:
-            _write_all(self._file, data)
-            os.fsync(self._file)
-        except OSError as error:
-            raise _disk_fault(self._path, error) from error
-        self._size += len(data)
-
-    def _create(self, path: Path, record: _Record) -> None:
-        """Put a new file with one record in the place of whatever is there, atomically."""
-        self._salt = secrets.token_bytes(_HEADER_SIZE - len(_MAGIC))
+    def _compact(self) -> None:
+        """Put a new file with one record in the place of whatever is there."""
+        self._salt = self._random(_HEADER_SIZE - len(_MAGIC))
+        kept = Kept(tuple(self._proposals.items()), tuple(self._certificates.values()))
+        record = _Record(self.floor, tuple(self._votes), kept)
         data = _MAGIC + self._salt + self._framed(_HEADER_SIZE, record)
-        fresh = path.with_suffix(".new")
-        try:
-            self.close()
-            file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            try:
-                _write_all(file, data)
-                os.fsync(file)
-            finally:
-                os.close(file)
-            fresh.replace(path)
-            _sync_folder(path.parent)
-            self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
-        except OSError as error:
-            raise _disk_fault(path, error) from error
+        self._file.replace(data)
         self._size = len(data)
 
-    def _compact(self, path: Path) -> None:
-        self._create(path, _Record(self.floor, tuple(self._votes), tuple(self._proposals.items())))
-
-
-def _write_all(file: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _disk_fault(path: Path | None, error: OSError) -> Fault:
-    return Fault(f"vote log {path}: {os.strerror(error.errno or 0)}")
+    def _fault(self, error: OSError) -> Fault:
+        return Fault(f"vote log {self._file}: {os.strerror(error.errno or 0)}")
 
 
 def _encode_record(record: _Record) -> bytes:
     return encode_list(
         (
-            encode_int(record.floor),
+            encode_int(record.floor[0]),
+            encode_int(record.floor[1]),
             encode_list(map(encode_vote, record.votes)),
             encode_list(
-                encode_list((encode_int(view), encode_bytes(data)))
-                for view, data in record.proposals
+                encode_list((encode_int(epoch), encode_int(view), encode_bytes(data)))
+                for (epoch, view), data in record.kept.proposals
             ),
+            encode_list(map(encode_certificate, record.kept.certificates)),
         )
     )
 
@@ -222,20 +228,24 @@ def _encode_record(record: _Record) -> bytes:
 def _decode_record(payload: bytes) -> _Record:
     """A record whose checksum was right; `Fault` when it still makes no sense."""
     try:
-        item = codec.decode(payload)
-        if isinstance(item, bytes) or len(item) != 3:
-            raise Fault("a record of the vote log has another format")
-        floor, votes, proposals = item
+        epoch, view, votes, proposals, certificates = _list(codec.decode(payload))
         return _Record(
-            codec.decode_int(_bytes(floor)),
+            _position(epoch, view),
             tuple(decode_vote(codec.encode(vote)) for vote in _list(votes)),
-            tuple(
-                (codec.decode_int(_bytes(view)), _bytes(data))
-                for view, data in map(_list, _list(proposals))
+            Kept(
+                tuple(
+                    (_position(epoch, view), _bytes(data))
+                    for epoch, view, data in map(_list, _list(proposals))
+                ),
+                tuple(decode_certificate(codec.encode(item)) for item in _list(certificates)),
             ),
         )
     except (Rejected, ValueError) as error:
         raise Fault(f"a record of the vote log has another format: {error}") from error
+
+
+def _position(epoch: codec.Item, view: codec.Item) -> Position:
+    return codec.decode_int(_bytes(epoch)), codec.decode_int(_bytes(view))
 
 
 def _bytes(item: codec.Item) -> bytes:

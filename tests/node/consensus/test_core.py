@@ -57,7 +57,7 @@ def leader(rules: Epoch, view: int) -> Address:
 
 def block(view: int, parent_view: int = 0, parent: Hash = GENESIS, salt: int = 0) -> Proposal:
     name = keccak(b"%d %d %d" % (view, parent_view, salt) + parent)
-    return Proposal(view, name, parent_view, parent)
+    return Proposal(view, name, parent_view, parent, view)
 
 
 def vote(who: int, kind: VoteKind, proposal: Proposal | None, view: int = 0) -> Vote:
@@ -290,7 +290,7 @@ class Cluster:
             return
         if leader(self.rules, view) == address(0):
             parents = [proposal for proposal in self.proposals if proposal.view < view]
-            parent = self.random.choice([*parents, Proposal(0, GENESIS, 0, GENESIS)])
+            parent = self.random.choice([*parents, Proposal(0, GENESIS, 0, GENESIS, 0)])
             twin = block(view, parent.view, parent.block_hash, self.random.randrange(3))
             self.proposals.append(twin)
             self.broadcast(0, ProposalReceived(twin))

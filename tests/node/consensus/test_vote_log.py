@@ -34,12 +34,12 @@ NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINA
 
 def test_votes_and_proposals_come_back(tmp_path: Path) -> None:
     path = tmp_path / "votes.log"
-    log = VoteLog(path)
+    log = VoteLog(DiskFile(path))
     votes = [vote(NOTARIZE, 1), vote(FINALIZE, 1)]
     log.append(votes, [(1, b"block one")])
     log.append([vote(NULLIFY, 2)])
     log.close()
-    again = VoteLog(path)
+    again = VoteLog(DiskFile(path))
     assert list(again.votes) == [*votes, vote(NULLIFY, 2)]
     assert dict(again.proposals) == {1: b"block one"}
     again.close()
@@ -47,14 +47,14 @@ def test_votes_and_proposals_come_back(tmp_path: Path) -> None:
 
 def test_what_is_below_the_floor_is_forgotten_and_the_floor_stays(tmp_path: Path) -> None:
     path = tmp_path / "votes.log"
-    log = VoteLog(path)
+    log = VoteLog(DiskFile(path))
     log.append([vote(NOTARIZE, 1)], [(1, b"one")])
     log.raise_floor(1)
     assert not log.votes and not log.proposals
     log.append([vote(NOTARIZE, 2)], [(2, b"two")])
     log.raise_floor(0)
     log.close()
-    again = VoteLog(path)
+    again = VoteLog(DiskFile(path))
     assert again.floor == 1
     assert [item.ballot.view for item in again.votes] == [2]
     again.close()
@@ -64,7 +64,7 @@ def test_what_is_below_the_floor_is_forgotten_and_the_floor_stays(tmp_path: Path
 @given(st.data())
 def test_a_torn_tail_is_cut_off(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     path = tmp_path_factory.mktemp("log") / "votes.log"
-    log = VoteLog(path)
+    log = VoteLog(DiskFile(path))
     log.append([vote(NOTARIZE, 1)])
     whole = path.stat().st_size
     log.append([vote(NOTARIZE, 2)], [(2, b"\x55" * 300)])
@@ -75,18 +75,18 @@ def test_a_torn_tail_is_cut_off(tmp_path_factory: pytest.TempPathFactory, data: 
     if data.draw(st.booleans()) and cut > whole:  # the length is there, some bytes are not
         torn += bytes(len(content) - cut)
     path.write_bytes(torn)
-    again = VoteLog(path)
+    again = VoteLog(DiskFile(path))
     assert [item.ballot.view for item in again.votes] == [1]
     again.append([vote(NOTARIZE, 3)])
     again.close()
-    final = VoteLog(path)
+    final = VoteLog(DiskFile(path))
     assert [item.ballot.view for item in final.votes] == [1, 3]
     final.close()
 
 
 def test_a_bad_record_before_a_good_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "votes.log"
-    log = VoteLog(path)
+    log = VoteLog(DiskFile(path))
     sizes = []
     for view in range(1, 4):
         sizes.append(path.stat().st_size)
@@ -96,21 +96,21 @@ def test_a_bad_record_before_a_good_one_is_refused(tmp_path: Path) -> None:
     content[sizes[1] + 20] ^= 1
     path.write_bytes(content)
     with pytest.raises(Fault, match="damaged"):
-        VoteLog(path)
+        VoteLog(DiskFile(path))
 
 
 def test_a_record_planted_inside_a_proposal_is_not_taken_for_one(tmp_path: Path) -> None:
     """Somebody's transaction holds the bytes of a record; the record around it is torn."""
-    other = VoteLog(tmp_path / "other.log")
+    other = VoteLog(DiskFile(tmp_path / "other.log"))
     other.append([vote(NULLIFY, 9)])
     other.close()
     planted = (tmp_path / "other.log").read_bytes()[24:]
     path = tmp_path / "votes.log"
-    log = VoteLog(path)
+    log = VoteLog(DiskFile(path))
     log.append([vote(NOTARIZE, 1)], [(1, planted + bytes(100))])
     log.close()
     path.write_bytes(path.read_bytes()[:-50])
-    again = VoteLog(path)
+    again = VoteLog(DiskFile(path))
     assert not again.votes
     again.close()
 
@@ -119,7 +119,7 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "votes.log"
     path.write_bytes(b"something else entirely, and long enough")
     with pytest.raises(Fault, match="not a vote log"):
-        VoteLog(path)
+        VoteLog(DiskFile(path))
 
 
 def test_a_long_file_is_rewritten_when_the_floor_rises(
@@ -127,20 +127,20 @@ def test_a_long_file_is_rewritten_when_the_floor_rises(
 ) -> None:
     monkeypatch.setattr(vote_log, "_COMPACT_BYTES", 1000)
     path = tmp_path / "votes.log"
-    log = VoteLog(path)
+    log = VoteLog(DiskFile(path))
     log.append([vote(NOTARIZE, 1)], [(1, bytes(2000))])
     log.append([vote(NOTARIZE, 2)])
     log.raise_floor(1)
     assert path.stat().st_size < 1000
     log.append([vote(FINALIZE, 2)])
     log.close()
-    again = VoteLog(path)
+    again = VoteLog(DiskFile(path))
     assert (again.floor, len(again.votes)) == (1, 2)
     again.close()
 
 
 def test_a_failed_fsync_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = VoteLog(tmp_path / "votes.log")
+    log = VoteLog(DiskFile(tmp_path / "votes.log"))
 
     def fail(file: int) -> None:
         raise OSError(28, "No space left on device")
@@ -152,7 +152,7 @@ def test_a_failed_fsync_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_signer_gives_the_stored_signature_again(tmp_path: Path) -> None:
-    log = VoteLog(tmp_path / "votes.log")
+    log = VoteLog(DiskFile(tmp_path / "votes.log"))
     signer = Signer(KEY, DOMAIN, log)
     first = signer.sign([ballot(NOTARIZE, 1)])
     size = (tmp_path / "votes.log").stat().st_size
@@ -179,7 +179,7 @@ def test_the_signer_enforces_the_exclusions(
     earlier: tuple[VoteKind, int], later: tuple[VoteKind, int], allowed: bool
 ) -> None:
     """Also across a restart, since the log is all the signer knows."""
-    log = VoteLog(None)
+    log = VoteLog(MemoryFile())
     Signer(KEY, DOMAIN, log).sign([ballot(earlier[0], 5, earlier[1])])
     signer = Signer(KEY, DOMAIN, log)
     if allowed:
@@ -191,7 +191,7 @@ def test_the_signer_enforces_the_exclusions(
 
 
 def test_the_signer_refuses_views_at_or_below_the_floor() -> None:
-    log = VoteLog(None)
+    log = VoteLog(MemoryFile())
     log.raise_floor(4)
     with pytest.raises(Fault, match="floor"):
         Signer(KEY, DOMAIN, log).sign([ballot(NOTARIZE, 4)])
