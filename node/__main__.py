@@ -122,6 +122,10 @@ def _run_command(arguments: Sequence[str]) -> int:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_argument("--config", metavar="FILE", help="TOML file with settings")
+        if name == "init":
+            command.add_argument(
+                "--follower", action="store_true", help="make no validator's key: only observe"
+            )
         _add_settings(command, name)
     commands.add_parser("version", help="print the version")
     for name, (_, _, text) in _ENGINES.items():
@@ -142,7 +146,7 @@ def _run_command(arguments: Sequence[str]) -> int:
             print(describe(loaded), end="")
             return Exit.OK
         case "init":
-            return _init(settings)
+            return _init(settings, follower=parsed.follower)
         case _:
             return _serve(settings, dev=parsed.command == "dev")
 
@@ -194,11 +198,11 @@ def _data_home() -> Path:
     return Path(home) if home.startswith("/") else Path.home() / ".local" / "share"
 
 
-def _init(settings: Settings) -> int:
+def _init(settings: Settings, *, follower: bool) -> int:
     from node import serve
 
     folder = _required_folder(settings, "init")
-    serve.init(settings, folder)
+    serve.init(settings, folder, follower=follower)
     return Exit.OK
 
 

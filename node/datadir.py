@@ -3,6 +3,7 @@
 db/            the ledger (RocksDB); the genesis it began with is kept inside
 votes.log      the validator's votes
 validator.key  the validator's private key, in hex; without it the node only observes
+node.key       the key that names the node to its peers, in hex
 config.toml    settings, when the operator wants a file
 """
 

@@ -37,9 +37,12 @@ def load_key(path: Path) -> bytes:
     return key
 
 
-def create_key(path: Path) -> bytes:
-    """Write a fresh key, readable by its owner only, and give it; one that is there stays."""
-    key = new_key()
+def create_key(path: Path, key: bytes | None = None) -> bytes:
+    """Write a key, by default a fresh one, readable by its owner only; one that is there stays.
+
+    Gives the key that the file holds afterwards.
+    """
+    key = key or new_key()
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:

@@ -22,7 +22,7 @@ from chain.errors import Fault
 from chain.genesis import Genesis, dev_genesis
 from chain.ledger import Ledger
 from chain.types import Address
-from node import datadir, dev, keys
+from node import datadir, dev, identity, keys
 from node.console import Console
 from node.node import Node
 from node.rpc.server import RpcServer
@@ -48,6 +48,7 @@ class Prepared(Struct, frozen=True):
     ledger: Ledger
     accounts: Mapping[Address, bytes]
     validator_key: bytes | None
+    node_key: bytes
     dev: bool
 
 
@@ -80,45 +81,54 @@ def prepare(settings: Settings, folder: Path | None, *, dev: bool) -> Prepared:
             )
     key: bytes | None = None
     try:
-        if folder is not None and genesis is not None and not datadir.has_ledger(folder):
+        if folder is not None and _is_to_begin(folder, genesis, dev=dev):
             # Before the ledger, so that a crash in between leaves no ledger without a key.
-            datadir.make_folder(folder)
-            key = _validator_key(folder, create=True)
+            key = identity.make_validator_key(folder)
         ledger = datadir.open_ledger(folder, genesis, retain_heights=settings.chain.retain_heights)
     except Fault as fault:
         raise BadFolder(str(fault)) from fault
     with ExitStack() as undo:
         undo.callback(ledger.close)
-        if key is None:
-            key = _validator_key(folder, create=dev)
+        if folder is None:
+            key, node_key = keys.new_key(), keys.new_key()
+        else:
+            if key is None:
+                make = identity.make_validator_key if dev else identity.load_validator_key
+                key = make(folder)
+            node_key = identity.make_node_key(folder)
         undo.pop_all()  # whoever serves it closes it
-    return Prepared(settings, folder, ledger, accounts, key, dev)
+    return Prepared(settings, folder, ledger, accounts, key, node_key, dev)
 
 
-def _validator_key(folder: Path | None, *, create: bool) -> bytes | None:
-    """The validator's key. A folder whose ledger was imported has none, and only observes."""
-    if folder is None:
-        return keys.new_key()
-    path = folder / datadir.VALIDATOR_KEY
-    if path.exists():
-        return keys.load_key(path)
-    return keys.create_key(path) if create else None
+def _is_to_begin(folder: Path, genesis: Genesis | None, *, dev: bool) -> bool:
+    """Whether starting makes this a validator: of a new ledger that is this node's alone.
+
+    Where a genesis names validators, a node without a key observes; `init` makes keys.
+    """
+    if genesis is None or datadir.has_ledger(folder):
+        return False
+    return dev or not genesis.config.ledger.validators
 
 
-def init(settings: Settings, folder: Path) -> None:
-    """Begin a ledger in `folder`, or make the one that is there this node's to build on."""
+def init(settings: Settings, folder: Path, *, follower: bool = False) -> None:
+    """Begin a ledger in `folder`, or make the one that is there this node's to build on.
+
+    A `follower` gets no validator's key, and only observes.
+    """
     genesis = None
     if settings.chain.genesis:
         genesis = datadir.read_genesis(Path(settings.chain.genesis))
     ledger = datadir.open_ledger(folder, genesis)
     try:
-        key = _validator_key(folder, create=True)
-        assert key is not None
-        validator = address_of(key)
+        key = identity.load_validator_key(folder)
+        if not follower:
+            key = identity.make_validator_key(folder)
+        node = address_of(identity.make_node_key(folder))
         print(f"data folder  {folder}")
         print(f"chain id     {ledger.config.chain_id}")
         print(f"genesis      0x{ledger.genesis_hash.hex()}")
-        print(f"validator    0x{validator.hex()}")
+        print(f"validator    {'none' if key is None else '0x' + address_of(key).hex()}")
+        print(f"node id      {node.hex()}")
     finally:
         ledger.close()
 
