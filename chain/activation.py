@@ -15,30 +15,18 @@ from chain import forks
 from chain.errors import Reason, Rejected
 from chain.forks import BlobSchedule, Fork
 from chain.json_values import Key
+from chain.ledger_rules import GenesisValidator, LedgerRules, parse_ledger_rules
 from chain.types import ZERO_ADDRESS, Address
 
-
-class GenesisValidator(Struct, frozen=True):
-    """A validator of the first epoch."""
-
-    address: Address  # of the key that it signs votes with
-    power: int
-
-
-class LedgerRules(Struct, frozen=True):
-    """Our own section, `ledger`: what Ethereum's configuration has no word for."""
-
-    validators: tuple[GenesisValidator, ...] = ()
-    block_interval_ms: int = 0  # the least time between blocks; 0: none
-    empty_blocks: bool = True  # whether blocks without transactions are built at the interval
-    heartbeat_ms: int = 60_000  # without empty blocks, one after so much quiet; 0: never
-    epoch_length: int = 0  # heights of an epoch; 0: one epoch for ever
-    free: bool = False  # the base fee is 0 for ever, so that a price of 0 is enough
-    fee_recipient: Address | None = None  # earns base fee and tips; None: burnt, tips to proposer
-    allowed_senders: tuple[Address, ...] = ()  # who may send transactions; empty: everybody
-    allowed_nodes: tuple[Address, ...] = ()  # node keys that may connect; empty: all
-    evidence_age: int = 100_000  # heights after which an offence is no longer punished
-    unbonding: int = 200_000  # heights between unstaking and withdrawing
+__all__ = [
+    "ChainConfig",
+    "GenesisValidator",
+    "LedgerRules",
+    "config_of",
+    "parse_blob_schedule",
+    "parse_config",
+    "with_rules",
+]
 
 
 class ChainConfig(Struct, frozen=True, kw_only=True):
@@ -53,7 +41,8 @@ class ChainConfig(Struct, frozen=True, kw_only=True):
     deposit_contract: Address = ZERO_ADDRESS
     # Every height at which peers must agree to have forked, beyond 0 (EIP-2124).
     announced_heights: tuple[int, ...] = ()
-    ledger: LedgerRules = LedgerRules()
+    first_merged: Fork = forks.PARIS  # of merged blocks, until the first of `times` is due
+    ledger: LedgerRules = LedgerRules()  # set by `with_rules`, which the forks must follow
 
     def fork_at(self, number: int, timestamp: int, merged: bool) -> Fork:
         """The rules of block `number` at `timestamp`.
@@ -63,7 +52,7 @@ class ChainConfig(Struct, frozen=True, kw_only=True):
         """
         if not merged:
             return _active(self.heights, number) or forks.FRONTIER
-        return _active(self.times, timestamp) or forks.PARIS
+        return _active(self.times, timestamp) or self.first_merged
 
     def merged_after(self, total_difficulty: int) -> bool:
         """Whether the child of a block with this total difficulty is proof of stake."""
@@ -87,6 +76,18 @@ def config_of(
         times=((0, fork),) if fork.merged else (),
         terminal_total_difficulty=0 if fork.merged else None,
         deposit_contract=deposit_contract,
+    )
+
+
+def with_rules(config: ChainConfig, rules: LedgerRules) -> ChainConfig:
+    """The same chain under our own rules: its forks know what these say about fees."""
+    fees = {"free": rules.free, "keeps_base_fee": rules.fee_recipient is not None}
+    return replace(
+        config,
+        heights=tuple((height, replace(fork, **fees)) for height, fork in config.heights),
+        times=tuple((time, replace(fork, **fees)) for time, fork in config.times),
+        first_merged=replace(config.first_merged, **fees),
+        ledger=rules,
     )
 
 
@@ -161,7 +162,7 @@ def parse_config(key: Key) -> ChainConfig:
     dao, supported = heights.get("daoFork"), key.optional("daoForkSupport")
     supports_dao = supported is not None and supported.boolean()
     rules = key.optional("ledger")
-    return ChainConfig(
+    config = ChainConfig(
         chain_id=key.required("chainId").integer(32),
         heights=tuple(_height_forks(heights)),
         times=times,
@@ -170,8 +171,8 @@ def parse_config(key: Key) -> ChainConfig:
         dao_refused=None if supports_dao else dao,
         deposit_contract=Address(deposit_contract.fixed(20)) if deposit_contract else ZERO_ADDRESS,
         announced_heights=tuple(sorted({height for height in heights.values() if height})),
-        ledger=_parse_ledger(rules) if rules is not None else LedgerRules(),
     )
+    return config if rules is None else with_rules(config, parse_ledger_rules(rules))
 
 
 def _parse_heights(key: Key) -> dict[str, int]:
@@ -254,21 +255,3 @@ def parse_blob_schedule(key: Key) -> BlobSchedule:
     if schedule.max < max(schedule.target, 1):
         raise largest.refuse("must be at least 1 and the target")
     return schedule
-
-
-def _parse_ledger(key: Key) -> LedgerRules:
-    validators: list[GenesisValidator] = []
-    entries = key.optional("validators")
-    for entry in entries.elements() if entries is not None else ():
-        power = entry.required("power")
-        validator = GenesisValidator(Address(entry.required("address").fixed(20)), power.integer(8))
-        if not validator.power:
-            raise power.refuse("must not be 0")
-        if any(validator.address == other.address for other in validators):
-            raise entry.refuse("the address stands there twice")
-        validators.append(validator)
-    interval = key.optional("blockIntervalMs")
-    return LedgerRules(
-        validators=tuple(validators),
-        block_interval_ms=interval.integer(4) if interval is not None else 0,
-    )

@@ -63,6 +63,7 @@ class Reason(StrEnum):
     WRONG_BASE_FEE = "wrong_base_fee"
     WRONG_BLOB_GAS = "wrong_blob_gas"
     WRONG_DIFFICULTY = "wrong_difficulty"
+    WRONG_COINBASE = "wrong_coinbase"
     WRONG_EXTRA_DATA = "wrong_extra_data"
     WRONG_SEAL = "wrong_seal"
     WRONG_OMMERS = "wrong_ommers"

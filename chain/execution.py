@@ -6,6 +6,7 @@ Sources: Yellow Paper section 11; EIP-1559, 4788, 4844, 4895, 2935, 7685, 7934.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain
 
 from msgspec import Struct
@@ -85,6 +86,12 @@ def block_context(
     )
 
 
+@lru_cache(maxsize=4)
+def _members(addresses: tuple[Address, ...]) -> frozenset[Address]:
+    """An allow list to look up in, made once and not for each block."""
+    return frozenset(addresses)
+
+
 class BlockExecution:
     """A block in execution on top of a view: opened, fed transactions, finished once."""
 
@@ -110,6 +117,8 @@ class BlockExecution:
         self.gas_used = 0
         self.blob_gas_used = 0
         self.blob_gas_max = fork.blobs.max * GAS_PER_BLOB if fork.blobs else 0
+        allowed = config.ledger.allowed_senders
+        self._allowed = _members(allowed) if allowed else None
         self._open()
 
     def _open(self) -> None:
@@ -123,6 +132,8 @@ class BlockExecution:
 
     def run(self, checked: Checked, tracer: Tracer | None = None) -> TransactionResult:
         """Apply the next transaction and record its receipt; `Rejected` leaves all as it was."""
+        if self._allowed is not None and checked.sender not in self._allowed:
+            raise Rejected(Reason.SENDER_NOT_ALLOWED, f"address 0x{checked.sender.hex()}")
         result = apply_transaction(
             self.state,
             checked,
@@ -330,7 +341,10 @@ class BlockBuilder:
         withdrawals: tuple[Withdrawal, ...] = (),
         base_fee: int | None = None,
     ) -> None:
-        """`base_fee` overrides the one that follows from the parent (developer's chains)."""
+        """`base_fee` overrides the one that follows from the parent (developer's chains).
+
+        The genesis' fee recipient, where it names one, takes the place of `coinbase`.
+        """
         number = parent.number + 1
         fork = config.fork_at(number, timestamp, merged=True)
         if base_fee is None and fork.base_fee:
@@ -338,7 +352,7 @@ class BlockBuilder:
         header = Header(
             parent_hash=headers.header_hash(parent),
             ommers_hash=EMPTY_OMMERS_HASH,
-            coinbase=coinbase,
+            coinbase=config.ledger.fee_recipient or coinbase,
             state_root=ZERO_HASH,
             transactions_root=ZERO_HASH,
             receipts_root=ZERO_HASH,

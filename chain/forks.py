@@ -74,6 +74,8 @@ class Fork(Struct, frozen=True, kw_only=True):
     cell_proofs: bool = False  # EIP-7594: sidecars carry cell proofs
     refund_quotient: int = 2  # refunds are capped at gas used / this
     base_fee: bool = False  # EIP-1559
+    free: bool = False  # genesis rule: base fee and blob base fee are 0 for ever
+    keeps_base_fee: bool = False  # genesis rule: the coinbase earns the base fee too
 
     # -- VM: which opcodes exist --
     has_delegatecall: bool = False

@@ -91,8 +91,10 @@ def parse_genesis(document: str | bytes | Mapping[str, object]) -> Genesis:
     if number is not None and number.integer(8) != 0:
         raise number.refuse("the first block's number is 0")
     optional = root.optional
+    config = parse_config(root.required("config"))
+    fee = optional("baseFeePerGas")
     return Genesis(
-        config=parse_config(root.required("config")),
+        config=config,
         alloc=_parse_alloc(root.required("alloc")),
         gas_limit=root.required("gasLimit").integer(8, largest=_GAS_MAX),
         difficulty=root.required("difficulty").integer(32),
@@ -103,11 +105,21 @@ def parse_genesis(document: str | bytes | Mapping[str, object]) -> Genesis:
         coinbase=Address(key.fixed(20)) if (key := optional("coinbase")) else ZERO_ADDRESS,
         parent_hash=Hash(key.fixed(32)) if (key := optional("parentHash")) else ZERO_HASH,
         gas_used=key.integer(8) if (key := optional("gasUsed")) else 0,
-        base_fee=key.integer(32) if (key := optional("baseFeePerGas")) else None,
+        base_fee=_first_base_fee(fee, config),
         excess_blob_gas=key.integer(8) if (key := optional("excessBlobGas")) else None,
         blob_gas_used=key.integer(8) if (key := optional("blobGasUsed")) else None,
         source=json.dumps(root.value),
     )
+
+
+def _first_base_fee(key: Key | None, config: ChainConfig) -> int | None:
+    """The first block's base fee, None where nothing is said; 0 on a free ledger."""
+    if key is None:
+        return 0 if config.ledger.free else None
+    base_fee = key.integer(32)
+    if base_fee and config.ledger.free:
+        raise key.refuse("must be 0 or absent, for config.ledger.free is true")
+    return base_fee
 
 
 def _parse_alloc(key: Key) -> dict[Address, GenesisAccount]:

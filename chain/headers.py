@@ -24,7 +24,7 @@ from chain.forks import (
     Fork,
 )
 from chain.genesis import ChainConfig
-from chain.types import EMPTY_OMMERS_HASH, Address
+from chain.types import EMPTY_OMMERS_HASH, EMPTY_ROOT, Address
 
 __all__ = [
     "DIFFICULTY_MIN",
@@ -58,9 +58,9 @@ _DAO_EXTRA_DATA_BLOCKS: Final = 10
 def base_fee(parent: Header, fork: Fork) -> int:
     """Fee per gas, in wei, required of the child of `parent`; 0 where the fork has none.
 
-    Moves at most 1/8 per block. Source: EIP-1559.
+    Moves at most 1/8 per block. Source: EIP-1559. On a free ledger it is 0 for ever.
     """
-    if not fork.base_fee:
+    if not fork.base_fee or fork.free:
         return 0
     if parent.base_fee is None:
         return BASE_FEE_INITIAL
@@ -81,7 +81,12 @@ def _schedule(fork: Fork) -> BlobSchedule:
 
 
 def blob_base_fee(excess: int, fork: Fork) -> int:
-    """Fee per blob gas, in wei: about e ** (excess / update fraction). Source: EIP-4844."""
+    """Fee per blob gas, in wei: about e ** (excess / update fraction). Source: EIP-4844.
+
+    On a free ledger it is 0 for ever.
+    """
+    if fork.free:
+        return 0
     denominator = _schedule(fork).base_fee_update_fraction
     index = 1
     output = 0
@@ -166,12 +171,12 @@ def check_header(
         raise Rejected(Reason.WRONG_NUMBER, f"{header.number} after {parent.number}")
     if header.parent_hash != header_hash(parent):
         raise Rejected(Reason.UNKNOWN_PARENT, f"0x{header.parent_hash.hex()}")
-    if header.timestamp <= parent.timestamp:
-        raise Rejected(Reason.WRONG_TIMESTAMP, f"{header.timestamp} after {parent.timestamp}")
-    check_gas_limit(header.gas_limit, parent, fork)
+    _check_time(header, parent, config)
+    _check_limit(header, parent, fork, config)
     if header.gas_used > header.gas_limit:
         raise Rejected(Reason.WRONG_GAS_USED, f"{header.gas_used} above {header.gas_limit}")
     _check_extra_data(header, config)
+    _check_income(header, config)
     _check_present(header, fork)
     if fork.base_fee and header.base_fee != (expected := base_fee(parent, fork)):
         raise Rejected(Reason.WRONG_BASE_FEE, f"{header.base_fee}, must be {expected}")
@@ -196,6 +201,35 @@ def check_seal(header: Header) -> None:
         raise Rejected(Reason.WRONG_SEAL, f"block {header.number}: mix hash")
     if int.from_bytes(result, "big") * header.difficulty > 2**256:
         raise Rejected(Reason.WRONG_SEAL, f"block {header.number}: not enough work")
+
+
+def _check_time(header: Header, parent: Header, config: ChainConfig) -> None:
+    """Seconds ascend; among several validators blocks of one second may follow each other.
+
+    Their blocks are ordered by the record's milliseconds, of which these are the seconds.
+    """
+    earliest = parent.timestamp if config.ledger.validators else parent.timestamp + 1
+    if header.timestamp < earliest:
+        raise Rejected(Reason.WRONG_TIMESTAMP, f"{header.timestamp} after {parent.timestamp}")
+
+
+def _check_limit(header: Header, parent: Header, fork: Fork, config: ChainConfig) -> None:
+    """Ethereum's miners vote on the gas limit; our validators keep that of the genesis."""
+    if config.ledger.validators and parent.gas_limit != header.gas_limit:
+        raise Rejected(Reason.WRONG_GAS_LIMIT, f"{header.gas_limit}, must stay {parent.gas_limit}")
+    check_gas_limit(header.gas_limit, parent, fork)
+
+
+def _check_income(header: Header, config: ChainConfig) -> None:
+    """Fees go where the genesis says, and no leader makes coins by withdrawals."""
+    root = header.withdrawals_root
+    if config.ledger.validators and root is not None and root != EMPTY_ROOT:
+        raise Rejected(Reason.WRONG_WITHDRAWALS, "this ledger has no withdrawals")
+    recipient = config.ledger.fee_recipient
+    if recipient is not None and header.coinbase != recipient:
+        raise Rejected(
+            Reason.WRONG_COINBASE, f"0x{header.coinbase.hex()}, must be 0x{recipient.hex()}"
+        )
 
 
 def _check_extra_data(header: Header, config: ChainConfig) -> None:

@@ -194,7 +194,8 @@ def _execute(
     used = max(used, floor)
     state.add_balance(sender, (gas_limit - used) * gas_price)
     # Only a simulated call may pay less than the base fee.
-    state.add_balance(block.coinbase, used * max(gas_price - block.base_fee, 0))
+    earned = gas_price if fork.keeps_base_fee else max(gas_price - block.base_fee, 0)
+    state.add_balance(block.coinbase, used * earned)
     state.end_transaction(fork)
     return TransactionResult(
         gas_used=used,

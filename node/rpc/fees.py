@@ -47,7 +47,9 @@ class TipOracle:
         self._latest: tuple[Hash, int] | None = None
 
     async def suggest(self, ctx: Context) -> int:
-        """Wei per gas."""
+        """Wei per gas; on a free ledger what this node's pool demands, which is mostly nothing."""
+        if ctx.ledger.config.ledger.free:
+            return ctx.node.settings.pool.tip_min
         latest = self._latest
         if latest is not None and latest[0] == ctx.ledger.head_hash:
             return latest[1]
