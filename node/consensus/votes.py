@@ -1,70 +1,71 @@
-"""What a validator remembers of one view, and the counting of its votes."""
+"""The counting of votes, and what two votes of one signer prove."""
 
-from collections.abc import Sequence
+from msgspec import Struct
 
-from chain.types import Address, Hash
+from chain.types import Address
 from chain.validators import Ballot, Certificate, ValidatorSet, Vote, VoteKind, build_certificate
-from node.consensus.messages import Proposal
+
+
+class Counted(Struct, frozen=True):
+    """What a vote led to."""
+
+    certificate: Certificate | None = None  # when this very vote completed a quorum
+    conflict: Vote | None = None  # the signer's earlier vote that excludes this one
+
+
+_NOTHING = Counted()
 
 
 class Tally:
-    """The votes of one view by kind. A signer counts once per kind."""
+    """The votes of one view by kind. A signer counts once per kind, and is accused once."""
 
-    __slots__ = ("_ballots", "_counted", "_validators")
+    __slots__ = ("_accused", "_ballots", "_cast", "_validators")
 
     def __init__(self, validators: ValidatorSet) -> None:
         self._validators = validators
-        self._ballots: dict[Ballot, list[Vote]] = {}
-        self._counted: set[tuple[VoteKind, Address]] = set()
+        self._ballots: dict[Ballot, tuple[int, list[Vote]]] = {}  # with their power
+        self._cast: dict[tuple[VoteKind, Address], Vote] = {}
+        self._accused: set[Address] = set()
 
-    def add(self, vote: Vote) -> Certificate | None:
-        """Count a vote; the certificate when this very vote completes a quorum."""
+    def add(self, vote: Vote) -> Counted:
+        """Count a vote, unless its signer has cast one of its kind, or is no member."""
         index = self._validators.index_of(vote.signer)
-        key = (vote.ballot.kind, vote.signer)
-        if index is None or key in self._counted:
-            return None
-        self._counted.add(key)
-        votes = self._ballots.setdefault(vote.ballot, [])
-        before = self._power(votes)
+        ballot = vote.ballot
+        key = (ballot.kind, vote.signer)
+        earlier = self._cast.get(key)
+        if index is None or (earlier is not None and earlier.ballot == ballot):
+            return _NOTHING
+        conflict = self._conflict(vote)
+        if earlier is not None:
+            return Counted(conflict=conflict)
+        self._cast[key] = vote
+        before, votes = self._ballots.get(ballot, (0, []))
         votes.append(vote)
         after = before + self._validators.validators[index].power
-        if self._validators.quorum(after) and not self._validators.quorum(before):
-            return build_certificate(votes, self._validators)
+        self._ballots[ballot] = (after, votes)
+        quorum = self._validators.quorum
+        certificate = None
+        if quorum(after) and not quorum(before):
+            certificate = build_certificate(votes, self._validators)
+        return Counted(certificate, conflict)
+
+    def _conflict(self, vote: Vote) -> Vote | None:
+        """An earlier vote of the signer that no honest validator casts beside this one."""
+        if vote.signer in self._accused:
+            return None
+        for kind in VoteKind:
+            earlier = self._cast.get((kind, vote.signer))
+            if earlier is not None and excludes(earlier.ballot, vote.ballot):
+                self._accused.add(vote.signer)
+                return earlier
         return None
 
-    def _power(self, votes: Sequence[Vote]) -> int:
-        members = self._validators.validators
-        indices = (self._validators.index_of(vote.signer) for vote in votes)
-        return sum(members[index].power for index in indices if index is not None)
 
-
-class ViewState:
-    """A view: my own votes, the first proposal, the certificates."""
-
-    __slots__ = (
-        "finalization",
-        "finalized",
-        "leader_gave_up",
-        "notarization",
-        "notarized",
-        "nullification",
-        "nullified",
-        "proposal",
-        "tally",
-    )
-
-    def __init__(self, validators: ValidatorSet) -> None:
-        self.tally = Tally(validators)
-        self.proposal: Proposal | None = None  # the first one seen from the leader
-        self.notarized: Hash | None = None  # what I notarized
-        self.nullified = False  # whether I nullified
-        self.finalized: Hash | None = None  # what I finalized
-        self.leader_gave_up = False  # the leader's own NULLIFY was seen
-        self.notarization: Certificate | None = None
-        self.nullification: Certificate | None = None
-        self.finalization: Certificate | None = None
-
-    def agreed_hash(self) -> Hash | None:
-        """The block that is notarized or final in this view."""
-        certificate = self.finalization or self.notarization
-        return None if certificate is None else certificate.ballot.block_hash
+def excludes(one: Ballot, other: Ballot) -> bool:
+    """Whether two ballots of one view by one signer are evidence (section 6)."""
+    kinds = {one.kind, other.kind}
+    if kinds == {VoteKind.NULLIFY, VoteKind.FINALIZE}:
+        return True
+    if VoteKind.NULLIFY in kinds:
+        return False  # R4: having notarized forbids nothing
+    return one.block_hash != other.block_hash
