@@ -40,6 +40,7 @@ from chain.forks import (
 )
 from chain.genesis import ChainConfig
 from chain.machine import BlockContext, Machine, Message, Outcome, Tracer, TransactionContext
+from chain.staking import STAKING_ADDRESS, protocol_call
 from chain.state import State
 from chain.transactions import Checked, Transaction
 from chain.transition import TransactionResult, apply_transaction
@@ -129,6 +130,22 @@ class BlockExecution:
             self._system_call(BEACON_ROOTS_ADDRESS, self.header.parent_beacon_root)
         if self.fork.block_hash_history:
             self._system_call(HISTORY_STORAGE_ADDRESS, self.header.parent_hash)
+        if self.config.ledger.validators:
+            self._tell_validators()
+
+    def _tell_validators(self) -> None:
+        """The first blocks of the ledger and of each epoch (docs/protocol/staking.md)."""
+        header = self.header
+        data = protocol_call(
+            self.view, header.number, header.parent_hash, self.machine, self.config
+        )
+        if data is None:
+            return
+        outcome = self._system_call(STAKING_ADDRESS, data)
+        if outcome.halt:
+            raise Rejected(
+                Reason.SYSTEM_CALL_FAILED, f"the validator contract: {outcome.halt.value}"
+            )
 
     def run(self, checked: Checked, tracer: Tracer | None = None) -> TransactionResult:
         """Apply the next transaction and record its receipt; `Rejected` leaves all as it was."""
