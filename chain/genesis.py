@@ -20,6 +20,7 @@ from chain.crypto.secp256k1 import address_of
 from chain.errors import Reason, Rejected
 from chain.forks import BASE_FEE_INITIAL, DEPOSIT_CONTRACT_ADDRESS
 from chain.json_values import Key
+from chain.ledger_rules import LedgerRules, ledger_json
 from chain.requests import EMPTY_REQUESTS_HASH
 from chain.state import Account, Delta
 from chain.system_contracts import SYSTEM_CONTRACTS
@@ -40,6 +41,7 @@ __all__ = [
     "GenesisAccount",
     "dev_genesis",
     "genesis_block",
+    "new_genesis",
     "parse_genesis",
 ]
 
@@ -48,6 +50,11 @@ DEV_MNEMONIC: Final = "test test test test test test test test test test test ju
 DEV_BALANCE: Final = 10_000 * 10**18  # wei
 DEV_GAS_LIMIT: Final = 30_000_000
 _GAS_MAX: Final = 2**63 - 1
+_HEIGHT_FORKS: Final = (
+    "homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg",
+    "istanbul", "muirGlacier", "berlin", "london", "arrowGlacier", "grayGlacier",
+)  # fmt: skip
+_TIME_FORKS: Final = ("shanghai", "cancun", "prague", "osaka")
 
 
 class GenesisAccount(Struct, frozen=True):
@@ -211,31 +218,58 @@ def dev_genesis(
     """
     if accounts is None:
         accounts = [address_of(key) for key in derive_keys(DEV_MNEMONIC, 10)]
-    heights = (
-        "homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg",
-        "istanbul", "muirGlacier", "berlin", "london", "arrowGlacier", "grayGlacier",
-    )  # fmt: skip
-    alloc: dict[str, object] = {
-        "0x" + address.hex(): {"balance": "0x0", "nonce": "0x1", "code": "0x" + code.hex()}
-        for address, code in SYSTEM_CONTRACTS.items()
+    alloc = {address: GenesisAccount(balance) for address in accounts}
+    return new_genesis(chain_id, alloc=alloc, gas_limit=gas_limit, timestamp=timestamp)
+
+
+def new_genesis(
+    chain_id: int,
+    *,
+    alloc: Mapping[Address, GenesisAccount],
+    rules: LedgerRules | None = None,
+    gas_limit: int = DEV_GAS_LIMIT,
+    timestamp: int = 0,
+) -> Genesis:
+    """A new ledger: every fork from the start, the system contracts, and what `alloc` holds.
+
+    `rules` become its `config.ledger`; raises BAD_GENESIS when they can't be.
+    """
+    contracts = {
+        address: GenesisAccount(nonce=1, code=code) for address, code in SYSTEM_CONTRACTS.items()
     }
-    alloc |= {"0x" + address.hex(): {"balance": hex(balance)} for address in accounts}
+    config: dict[str, object] = {
+        "chainId": chain_id,
+        **{f"{name}Block": 0 for name in _HEIGHT_FORKS},
+        "terminalTotalDifficulty": 0,
+        "depositContractAddress": "0x" + DEPOSIT_CONTRACT_ADDRESS.hex(),
+        **{f"{name}Time": 0 for name in _TIME_FORKS},
+    }
+    if rules is not None:
+        config["ledger"] = ledger_json(rules)
+    free = rules is not None and rules.free
     return parse_genesis(
         {
-            "config": {
-                "chainId": chain_id,
-                **{f"{name}Block": 0 for name in heights},
-                "terminalTotalDifficulty": 0,
-                "depositContractAddress": "0x" + DEPOSIT_CONTRACT_ADDRESS.hex(),
-                "shanghaiTime": 0,
-                "cancunTime": 0,
-                "pragueTime": 0,
-                "osakaTime": 0,
-            },
+            "config": config,
             "timestamp": hex(timestamp),
             "gasLimit": hex(gas_limit),
             "difficulty": "0x0",
-            "baseFeePerGas": hex(BASE_FEE_INITIAL),
-            "alloc": alloc,
+            "baseFeePerGas": hex(0 if free else BASE_FEE_INITIAL),
+            "alloc": {
+                "0x" + address.hex(): _account_json(account)
+                for address, account in (contracts | dict(alloc)).items()
+            },
         }
     )
+
+
+def _account_json(account: GenesisAccount) -> dict[str, object]:
+    fields: dict[str, object] = {"balance": hex(account.balance)}
+    if account.nonce:
+        fields["nonce"] = hex(account.nonce)
+    if account.code:
+        fields["code"] = "0x" + account.code.hex()
+    if account.storage:
+        fields["storage"] = {
+            f"0x{slot:064x}": f"0x{value:064x}" for slot, value in account.storage.items()
+        }
+    return fields
