@@ -41,8 +41,9 @@ _EXITS_OF_REASONS: Final = {
     Reason.BAD_KEYSTORE: Exit.DATA_FOLDER,
 }
 
-# Commands whose engines are in node.conformance; they bring their own arguments.
+# Commands that bring their own arguments; their code is loaded when they are asked for.
 _ENGINES: Final = {
+    "testnet": ("node.testnet", "run_testnet", "write a network of nodes for this machine"),
     "statetest": ("node.conformance.statetest", "run_statetest", "run official state tests"),
     "blocktest": ("node.conformance.blocktest", "run_blocktest", "run official blockchain tests"),
     "import": ("node.conformance.chain_import", "run_import", "import a chain in geth's format"),

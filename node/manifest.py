@@ -1,0 +1,70 @@
+"""testnet.json: the nodes of a network on this machine, and where each of them answers."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from chain.errors import Reason, Rejected
+
+MANIFEST: Final = "testnet.json"
+GENESIS: Final = "genesis.json"
+_BYTES_MAX: Final = 16 * 2**20
+
+
+class NodeEntry(Struct, frozen=True):
+    """One node. `validator` is the address that it signs votes with; None: it follows.
+
+    `p2p` is `<node id>@host:port`, the form in which other nodes are told of it.
+    """
+
+    name: str
+    datadir: str
+    rpc_url: str
+    p2p: str
+    validator: str | None
+    node_id: str
+
+
+class Manifest(Struct, frozen=True):
+    """A network. `insecure`: its keys follow from a seed that was on a command line."""
+
+    chain_id: int
+    genesis: str
+    nodes: tuple[NodeEntry, ...]
+    insecure: bool = False
+
+    def node(self, which: str) -> NodeEntry:
+        """The node of a name or a place from 0 on; Rejected(BAD_SETTING) when there is none."""
+        for place, node in enumerate(self.nodes):
+            if which in (node.name, str(place)):
+                return node
+        names = ", ".join(node.name for node in self.nodes)
+        raise Rejected(Reason.BAD_SETTING, f"no node {which!r}; there are {names}")
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder that `chain-node testnet` wrote; Rejected(BAD_SETTING) if none."""
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > _BYTES_MAX:
+            raise Rejected(Reason.BAD_SETTING, f"{path} is larger than a manifest can be")
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as error:
+        raise Rejected(
+            Reason.BAD_SETTING,
+            f"{path}: {os.strerror(error.errno or 0)} (make a network with chain-node testnet)",
+        ) from None
+    except msgspec.DecodeError as error:
+        raise Rejected(Reason.BAD_SETTING, f"{path}: {error}") from None
+    if not manifest.nodes:
+        raise Rejected(Reason.BAD_SETTING, f"{path} lists no nodes")
+    return manifest
+
+
+def store_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest, readable by programs and people."""
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    (folder / MANIFEST).write_bytes(text + b"\n")
