@@ -4,8 +4,11 @@ Source: docs/protocol/consensus.md, sections 1 and 2. A validator is known by th
 of its secp256k1 key; signatures are recoverable, so no public key travels.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from functools import cached_property
+from itertools import accumulate
 from typing import Final
 
 from msgspec import Struct
@@ -41,7 +44,7 @@ class Validator(Struct, frozen=True, gc=False):
     power: int  # > 0
 
 
-class ValidatorSet(Struct, frozen=True):
+class ValidatorSet(Struct, frozen=True, dict=True):
     """The validators of an epoch, by ascending address; made by `validator_set`."""
 
     validators: tuple[Validator, ...]
@@ -53,20 +56,22 @@ class ValidatorSet(Struct, frozen=True):
         return 3 * power > 2 * self.total_power
 
     def index_of(self, address: Address) -> int | None:
-        for index, validator in enumerate(self.validators):
-            if validator.address == address:
-                return index
-        return None
+        return self._indices.get(address)
+
+    @cached_property
+    def _indices(self) -> Mapping[Address, int]:
+        return {validator.address: index for index, validator in enumerate(self.validators)}
+
+    @cached_property
+    def _tickets(self) -> Sequence[int]:
+        """For each validator, the first ticket that is no longer its own."""
+        return tuple(accumulate(validator.power for validator in self.validators))
 
     def leader(self, seed: Hash, view: int) -> int:
         """The index of the validator that proposes in `view`, drawn by power (R0)."""
         draw = keccak(_LEADER_TAG + seed + view.to_bytes(8, "big"))
         ticket = int.from_bytes(draw, "big") % self.total_power
-        for index, validator in enumerate(self.validators):
-            ticket -= validator.power
-            if ticket < 0:
-                return index
-        raise AssertionError("the powers add up to the total")
+        return bisect_right(self._tickets, ticket)
 
 
 def validator_set(validators: Sequence[Validator]) -> ValidatorSet:
@@ -87,6 +92,25 @@ def validator_set(validators: Sequence[Validator]) -> ValidatorSet:
         for validator in ordered
     )
     return ValidatorSet(ordered, total, Hash(keccak(payload)))
+
+
+def encode_validators(validators: ValidatorSet) -> bytes:
+    """The set as it is hashed and kept: an RLP list of [address, power]."""
+    return encode_list(
+        encode_list((encode_bytes(validator.address), encode_int(validator.power)))
+        for validator in validators.validators
+    )
+
+
+def decode_validators(data: bytes) -> ValidatorSet:
+    """Inverse of `encode_validators`; Rejected(BAD_BLOCK, BAD_GENESIS) for anything else."""
+    item = codec.decode(data)
+    if isinstance(item, bytes):
+        raise Rejected(Reason.BAD_BLOCK, "a validator set is a list")
+    members = (_fields(member, 2) for member in item)
+    return validator_set(
+        [Validator(Address(_sized(address, 20)), _word64(power)) for address, power in members]
+    )
 
 
 class Ballot(Struct, frozen=True, gc=False):
@@ -203,6 +227,19 @@ def check_certificate(certificate: Certificate, validators: ValidatorSet, domain
     for member, found in zip(members, secp256k1.recover_many(items), strict=True):
         if found != member.address:
             raise Rejected(Reason.BAD_CERTIFICATE, f"not signed by 0x{member.address.hex()}")
+
+
+def skip_root(epoch: int, parent_view: int, view: int, domain: Domain) -> Hash:
+    """What a record says of the views it skips: the hash of their nullify ballots' sign hashes.
+
+    The certificates themselves differ from node to node in their signers, so that the root is
+    over what they certify. Zero when no view is skipped.
+    """
+    skipped = range(parent_view + 1, view)
+    if not skipped:
+        return ZERO_HASH
+    ballots = (Ballot(VoteKind.NULLIFY, epoch, between, ZERO_HASH, 0) for between in skipped)
+    return Hash(keccak(encode_list(encode_bytes(domain.sign_hash(ballot)) for ballot in ballots)))
 
 
 class ConsensusRecord(Struct, frozen=True, kw_only=True):

@@ -44,11 +44,11 @@ from node.consensus.messages import (
     SyncedTo,
     VoteReceived,
 )
-from node.consensus.votes import ViewState
+from node.consensus.views import VIEWS_RETAINED, Views, ViewState
 
-VIEWS_RETAINED: Final = 16  # below the floor, so that late votes are no offence (R7)
 _RESENT_MAX: Final = 64  # own votes and certificates that go out again at once (R8)
-_FETCHED_DEPTH_MAX: Final = 8  # heights above the base fetched block by block; more is sync's
+_FETCHED_DEPTH_MAX: Final = 8  # final heights fetched block by block; a longer gap is sync's
+_BLOCKS_MAX: Final = 64  # beyond this, blocks that nobody agreed on are forgotten
 
 
 class Epoch(Struct, frozen=True):
@@ -72,7 +72,10 @@ _NOTHING: Final = Restored()
 
 
 class Core:
-    """One validator's part in one epoch. `me` is None for a node that only observes."""
+    """One validator's part in one epoch.
+
+    Who is no member of the epoch's set only observes: `me` is None for a node without a key.
+    """
 
     def __init__(
         self,
@@ -86,55 +89,62 @@ class Core:
         self.epoch = epoch
         self.view = base.view
         self.heard: dict[Address, int] = {}  # the last view in which a member's vote was seen
-        self._me = me
+        index = None if me is None else epoch.validators.index_of(me)
+        self._me = None if index is None else me
         self._blocks = Blocks(base)
+        self._views = Views(epoch.validators, epoch.seed, base.view)
         self._floor = base.view  # the last view that is final on disk
-        self._views: dict[int, ViewState] = {}
         self._best = finalization
+        self._missing: dict[Hash, int] = {}  # blocks that are asked for, and in which view
+        self._unsure = False  # whether certificates, blocks or the base changed since
+        self._behind = False  # a final block is far above the base: sync brings what is between
         self._due = 0  # the view in which a proposal of mine is due and not yet begun
         self._building = False
-        self._finished = False  # the epoch's last block is delivered
+        self._finished = self._ends(base)  # the epoch's last block is delivered
         self._effects: list[Effect] = []
         self._restored = restored
-        validators = epoch.validators
-        index = None if me is None else validators.index_of(me)
-        power = 0 if index is None else validators.validators[index].power
-        self._decides_alone = validators.quorum(power)
+        power = 0 if index is None else epoch.validators.validators[index].power
+        self._decides_alone = epoch.validators.quorum(power)
 
     def start(self) -> list[Effect]:
-        """The first effects: the view after the base, and what was restored leads to."""
-        restored = self._restored
-        for vote in restored.votes:
+        """The first effects: the view after the base, or where the vote log was (V2)."""
+        if self._finished:
+            return []
+        restored, self._restored = self._restored, _NOTHING
+        votes = [vote for vote in restored.votes if self._is_open(vote.ballot)]
+        for vote in votes:
             self._remember(vote)
         for proposal in restored.proposals:
-            state = self._view_state(proposal.view)
-            self._blocks.add(proposal)
-            if state.notarized == proposal.block_hash:
-                state.proposal = proposal
-        self._enter(self.base.view + 1)
-        for certificate in sorted(restored.certificates, key=lambda item: item.ballot.view):
-            self._hold(certificate)
-        for vote in restored.votes:
+            if proposal.view > self.base.view:
+                self._take_back(proposal)
+        view = self.base.view + 1
+        for certificate in restored.certificates:
+            if self._is_open(certificate.ballot):
+                self._views.hold(certificate)  # it went out before
+                view = max(view, certificate.ballot.view + 1)
+        self._unsure = True
+        self._enter(view)
+        for vote in votes:
             self._tally(vote)
         self._progress()
         return self._take()
 
     def handle(self, event: Event) -> list[Effect]:
         """Take one event; the effects are to be performed in order."""
-        if self._finished:
+        if self._finished and not isinstance(event, Standstill):
             return []
         match event:
             case ProposalDue(view):
-                self._due = view
+                self._due = max(self._due, view)
             case ProposalBuilt(proposal):
                 self._built(proposal)
-            case BuildFailed():
-                self._building = False
+            case BuildFailed(view):
+                self._building = self._building and view != self.view
             case ProposalReceived(proposal):
                 self._see(proposal)
             case BlockReceived(proposal):
-                if self._wanted(proposal.block_hash):
-                    self._blocks.add(proposal)
+                if proposal.block_hash in self._missing:
+                    self._add(proposal)
             case BodyChecked(block_hash, valid):
                 self._blocks.judge(block_hash, valid)
             case VoteReceived(vote):
@@ -142,7 +152,7 @@ class Core:
             case CertificateReceived(certificate):
                 self._hold(certificate)
             case LeaderTimeout(view):
-                if view == self.view and self._view_state(view).proposal is None:
+                if self._views[self.view].proposal is None:
                     self._nullify(view)  # R4
             case AdvanceTimeout(view):
                 self._nullify(view)  # R4
@@ -164,70 +174,74 @@ class Core:
         """The last block that was delivered."""
         return self._blocks.base
 
+    @property
+    def finished(self) -> bool:
+        """Whether the epoch's last block is delivered: this core has nothing more to do."""
+        return self._finished
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a block is notarized and not final: it must not stay so."""
+        return bool(self._views.agreed)
+
     def leader(self, view: int) -> Address:
         """Who proposes in `view`."""
-        validators = self.epoch.validators
-        return validators.validators[validators.leader(self.epoch.seed, view)].address
+        return self._views.leader(view)
 
     def admits(self, view: int) -> bool:
-        """Whether votes of this view are looked at (R7)."""
-        return self._floor - VIEWS_RETAINED <= view <= self.view + 1
+        """Whether votes of this view are in order; others are an offence (R7)."""
+        return max(1, self._floor - VIEWS_RETAINED) <= view <= self.view + 1
 
     def wants_proposal(self, view: int, block_hash: Hash) -> bool:
         """Whether a proposal of this view would be the first one, of a view not yet over."""
         if not self.base.view < view <= self.view + 1 or self._finished:
             return False
         state = self._views.get(view)
-        return state is None or state.proposal is None or self._wanted(block_hash)
+        return state is None or state.proposal is None or block_hash in self._missing
 
-    def entry(self) -> Sequence[Certificate]:
-        """What shows a peer why I am in my view: certificates of the views before it."""
-        held: list[Certificate] = [self._best] if self._best is not None else []
-        for view in range(max(self.base.view + 1, self.view - _RESENT_MAX), self.view):
-            state = self._views.get(view)
-            held += state.certificates() if state is not None else ()
-        return held[-_RESENT_MAX:]
-
-    def held(self, first_view: int, last_view: int) -> list[Certificate]:
-        """The certificates of these views, at most 64."""
-        found: list[Certificate] = []
-        for view in sorted(view for view in self._views if first_view <= view <= last_view):
-            found += self._views[view].certificates()
-        return found[:_RESENT_MAX]
-
-    def holds(self, ballot: Ballot) -> bool:
-        """Whether a certificate of this kind is held for the view, so that another is no news."""
-        if ballot.view <= self.base.view:
-            return True
-        state = self._views.get(ballot.view)
-        if state is None:
-            return False
-        match ballot.kind:
-            case VoteKind.NOTARIZE:
-                return state.notarization is not None
-            case VoteKind.NULLIFY:
-                return state.nullification is not None
-            case VoteKind.FINALIZE:
-                return state.finalization is not None
-
-    @property
-    def unsettled(self) -> bool:
-        """Whether a block is notarized and not final: it must not stay so."""
-        return any(
-            state.notarization is not None
-            for view, state in self._views.items()
-            if view > self.base.view
-        )
-
-    @property
-    def finished(self) -> bool:
-        """Whether the epoch's last block is delivered: this core has nothing more to do."""
-        return self._finished
+    def knows(self, block_hash: Hash) -> bool:
+        """Whether a block above the base may still come to matter; its body is to be kept."""
+        return block_hash in self._blocks
 
     def proposal_of(self, view: int) -> Proposal | None:
         """The first proposal seen of a view."""
         state = self._views.get(view)
         return None if state is None else state.proposal
+
+    def entry(self) -> Sequence[Certificate]:
+        """What shows a peer why I am in my view: the best finalization, and the last views'."""
+        return self.held(min(self.base.view, self.view - 1), self.view - 1)
+
+    def held(self, first_view: int, last_view: int) -> list[Certificate]:
+        """The certificates of these views, of more than 64 the last ones.
+
+        What is final needs no other proof: the best finalization comes first.
+        """
+        found: list[Certificate] = []
+        for view in self._views:
+            if first_view <= view <= last_view:
+                found += self._views[view].certificates()
+        if self._best is None or self._best.ballot.view < first_view:
+            return found[-_RESENT_MAX:]
+        found = [certificate for certificate in found if certificate != self._best]
+        return [self._best, *found[1 - _RESENT_MAX :]]
+
+    def holds(self, ballot: Ballot) -> bool:
+        """Whether a certificate of this kind is held for the view, so that another is no news."""
+        if ballot.epoch != self.epoch.number:
+            return ballot.epoch < self.epoch.number
+        if ballot.view <= self.base.view:
+            return True
+        state = self._views.get(ballot.view)
+        if state is None:
+            return False
+        return any(held.ballot.kind is ballot.kind for held in state.certificates())
+
+    def missing(self) -> Mapping[Address, int]:
+        """Members that were not heard in the last views, with the last view they were heard in."""
+        members = (member.address for member in self.epoch.validators.validators)
+        heard = {member: self.heard.get(member, 0) for member in members}
+        return {member: view for member, view in heard.items() if view < max(1, self.view - 2)}
 
     # -- the state ---------------------------------------------------------------------------------
 
@@ -235,15 +249,16 @@ class Core:
         effects, self._effects = self._effects, []
         return effects
 
-    def _view_state(self, view: int) -> ViewState:
-        state = self._views.get(view)
-        if state is None:
-            state = self._views[view] = ViewState(self.epoch.validators)
-        return state
+    def _is_open(self, ballot: Ballot) -> bool:
+        return ballot.epoch == self.epoch.number and ballot.view > self.base.view
+
+    def _ends(self, base: Base) -> bool:
+        last = self.epoch.last_height
+        return last is not None and base.height >= last
 
     def _remember(self, vote: Vote) -> None:
         """A vote that I cast before I was restarted."""
-        state = self._view_state(vote.ballot.view)
+        state = self._views[vote.ballot.view]
         match vote.ballot.kind:
             case VoteKind.NOTARIZE:
                 state.notarized = vote.ballot.block_hash
@@ -252,17 +267,29 @@ class Core:
             case VoteKind.FINALIZE:
                 state.finalized = vote.ballot.block_hash
 
+    def _take_back(self, proposal: Proposal) -> None:
+        """A proposal that I voted for before I was restarted."""
+        state = self._views[proposal.view]
+        if not proposal.again:
+            self._blocks.add(proposal)
+        if state.notarized == proposal.block_hash:
+            state.proposal = proposal
+
     def _progress(self) -> None:
-        """Everything that what is now known allows."""
+        """Everything that what is now known allows.
+
+        What is final is delivered first: no vote is cast for what is over.
+        """
+        self._try_deliver()
         if self._finished:
             return
+        self._find_missing()
         for proposal in self._blocks.next_to_check():
             self._effects.append(CheckBody(proposal))
         self._try_propose()
         self._try_notarize(self.view)
-        for view in sorted(self._views):
+        for view in self._views.agreed:
             self._try_finalize(view)
-        self._try_deliver()
 
     # -- R0: enter, propose ------------------------------------------------------------------------
 
@@ -271,16 +298,19 @@ class Core:
             return
         self.view = view
         self._building = False
-        self._effects.append(EnterView(view, leading=self.leader(view) == self._me))
-        if self._view_state(view).leader_gave_up:
+        self._views.enter(view)
+        self._forget_blocks()
+        state = self._views[view]
+        self._effects.append(EnterView(view, leading=state.leader == self._me))
+        if state.leader_gave_up:
             self._nullify(view)  # R4
 
     def _try_propose(self) -> None:
         view = self.view
-        state = self._view_state(view)
+        state = self._views[view]
         if (
             self._building
-            or self.leader(view) != self._me
+            or state.leader != self._me
             or state.proposal is not None
             or state.notarized is not None
             or state.nullified
@@ -301,22 +331,26 @@ class Core:
 
     def _find_parent(self, view: int) -> tuple[int, Hash] | None:
         """The highest agreed view with every later one nullified, and its block (R0)."""
-        for candidate in range(view - 1, self.base.view - 1, -1):
+        lowest = self._views.last_unskipped(view)
+        for candidate in reversed(self._views.agreed):
+            if candidate < lowest:
+                break
             agreed = self._agreed(candidate)
-            if agreed is not None and self._blocks.verdict(agreed):
+            if candidate < view and agreed is not None and self._blocks.verdict(agreed):
                 return candidate, agreed
-            if self._view_state(candidate).nullification is None:
-                if agreed is None:
-                    self._ask(view, candidate)
-                return None
+        if lowest == self.base.view:
+            return lowest, self.base.block_hash
+        if self._agreed(lowest) is None:
+            self._ask(view, lowest)
         return None
 
     def _ask(self, view: int, last_missing: int) -> None:
-        """Ask once per view for the certificates up to the missing one."""
-        state = self._view_state(view)
-        if not state.asked and last_missing > self.base.view:
-            state.asked = True
-            self._effects.append(FetchCertificates(view, self.base.view + 1, last_missing))
+        """Ask for the certificates up to the missing one; again only when some came."""
+        state = self._views[view]
+        if state.asked_to != last_missing:
+            state.asked_to = last_missing
+            first = self.base.view + 1
+            self._effects.append(FetchCertificates(view, first, last_missing))
 
     def _height(self, block_hash: Hash) -> int:
         proposal = self._blocks.get(block_hash)
@@ -330,11 +364,14 @@ class Core:
         return None if certificate is None else certificate.ballot.block_hash
 
     def _built(self, proposal: Proposal) -> None:
+        if proposal.view != self.view:
+            return
         self._building = False
-        if proposal.view == self.view and self._view_state(proposal.view).proposal is None:
-            self._blocks.add(proposal)
+        state = self._views[proposal.view]
+        if state.proposal is None:
+            self._add(proposal)
             self._blocks.judge(proposal.block_hash, True)
-            self._view_state(proposal.view).proposal = proposal
+            state.proposal = proposal
 
     # -- R1: notarize ------------------------------------------------------------------------------
 
@@ -342,65 +379,67 @@ class Core:
         """A proposal of the leader; the first one of its view is the one that counts."""
         if not self.base.view < proposal.view <= self.view + 1:
             return
-        state = self._view_state(proposal.view)
+        state = self._views[proposal.view]
         if state.proposal is None:
             state.proposal = proposal
-        elif state.proposal != proposal and not self._wanted(proposal.block_hash):
+        elif state.proposal != proposal and proposal.block_hash not in self._missing:
             return
-        if not proposal.again:
-            self._blocks.add(proposal)
+        if not proposal.again and not self._behind:
+            self._add(proposal)
 
     def _try_notarize(self, view: int) -> None:
-        state = self._view_state(view)
+        state = self._views[view]
         proposal = state.proposal
         if self._me is None or proposal is None or state.notarized is not None or state.nullified:
             return
-        if not self._fits_epoch(proposal):
-            self._nullify(view)
-            return
         valid = self._blocks.verdict(proposal.block_hash)
-        if valid is False:
+        if valid is False or not self._may_be_justified(proposal):
             self._nullify(view)  # R1: an invalid block is no reason to wait
+            return
         if not valid or not self._justified(proposal):
             return
         state.notarized = proposal.block_hash
         self._cast(VoteKind.NOTARIZE, view, proposal.block_hash, proposal.parent_view)
-        if self.leader(view) == self._me:
+        if state.leader == self._me:
             self._effects.append(Publish(proposal))
         if self._decides_alone:
             # R2 and R3 in the same turn: this vote is the notarization.
             self._finalize(state, view, proposal.block_hash, proposal.parent_view)
 
-    def _fits_epoch(self, proposal: Proposal) -> bool:
-        """An epoch's last block is followed by nothing but itself, and nothing else is."""
-        if proposal.parent_view >= proposal.view:
+    def _may_be_justified(self, proposal: Proposal) -> bool:
+        """Whether certificates could come that make this an acceptable proposal.
+
+        Not on a parent below the base, for a final view is never skipped; nor on another
+        block than the agreed one. An epoch's last block is followed by nothing but itself,
+        and nothing else is proposed again.
+        """
+        if not self.base.view <= proposal.parent_view < proposal.view:
+            return False
+        if self._agreed(proposal.parent_view) not in (None, proposal.parent_hash):
             return False
         last = self.epoch.last_height
-        if proposal.again:
+        if not proposal.again:
+            return last is None or proposal.height <= last
+        if proposal.block_hash not in self._blocks:
             return proposal.height == last
-        return last is None or proposal.height <= last
+        return self._height(proposal.block_hash) == last
 
     def _justified(self, proposal: Proposal) -> bool:
         """The parent is agreed on in its view, and every view between is nullified (R1)."""
-        if proposal.parent_view < self.base.view:
+        unskipped = self._views.last_unskipped(proposal.view)
+        if unskipped > proposal.parent_view:
+            self._ask(proposal.view, unskipped)
             return False
-        missing = 0
-        for between in range(proposal.parent_view + 1, proposal.view):
-            if self._view_state(between).nullification is None:
-                missing = between
         agreed = self._agreed(proposal.parent_view)
         if agreed is None:
-            missing = max(missing, proposal.parent_view)
-        if missing:
-            self._ask(proposal.view, missing)
-            return False
+            self._ask(proposal.view, proposal.parent_view)
         return agreed == proposal.parent_hash
 
     # -- R3: finalize ------------------------------------------------------------------------------
 
     def _try_finalize(self, view: int) -> None:
         state = self._views[view]
-        if state.notarization is None or state.finalization is not None or view <= self.base.view:
+        if state.notarization is None or state.finalization is not None:
             return
         ballot = state.notarization.ballot
         if self._blocks.verdict(ballot.block_hash):
@@ -420,7 +459,7 @@ class Core:
     # -- R4: nullify -------------------------------------------------------------------------------
 
     def _nullify(self, view: int) -> None:
-        state = self._view_state(view)
+        state = self._views[self.view]
         if self._me is None or view != self.view or state.nullified or state.finalized is not None:
             return
         state.nullified = True
@@ -433,87 +472,123 @@ class Core:
     # -- counting ----------------------------------------------------------------------------------
 
     def _count(self, vote: Vote) -> None:
-        if vote.ballot.epoch == self.epoch.number and self.admits(vote.ballot.view):  # R7
+        ballot = vote.ballot
+        if ballot.epoch == self.epoch.number and self.admits(ballot.view):  # R7
             self._tally(vote)
 
     def _tally(self, vote: Vote) -> None:
         ballot = vote.ballot
         view = ballot.view
-        state = self._view_state(view)
-        if vote.signer == self._me and vote not in state.own:
-            state.own.append(vote)
-        counted = state.tally.add(vote)
+        if self.epoch.validators.index_of(vote.signer) is None:
+            return
+        self.heard[vote.signer] = max(view, self.heard.get(vote.signer, 0))
+        if view > self.base.view:
+            state = self._views[view]
+            if vote.signer == self._me and vote not in state.own:
+                state.own.append(vote)
+            if ballot.kind is VoteKind.NULLIFY and vote.signer == state.leader:
+                state.leader_gave_up = True
+        if view < self._views.counted_from(self.view):
+            return
+        counted = self._views.count(vote)
         if counted.conflict is not None:
             self._effects.append(Accuse(counted.conflict, vote))
         if counted.certificate is not None:
             self._hold(counted.certificate)
-        self.heard[vote.signer] = max(view, self.heard.get(vote.signer, 0))
-        if ballot.kind is VoteKind.NULLIFY and vote.signer == self.leader(view):
-            state.leader_gave_up = True
+        if view == self.view and self._views[view].leader_gave_up:
             self._nullify(view)  # R4
 
     def _hold(self, certificate: Certificate) -> None:
         """A certificate that I formed or was sent (R2, R5, R6, R7)."""
         ballot = certificate.ballot
-        if ballot.epoch != self.epoch.number or ballot.view <= self.base.view:
+        if ballot.epoch != self.epoch.number:
             return
-        state = self._view_state(ballot.view)
-        match ballot.kind:
-            case VoteKind.NOTARIZE:  # R2
-                if state.notarization is not None:
-                    return
-                state.notarization = certificate
-            case VoteKind.NULLIFY:  # R5
-                if state.nullification is not None:
-                    return
-                state.nullification = certificate
-            case VoteKind.FINALIZE:  # R6
-                if state.finalization is not None:
-                    if state.finalization.ballot.block_hash != ballot.block_hash:
-                        self._effects.append(Stop(f"two blocks are final in view {ballot.view}"))
-                    return
-                state.finalization = certificate
+        if ballot.kind is VoteKind.FINALIZE and not self._agrees(ballot):
+            self._effects.append(Stop(f"two blocks are final in view {ballot.view}"))
+            return
+        if ballot.view <= self.base.view or not self._views.hold(certificate):
+            return
+        self._unsure = True
         self._effects.append(Broadcast(certificate))
-        if ballot.kind is not VoteKind.NULLIFY and ballot.block_hash not in self._blocks:
-            self._effects.append(FetchBlock(ballot.view, ballot.block_hash))
         self._enter(ballot.view + 1)
 
-    def _wanted(self, block_hash: Hash) -> bool:
-        """Whether a certificate names this block, or it is the ancestor of one that is named."""
-        for state in self._views.values():
-            for certificate in (state.notarization, state.finalization):
-                if certificate is None:
-                    continue
-                if certificate.ballot.block_hash == block_hash:
-                    return True
-                if self._blocks.chain_to(certificate.ballot.block_hash)[1] == block_hash:
-                    return True
-        return False
+    def _agrees(self, finalized: Ballot) -> bool:
+        """Whether no other block is known to be final in this view."""
+        if finalized.view == self.base.view:
+            return finalized.block_hash == self.base.block_hash
+        state = self._views.get(finalized.view)
+        known = None if state is None else state.finalization
+        return known is None or known.ballot.block_hash == finalized.block_hash
+
+    # -- blocks ------------------------------------------------------------------------------------
+
+    def _add(self, proposal: Proposal) -> None:
+        self._blocks.add(proposal)
+        self._missing.pop(proposal.block_hash, None)
+        self._unsure = True
+
+    def _find_missing(self) -> None:
+        """Ask for blocks that certificates name, and for their ancestors (R1, R3, R6).
+
+        Where the gap is between the base and a final block, and wide, sync closes it.
+        """
+        if not self._unsure:
+            return
+        self._unsure = False
+        self._behind = False
+        asked, self._missing = self._missing, {}
+        final_to = 0  # whatever the best finalization stands on is final too
+        for view in reversed(self._views.agreed):
+            state = self._views[view]
+            certificate = state.agreed()
+            assert certificate is not None
+            if state.finalization is not None:
+                final_to = max(view, final_to)
+            chain, gap = self._blocks.chain_to(certificate.ballot.block_hash)
+            if gap is None:
+                continue
+            lowest = chain[0].view if chain else view
+            distance = chain[0].height - self.base.height if chain else 2
+            if lowest <= final_to and distance > _FETCHED_DEPTH_MAX:
+                self._behind = True
+            elif distance > 1:
+                self._missing[gap] = lowest
+        if self._behind:
+            self._missing.clear()
+        for block_hash, view in self._missing.items():
+            if block_hash not in asked:
+                self._effects.append(FetchBlock(view, block_hash))
+
+    def _forget_blocks(self) -> None:
+        """Of many blocks, keep those of the last views, and what is agreed on."""
+        if len(self._blocks) <= _BLOCKS_MAX:
+            return
+        kept: set[Hash] = set()
+        for view in self._views.agreed:
+            agreed = self._agreed(view)
+            if agreed is not None:
+                kept.update(proposal.block_hash for proposal in self._blocks.chain_to(agreed)[0])
+        self._blocks.forget(self.view - VIEWS_RETAINED, kept)
 
     # -- R6: deliver -------------------------------------------------------------------------------
 
     def _try_deliver(self) -> None:
         """Hand on every block that is final and known, in order of height."""
-        final = [
-            (view, state.finalization)
-            for view, state in self._views.items()
-            if state.finalization is not None and view > self.base.view
-        ]
-        for view, certificate in sorted(final, key=lambda item: item[0]):
-            if view > self.base.view and not self._deliver(certificate):
+        for view in list(self._views.agreed):
+            certificate = self._views[view].finalization
+            if certificate is None or view <= self.base.view:
+                continue
+            if not self._deliver(certificate):
                 return
 
     def _deliver(self, certificate: Certificate) -> bool:
         """Deliver up to the block that this certificate makes final; False: it must wait."""
         chain, missing = self._blocks.chain_to(certificate.ballot.block_hash)
-        if missing is not None:
-            if chain and chain[0].height <= self.base.height:
-                self._effects.append(Stop(f"a block beside height {self.base.height} is final"))
-            elif chain and chain[0].height - self.base.height <= _FETCHED_DEPTH_MAX:
-                self._fetch_once(chain[0].view, missing)
-            return False
-        if chain and chain[0].height != self.base.height + 1:
+        gap = chain[0].height - self.base.height if chain else 1
+        if gap < 1 or (gap == 1 and chain and missing is not None):
             self._effects.append(Stop(f"a block beside height {self.base.height} is final"))
+            return False
+        if missing is not None:
             return False
         for proposal in chain:
             valid = self._blocks.verdict(proposal.block_hash)
@@ -526,25 +601,22 @@ class Core:
             last = proposal is chain[-1]
             self._effects.append(Deliver(proposal.block_hash, certificate if last else None))
             view = certificate.ballot.view if last else proposal.view
-            self._blocks.base = Base(view, proposal.block_hash, proposal.height)
+            self._rebase(Base(view, proposal.block_hash, proposal.height))
         self._best = certificate
-        self._finished = self.base.height == self.epoch.last_height
         return True
 
-    def _fetch_once(self, view: int, block_hash: Hash) -> None:
-        """Ask for an ancestor; the asking itself is repeated by whoever performs it."""
-        state = self._view_state(view)
-        if not state.asked:
-            state.asked = True
-            self._effects.append(FetchBlock(view, block_hash))
+    def _rebase(self, base: Base) -> None:
+        self._blocks.rebase(base)
+        self._views.rebase(base.view)
+        self._unsure = True
+        self._finished = self._ends(base)
 
     def _synced(self, base: Base, certificate: Certificate) -> None:
         """The ledger has moved on without this core."""
         if base.height <= self.base.height:
             return
-        self._blocks.base = base
+        self._rebase(base)
         self._best = certificate
-        self._finished = base.height == self.epoch.last_height
         if not self._finished:
             self._enter(base.view + 1)
         self._prune(base.view)
@@ -552,39 +624,17 @@ class Core:
     def _prune(self, view: int) -> None:
         """Forget what is below the floor, now that the floor is on disk (R6)."""
         self._floor = max(self._floor, view)
-        keep = self._floor - VIEWS_RETAINED
-        for old in [known for known in self._views if known < keep]:
-            del self._views[old]
-        self._blocks.prune(keep)
+        self._views.prune(self._floor)
 
     # -- R8: standstill ----------------------------------------------------------------------------
 
     def _resend(self) -> None:
         """The best finalization, what let me enter my view, and my votes since."""
-        votes = [
-            vote
-            for view in sorted(self._views)
-            if view > self.base.view
-            for vote in self._views[view].own
-        ]
-        entry = self.entry()
-        first = [self._best] if self._best is not None else []
-        last = [certificate for certificate in entry if certificate.ballot.view == self.view - 1]
-        certificates = tuple(dict.fromkeys([*first, *last]))
-        self._effects.append(Resend(certificates, tuple(votes[-_RESENT_MAX:])))
-        for view in sorted(self._views):
-            state = self._views[view]
-            state.asked = False  # what was asked for may be asked again
-            agreed = state.agreed()
-            if agreed is not None and view > self.base.view:
-                missing = self._blocks.chain_to(agreed.ballot.block_hash)[1]
-                if missing is not None:
-                    self._effects.append(FetchBlock(view, missing))
-
-    def missing(self) -> Mapping[Address, int]:
-        """Members that were not heard in the last views, with the last view they were heard in."""
-        return {
-            member.address: self.heard.get(member.address, 0)
-            for member in self.epoch.validators.validators
-            if self.heard.get(member.address, 0) < self.view - 2 or member.address not in self.heard
-        }
+        votes = [vote for view in self._views for vote in self._views[view].own]
+        votes = [vote for vote in votes if vote.ballot.view > self.base.view]
+        certificates = [self._best] if self._best is not None else []
+        if self.view - 1 > self.base.view:
+            certificates += self._views[self.view - 1].certificates()
+        self._effects.append(Resend(tuple(certificates), tuple(votes[-_RESENT_MAX:])))
+        self._views[self.view].asked_to = 0  # what was asked for is asked again
+        self._effects += [FetchBlock(view, gap) for gap, view in self._missing.items()]

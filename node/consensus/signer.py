@@ -72,7 +72,7 @@ class Signer:
                 vote = known[ballot] = sign_ballot(ballot, self._domain, self._key)
                 fresh.append(vote)
             signed.append(vote)
-        if fresh:
+        if fresh or kept.proposals or kept.certificates:
             self._log.append(fresh, kept)
         return signed
 

@@ -7,8 +7,9 @@ ledger has it, and so must the proof that let the voters enter their view. Witho
 could neither go on nor go back.
 
 File: magic (8) | salt (16), then records: marker (4) | size (4) | CRC-32 (4) | payload,
-integers big-endian. The checksum covers salt, offset and payload, so that bytes which
-somebody planted inside a transaction never pass for a record. Payload, RLP:
+integers big-endian. The marker is the head of keccak(salt), the checksum covers salt,
+offset and payload, so that bytes which somebody planted inside a transaction neither pass
+for a record nor cost time. Payload, RLP:
 [floor epoch, floor view, [vote ...], [[epoch, view, proposal] ...], [certificate ...]].
 """
 
@@ -22,6 +23,7 @@ from msgspec import Struct
 
 from chain import codec
 from chain.codec import encode_bytes, encode_int, encode_list
+from chain.crypto.keccak import keccak
 from chain.errors import Fault, Rejected
 from chain.validators import (
     Ballot,
@@ -37,10 +39,9 @@ from node.consensus.log_file import LogFile
 Position = tuple[int, int]  # epoch, view; views restart in each epoch
 
 _MAGIC: Final = b"cnvotes2"
-_MARKER: Final = b"\xf5vr\x02"
 _HEADER_SIZE: Final = 24
 _FRAME_SIZE: Final = 12
-_COMPACT_BYTES: Final = 16 * 2**20  # a file beyond this is rewritten when the floor rises
+_COMPACT_BYTES: Final = 16 * 2**20  # a file beyond this that has doubled is rewritten
 
 
 class Kept(Struct, frozen=True):
@@ -81,7 +82,9 @@ class VoteLog:
         self._file = file
         self._random = salt
         self._salt = b""
+        self._marker = b""
         self._size = 0
+        self._compacted = 0  # the size after the last rewriting
         try:
             self._open()
         except OSError as error:
@@ -117,7 +120,7 @@ class VoteLog:
         """The ledger has everything up to here on disk; reaches the file with the next append."""
         self.floor = max(self.floor, floor)
         self._drop_below_floor()
-        if self._size > _COMPACT_BYTES:
+        if self._size > max(_COMPACT_BYTES, 2 * self._compacted):
             try:
                 self._compact()
             except OSError as error:
@@ -155,7 +158,7 @@ class VoteLog:
             return
         if not data.startswith(_MAGIC):
             raise Fault(f"{self._file} is not a vote log")
-        self._salt = data[8:_HEADER_SIZE]
+        self._use_salt(data[8:_HEADER_SIZE])
         offset = _HEADER_SIZE
         while (found := self._read(data, offset)) is not None:
             record, offset = found
@@ -167,20 +170,20 @@ class VoteLog:
 
     def _check_tail(self, data: bytes, offset: int) -> None:
         """What is not a record must be the last thing in the file (V4)."""
-        at = data.find(_MARKER, offset + 1)
+        at = data.find(self._marker, offset + 1)
         while at >= 0:
             if self._read(data, at) is not None:
                 raise Fault(
                     f"{self._file} is damaged at byte {offset}, before good records; "
                     "votes are lost, so this key must not sign: restore the file"
                 )
-            at = data.find(_MARKER, at + 1)
+            at = data.find(self._marker, at + 1)
 
     def _read(self, data: bytes, offset: int) -> tuple[_Record, int] | None:
         """The record at `offset` and where it ends, or None when there is no good one."""
         start = offset + _FRAME_SIZE
         frame = data[offset:start]
-        if len(frame) < _FRAME_SIZE or not frame.startswith(_MARKER):
+        if len(frame) < _FRAME_SIZE or not frame.startswith(self._marker):
             return None
         end = start + int.from_bytes(frame[4:8], "big")
         payload = data[start:end]
@@ -195,16 +198,20 @@ class VoteLog:
     def _framed(self, offset: int, record: _Record) -> bytes:
         payload = _encode_record(record)
         checksum = self._checksum(offset, payload)
-        return _MARKER + len(payload).to_bytes(4, "big") + checksum + payload
+        return self._marker + len(payload).to_bytes(4, "big") + checksum + payload
 
     def _compact(self) -> None:
         """Put a new file with one record in the place of whatever is there."""
-        self._salt = self._random(_HEADER_SIZE - len(_MAGIC))
+        self._use_salt(self._random(_HEADER_SIZE - len(_MAGIC)))
         kept = Kept(tuple(self._proposals.items()), tuple(self._certificates.values()))
         record = _Record(self.floor, tuple(self._votes), kept)
         data = _MAGIC + self._salt + self._framed(_HEADER_SIZE, record)
         self._file.replace(data)
-        self._size = len(data)
+        self._size = self._compacted = len(data)
+
+    def _use_salt(self, salt: bytes) -> None:
+        self._salt = salt
+        self._marker = keccak(salt)[:4]
 
     def _fault(self, error: OSError) -> Fault:
         return Fault(f"vote log {self._file}: {os.strerror(error.errno or 0)}")
