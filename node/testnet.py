@@ -15,17 +15,20 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
 from chain.crypto.keccak import keccak
 from chain.crypto.secp256k1 import address_of
 from chain.errors import Fault, Reason, Rejected
-from chain.genesis import DEV_CHAIN_ID, Genesis, dev_genesis, parse_genesis
-from chain.ledger_rules import GenesisValidator, LedgerRules, ledger_json
+from chain.genesis import DEV_CHAIN_ID, Genesis, GenesisAccount, new_genesis
+from chain.ledger_rules import HEIGHTS_MAX, GenesisValidator, LedgerRules
+from chain.staking import STAKING_ADDRESS
 from chain.types import Address
 from chain.validators import POWER_MAX, VALIDATORS_MAX
+from contracts.system.genesis import validators_alloc
+from contracts.vm import Interpreter
 from node import identity, keys
 from node.manifest import GENESIS, MANIFEST, Manifest, NodeEntry, store_manifest
 from node.settings import CONFIG_FILE, TEST_MNEMONIC
@@ -56,6 +59,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     interval_ms: int = 200
     empty_blocks: bool = True
     epoch_length: int = 300
+    evidence_age: int = 2_000  # heights, as are the next two; short, so that one can watch them
+    unbonding: int = 4_000
+    jail: int = 1_000
     free: bool = False
     gas_limit: int = 30_000_000
     mnemonic: str = TEST_MNEMONIC
@@ -121,25 +127,22 @@ def testnet_genesis(plan: Plan, validators: Sequence[Address]) -> Genesis:
         block_interval_ms=plan.interval_ms,
         empty_blocks=plan.empty_blocks,
         epoch_length=plan.epoch_length,
+        evidence_age=plan.evidence_age,
+        unbonding=plan.unbonding,
         free=plan.free,
     )
-    accounts = list(keys.dev_accounts(plan.mnemonic, FUNDED_ACCOUNTS)) if plan.fund else []
-    document: dict[str, Any] = json.loads(
-        dev_genesis(
-            plan.chain_id,
-            accounts=accounts,
-            balance=_ACCOUNT_BALANCE,
-            gas_limit=plan.gas_limit,
-            timestamp=0 if plan.seed is not None else int(time.time()),
-        ).source
+    alloc = {STAKING_ADDRESS: validators_alloc(rules, Interpreter(), jail=plan.jail)}
+    alloc |= {address: GenesisAccount(_VALIDATOR_BALANCE) for address in validators}
+    if plan.fund:
+        accounts = keys.dev_accounts(plan.mnemonic, FUNDED_ACCOUNTS)
+        alloc |= {address: GenesisAccount(_ACCOUNT_BALANCE) for address in accounts}
+    return new_genesis(
+        plan.chain_id,
+        alloc=alloc,
+        rules=rules,
+        gas_limit=plan.gas_limit,
+        timestamp=0 if plan.seed is not None else int(time.time()),
     )
-    document["config"]["ledger"] = ledger_json(rules)
-    if plan.free:
-        document["baseFeePerGas"] = "0x0"
-    alloc = document["alloc"]
-    for address in validators:
-        alloc.setdefault("0x" + address.hex(), {"balance": hex(_VALIDATOR_BALANCE)})
-    return parse_genesis(document)
 
 
 def _check(plan: Plan) -> None:
@@ -166,7 +169,12 @@ def _check(plan: Plan) -> None:
         bool(plan.interval_ms) or not plan.empty_blocks,
         "--interval-ms 0 needs --no-empty-blocks: nothing would hold up empty blocks",
     )
-    demand(0 <= plan.epoch_length < 2**48, "--epoch-length must be 0 to 2**48 - 1")
+    demand(0 <= plan.epoch_length <= HEIGHTS_MAX, "--epoch-length must be 0 to 2**48")
+    demand(
+        0 < plan.evidence_age < plan.unbonding <= HEIGHTS_MAX,
+        "--evidence-age must be at least 1 and less than --unbonding, at most 2**48",
+    )
+    demand(0 <= plan.jail <= HEIGHTS_MAX, "--jail must be 0 to 2**48")
     demand(5000 <= plan.gas_limit < 2**63, "--gas-limit must be 5000 to 2**63 - 1")
     if plan.powers:
         demand(
@@ -301,6 +309,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="build blocks without transactions at the interval [yes]",
     )
     add("--epoch-length", type=int, default=300, metavar="N", help="heights; 0: no end [300]")
+    add("--evidence-age", type=int, default=2000, metavar="N", help="heights [2000]")
+    add("--unbonding", type=int, default=4000, metavar="N", help="heights [4000]")
+    add("--jail", type=int, default=1000, metavar="N", help="heights [1000]")
     add("--free", action="store_true", help="transactions cost nothing, for ever")
     add("--gas-limit", type=int, default=30_000_000, metavar="N", help="of a block [30000000]")
     add("--mnemonic", default=TEST_MNEMONIC, help="phrase of the ten funded accounts [test ...]")
@@ -325,6 +336,9 @@ def run_testnet(arguments: argparse.Namespace) -> int:
         interval_ms=arguments.interval_ms,
         empty_blocks=arguments.empty_blocks,
         epoch_length=arguments.epoch_length,
+        evidence_age=arguments.evidence_age,
+        unbonding=arguments.unbonding,
+        jail=arguments.jail,
         free=arguments.free,
         gas_limit=arguments.gas_limit,
         mnemonic=arguments.mnemonic,

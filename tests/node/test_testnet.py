@@ -9,6 +9,8 @@ import pytest
 
 from chain.crypto.secp256k1 import address_of
 from chain.errors import Reason, Rejected
+from chain.staking import STAKING_ADDRESS
+from contracts.system.genesis import STAKE_UNIT
 from node import identity, keys
 from node.__main__ import Exit, main
 from node.datadir import VOTES, read_genesis
@@ -79,6 +81,8 @@ def test_what_all_nodes_share_stands_in_the_genesis(tmp_path: Path) -> None:
     assert [item.power for item in rules.validators] == [3, 1]
     assert (rules.block_interval_ms, rules.empty_blocks, rules.epoch_length) == (50, False, 7)
     assert rules.free and genesis.base_fee == 0
+    contract = genesis.alloc[STAKING_ADDRESS]
+    assert contract.code and contract.balance == 4 * STAKE_UNIT
 
 
 def test_a_folder_that_is_not_empty_is_refused_unless_forced(tmp_path: Path) -> None:
@@ -149,6 +153,9 @@ def test_ports_follow_from_the_base_or_are_free(tmp_path: Path) -> None:
         {"interval_ms": 0},
         {"epoch_length": -1},
         {"gas_limit": 1},
+        {"evidence_age": 0},
+        {"evidence_age": 10, "unbonding": 10},
+        {"jail": -1},
     ],
 )
 def test_a_plan_that_can_not_be_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
