@@ -7,10 +7,8 @@ the new one after each block. One owner: the event loop's thread.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
-
-from msgspec import Struct
 
 from chain.blobs import BlobSidecar
 from chain.errors import Reason, Rejected
@@ -20,17 +18,13 @@ from chain.state import StateView
 from chain.transactions import Checked
 from chain.transition import delegate_of
 from chain.types import EMPTY_CODE_HASH, Address, Hash
+from node.pool_eviction import Entry, EvictionOrder, worth
 from node.settings import PoolSettings
 
-_STALE_MAX: Final = 1024  # entries of the price heap that may be gone before it is rebuilt
-
-
-class _Entry(Struct, frozen=True, gc=False):
-    checked: Checked
-    sidecar: BlobSidecar | None
-    cost: int  # wei that the sender must have in the worst case
-    size: int  # bytes
-    order: int  # of arrival
+_VICTIMS_MAX: Final = 1024  # entries that make room for one
+_EXPIRED_MAX: Final = 4096  # entries that expire at once; the rest soon after
+_EXPIRY_LOOKS: Final = 64  # how often in a lifetime it is looked what is over
+_NO_NONCES: Final[Mapping[Address, int]] = {}
 
 
 class _Lane:
@@ -43,13 +37,7 @@ class _Lane:
         self.balance = balance
         self.next = nonce  # the first nonce that is missing
         self.cost = 0  # of all entries
-        self.entries: dict[int, _Entry] = {}
-
-    def from_tail(self, index: int) -> _Entry:
-        """The entry with the highest nonce (0), the one before it (1), ..."""
-        if len(self.entries) == self.next - self.nonce:
-            return self.entries[self.next - 1 - index]
-        return self.entries[sorted(self.entries)[-1 - index]]
+        self.entries: dict[int, Entry] = {}
 
 
 def sidecar_size(sidecar: BlobSidecar) -> int:
@@ -60,16 +48,31 @@ def sidecar_size(sidecar: BlobSidecar) -> int:
 class Mempool:
     """The pool. `view` is the head's state, `gas_limit` the head's."""
 
-    def __init__(self, settings: PoolSettings, view: StateView, gas_limit: int) -> None:
+    def __init__(
+        self,
+        settings: PoolSettings,
+        view: StateView,
+        gas_limit: int,
+        *,
+        clock: Callable[[], float],
+        allowed_senders: Collection[Address] = (),
+    ) -> None:
+        """`clock` gives seconds that never go back; no allowed senders: everybody is."""
         self._settings = settings
         self._view = view
         self._gas_limit = gas_limit
+        self._clock = clock
+        self._allowed = frozenset(allowed_senders)
         self._lanes: dict[Address, _Lane] = {}
-        self._by_hash: dict[Hash, _Entry] = {}
-        self._cheapest: list[tuple[int, int, Hash]] = []  # (tip, -order, hash); may be stale
+        self._by_hash: dict[Hash, Entry] = {}
+        self._eviction = EvictionOrder(self._by_hash, self._is_pending)
         self._arrivals = 0
         self._bytes = 0
         self._pending = 0
+        self._local = 0
+        lifetime = min(settings.pending_seconds, settings.queued_seconds)
+        self._expiry_pause = lifetime / _EXPIRY_LOOKS
+        self._expiry_due = clock() + self._expiry_pause
 
     def __len__(self) -> int:
         return len(self._by_hash)
@@ -79,18 +82,34 @@ class Mempool:
 
     # -- in ----------------------------------------------------------------------------------------
 
-    def add(self, checked: Checked, sidecar: BlobSidecar | None = None) -> None:
+    def add(
+        self,
+        checked: Checked,
+        sidecar: BlobSidecar | None = None,
+        *,
+        local: bool = False,
+        age: float = 0.0,
+    ) -> list[Checked]:
         """Pool a transaction, or raise `Rejected` and leave the pool as it was.
 
-        Reasons: ALREADY_KNOWN, TOO_LARGE, BLOCK_GAS_EXCEEDED, UNDERPRICED, NONCE_TOO_LOW,
-        NONCE_TOO_HIGH (beyond the gap allowed), SENDER_NOT_EOA, INSUFFICIENT_FUNDS,
-        REPLACEMENT_UNDERPRICED, SENDER_LIMIT, POOL_FULL. A fee cap below the current base
-        fee is no reason: the base fee may fall.
+        Returns what can run from now on and could not before: the transaction, those that
+        waited for its nonce, or nothing when it waits itself. `local` says that a caller of
+        this node submitted it, `age` how many seconds it has waited before.
+
+        Reasons: ALREADY_KNOWN, SENDER_NOT_ALLOWED, TOO_LARGE, BLOCK_GAS_EXCEEDED, UNDERPRICED,
+        NONCE_TOO_LOW, NONCE_TOO_HIGH (beyond the gap allowed), SENDER_NOT_EOA,
+        INSUFFICIENT_FUNDS, REPLACEMENT_UNDERPRICED, SENDER_LIMIT, POOL_FULL. A fee cap below
+        the current base fee is no reason: the base fee may fall.
         """
         transaction, sender = checked.transaction, checked.sender
         settings = self._settings
+        now = self._clock()
+        if now >= self._expiry_due:
+            self.expire()
         if transaction.hash in self._by_hash:
             raise Rejected(Reason.ALREADY_KNOWN)
+        if self._allowed and sender not in self._allowed:
+            raise Rejected(Reason.SENDER_NOT_ALLOWED, f"address 0x{sender.hex()}")
         size = len(transaction.raw)
         if size > settings.transaction_bytes_max:
             raise Rejected(
@@ -112,22 +131,24 @@ class Mempool:
         nonce = transaction.nonce
         if nonce < lane.nonce:
             raise Rejected(Reason.NONCE_TOO_LOW, f"next nonce {lane.nonce}, tx nonce {nonce}")
-        if nonce > lane.next + settings.nonce_gap_max:
-            raise Rejected(Reason.NONCE_TOO_HIGH, f"next nonce {lane.next}, tx nonce {nonce}")
         cost = transaction.value + transaction.gas_limit * transaction.max_fee
         if transaction.blob_hashes:
             cost += len(transaction.blob_hashes) * GAS_PER_BLOB * transaction.max_blob_fee
         old = lane.entries.get(nonce)
+        if old is None:
+            self._check_place(lane, checked, local)
         self._check_funds(lane, cost, old)
         if old is not None:
             self._check_replacement(checked, old)
-        elif len(lane.entries) >= settings.sender_transactions_max:
-            raise Rejected(
-                Reason.SENDER_LIMIT,
-                f"{len(lane.entries)} transactions of 0x{sender.hex()} are waiting",
-            )
-        entry = _Entry(checked, sidecar, cost, size, self._arrivals)
-        self._make_room(entry, lane, old)
+            local = local or old.local
+        local = local and self._local < settings.local_max
+        entry = Entry(checked, sidecar, cost, size, self._arrivals, now - age, local)
+        pending = nonce <= lane.next
+        if (
+            len(self._by_hash) >= settings.transactions_max
+            or self._bytes + size > settings.bytes_max
+        ):
+            self._make_room(entry, old, pending)
 
         self._arrivals += 1
         if old is not None:
@@ -137,13 +158,49 @@ class Mempool:
         lane.cost += cost
         self._by_hash[transaction.hash] = entry
         self._bytes += size
-        if nonce == lane.next:
-            while lane.next in lane.entries:
-                lane.next += 1
-            self._pending += lane.next - nonce
-        heapq.heappush(
-            self._cheapest, (transaction.max_priority_fee, -entry.order, transaction.hash)
-        )
+        self._local += local
+        if self._eviction.kept:
+            self._eviction.push(entry, pending=pending)
+        if nonce != lane.next:
+            return [checked] if pending else []
+        lane.next = nonce + 1
+        self._pending += 1
+        if lane.next not in lane.entries:
+            return [checked]
+        return [checked, *self._promote(lane)]
+
+    def _check_place(self, lane: _Lane, checked: Checked, local: bool) -> None:
+        """There may be one more of this sender, at this nonce."""
+        settings, nonce = self._settings, checked.transaction.nonce
+        if nonce > lane.next:
+            if nonce > lane.next + settings.nonce_gap_max:
+                raise Rejected(Reason.NONCE_TOO_HIGH, f"next nonce {lane.next}, tx nonce {nonce}")
+            # Callers of this node may send in any order; what comes of peers in disorder is
+            # little, or meant to fill the pool with what no block can hold.
+            queued = len(lane.entries) - (lane.next - lane.nonce)
+            if not local and queued >= settings.sender_queued_max:
+                raise Rejected(
+                    Reason.SENDER_LIMIT,
+                    f"{queued} transactions of 0x{checked.sender.hex()} wait for nonce {lane.next}",
+                )
+        if len(lane.entries) >= settings.sender_transactions_max:
+            raise Rejected(
+                Reason.SENDER_LIMIT,
+                f"{len(lane.entries)} transactions of 0x{checked.sender.hex()} are waiting",
+            )
+
+    def _promote(self, lane: _Lane) -> list[Checked]:
+        """Move the end of the unbroken run on; what joined it."""
+        promoted = []
+        while (entry := lane.entries.get(lane.next)) is not None:
+            promoted.append(entry.checked)
+            self._eviction.push(entry, pending=True)
+            lane.next += 1
+        self._pending += len(promoted)
+        return promoted
+
+    def _is_pending(self, entry: Entry) -> bool:
+        return entry.checked.transaction.nonce < self._lanes[entry.checked.sender].next
 
     def _open_lane(self, sender: Address) -> _Lane:
         account = self._view.account(sender)
@@ -157,7 +214,7 @@ class Mempool:
                 )
         return _Lane(account.nonce, account.balance)
 
-    def _check_funds(self, lane: _Lane, cost: int, old: _Entry | None) -> None:
+    def _check_funds(self, lane: _Lane, cost: int, old: Entry | None) -> None:
         """The sender can pay for this and for everything else it has waiting."""
         if cost > lane.balance:
             raise Rejected(
@@ -172,7 +229,7 @@ class Mempool:
                 f"overshot {queued + cost - lane.balance}",
             )
 
-    def _check_replacement(self, checked: Checked, old: _Entry) -> None:
+    def _check_replacement(self, checked: Checked, old: Entry) -> None:
         """A replacement raises every fee field by the percentage set."""
         new, before = checked.transaction, old.checked.transaction
         percent = 100 + self._settings.replacement_percent
@@ -187,62 +244,66 @@ class Mempool:
                     f"nonce {new.nonce}: {offered} offered, {-(-present * percent // 100)} needed",
                 )
 
-    def _make_room(self, entry: _Entry, lane: _Lane, old: _Entry | None) -> None:
-        """Evict the lowest tips until the limits hold; POOL_FULL when `entry` pays no more."""
+    def _make_room(self, entry: Entry, old: Entry | None, pending: bool) -> None:
+        """Evict what is worth less until the limits hold; POOL_FULL when nothing is."""
         settings = self._settings
-        count = len(self._by_hash) + 1 - (old is not None)
-        size = self._bytes + entry.size - (old.size if old else 0)
-        if count <= settings.transactions_max and size <= settings.bytes_max:
+        count = len(self._by_hash) + 1 - (old is not None) - settings.transactions_max
+        size = self._bytes + entry.size - (old.size if old else 0) - settings.bytes_max
+        if count <= 0 and size <= 0:
             return
-        tip = entry.checked.transaction.max_priority_fee
-        victims: list[Hash] = []
-        taken: dict[Address, int] = {}  # how many of a sender's last ones go
-        for victim_tip, _, victim_hash in self._cheapest_first():
-            sender = self._by_hash[victim_hash].checked.sender
-            if victim_tip >= tip:
+        self._eviction.keep()
+        self._eviction.tidy(self._pending, len(self._by_hash) - self._pending)
+        victims: list[Entry] = []
+        for victim in self._victims(entry, pending):
+            victims.append(victim)
+            count, size = count - 1, size - victim.size
+            if count <= 0 and size <= 0:
                 break
-            if sender == entry.checked.sender:
-                continue
-            # The lane's tail goes in the victim's place, so that what stays keeps its turn.
-            tail = self._lanes[sender].from_tail(taken.get(sender, 0))
-            taken[sender] = taken.get(sender, 0) + 1
-            victims.append(tail.checked.transaction.hash)
-            count, size = count - 1, size - tail.size
-            if count <= settings.transactions_max and size <= settings.bytes_max:
+            if len(victims) == _VICTIMS_MAX:
                 break
-        if count > settings.transactions_max or size > settings.bytes_max:
+        if count > 0 or size > 0:
             raise Rejected(
                 Reason.POOL_FULL, f"{len(self._by_hash)} transactions, {self._bytes} bytes"
             )
-        for victim_hash in victims:
-            self.drop(victim_hash)
+        for victim in victims:
+            self.drop(victim.checked.transaction.hash)
 
-    def _cheapest_first(self) -> Iterator[tuple[int, int, Hash]]:
-        """The live entries of the price heap from the lowest tip on; the heap is kept."""
-        heap = self._cheapest
-        if len(heap) > len(self._by_hash) + _STALE_MAX:
-            heap[:] = [item for item in heap if item[2] in self._by_hash]
-            heapq.heapify(heap)
-        while heap and heap[0][2] not in self._by_hash:
-            heapq.heappop(heap)
-        # Victims are few: walk the heap from its root, smallest first.
-        frontier = [(heap[0], 0)] if heap else []
-        while frontier:
-            item, index = heapq.heappop(frontier)
-            for child in (2 * index + 1, 2 * index + 2):
-                if child < len(heap):
-                    heapq.heappush(frontier, (heap[child], child))
-            if item[2] in self._by_hash:
-                yield item
+    def _victims(self, entry: Entry, pending: bool) -> Iterator[Entry]:
+        """What may go for `entry`, in order: never its own sender's."""
+        own, least = entry.checked.sender, worth(entry)
+        for victim in self._eviction.queued():
+            if not pending and worth(victim) >= least:
+                return
+            if victim.checked.sender != own:
+                yield victim
+        if not pending:
+            return
+        taken: dict[Address, int] = {}  # how many of a sender's last ones go
+        for victim in self._eviction.pending():
+            if worth(victim) >= least:
+                return
+            sender = victim.checked.sender
+            if sender == own:
+                continue
+            # The run's tail goes in the victim's place, so that what stays keeps its turn.
+            lane, index = self._lanes[sender], taken.get(sender, 0)
+            if index >= lane.next - lane.nonce:
+                continue
+            tail = lane.entries[lane.next - 1 - index]
+            if tail.local and not entry.local:
+                continue
+            taken[sender] = index + 1
+            yield tail
 
     # -- out ---------------------------------------------------------------------------------------
 
-    def _forget(self, lane: _Lane, entry: _Entry) -> None:
+    def _forget(self, lane: _Lane, entry: Entry) -> None:
         transaction = entry.checked.transaction
         del lane.entries[transaction.nonce]
         del self._by_hash[transaction.hash]
         lane.cost -= entry.cost
         self._bytes -= entry.size
+        self._local -= entry.local
 
     def drop(self, transaction_hash: Hash) -> None:
         """Remove a transaction if it is there; later nonces of its sender become queued."""
@@ -254,18 +315,47 @@ class Mempool:
         self._forget(lane, entry)
         nonce = entry.checked.transaction.nonce
         if nonce < lane.next:
-            self._pending -= lane.next - nonce
-            lane.next = nonce
+            self._cut(lane, nonce)
         if not lane.entries:
             del self._lanes[sender]
 
-    def advance(self, view: StateView, gas_limit: int, executed: Executed) -> None:
+    def _cut(self, lane: _Lane, nonce: int) -> None:
+        """`nonce` is missing now: what follows it in the run waits for it."""
+        self._pending -= lane.next - nonce
+        following, lane.next = range(nonce + 1, lane.next), nonce
+        for later in following:
+            if (entry := lane.entries.get(later)) is not None:
+                self._eviction.push(entry, pending=False)
+
+    def expire(self) -> None:
+        """Drop what has waited too long; called by `add` and `advance` when it is time."""
+        now, settings = self._clock(), self._settings
+        queued_since = now - settings.queued_seconds
+        pending_since = now - settings.pending_seconds
+        since = max(queued_since, pending_since)
+        expired = [
+            entry
+            for entry in self._by_hash.values()
+            if entry.arrived < since
+            and entry.arrived < (pending_since if self._is_pending(entry) else queued_since)
+        ]
+        # The highest nonces first, so that nothing changes sides before it goes.
+        expired.sort(key=lambda entry: -entry.checked.transaction.nonce)
+        for entry in expired[:_EXPIRED_MAX]:
+            self.drop(entry.checked.transaction.hash)
+        self._expiry_due = now + (self._expiry_pause if len(expired) <= _EXPIRED_MAX else 0)
+
+    def advance(self, view: StateView, gas_limit: int, executed: Executed) -> list[Checked]:
         """Follow the chain to the block `executed`, whose state is `view`.
 
         Removes what was included or can no longer be: nonces used up, costs above the
-        balance, gas above the limit, senders that became contracts.
+        balance, gas above the limit, senders that became contracts. Returns what waited
+        for a nonce that the block used, and can run now.
         """
+        settings = self._settings
         self._view = view
+        if self._clock() >= self._expiry_due:
+            self.expire()
         if gas_limit < self._gas_limit:
             for entry in list(self._by_hash.values()):
                 if entry.checked.transaction.gas_limit > gas_limit:
@@ -277,43 +367,52 @@ class Mempool:
             touched = [address for address in lanes if address in accounts]
         else:
             touched = [address for address in accounts if address in lanes]
+        promoted: list[Checked] = []
         for address in touched:
-            self._refresh(address, lanes[address])
-        if len(self._cheapest) > 2 * len(self._by_hash) + _STALE_MAX:
-            self._cheapest = [item for item in self._cheapest if item[2] in self._by_hash]
-            heapq.heapify(self._cheapest)
+            promoted += self._refresh(address, lanes[address])
+        if 2 * len(self._by_hash) < settings.transactions_max and (
+            2 * self._bytes < settings.bytes_max
+        ):
+            self._eviction.leave()
+        else:
+            self._eviction.tidy(self._pending, len(self._by_hash) - self._pending)
+        return promoted
 
-    def _refresh(self, address: Address, lane: _Lane) -> None:
-        self._pending -= lane.next - lane.nonce
-        fresh: _Lane | None
+    def _refresh(self, address: Address, lane: _Lane) -> list[Checked]:
+        """Fit a lane to its account's new state; what can run now and could not before."""
         try:
             fresh = self._open_lane(address)
         except Rejected:  # the sender became a contract
-            fresh = None
-        if fresh is None:
-            gone = list(lane.entries)
-        elif lane.nonce <= fresh.nonce <= lane.next:
-            gone = list(range(lane.nonce, fresh.nonce))
+            self._pending -= lane.next - lane.nonce
+            for entry in list(lane.entries.values()):
+                self._forget(lane, entry)
+            del self._lanes[address]
+            return []
+        first, end = lane.nonce, lane.next
+        lane.nonce, lane.balance = fresh.nonce, fresh.balance
+        if first <= fresh.nonce <= end:
+            self._pending -= fresh.nonce - first
+            gone: Iterable[int] = range(first, fresh.nonce)
         else:
+            # Others' blocks used nonces that were never here, or a block was taken back.
+            self._pending -= end - first
+            lane.next = fresh.nonce
             gone = [nonce for nonce in lane.entries if nonce < fresh.nonce]
+            for nonce in range(max(first, fresh.nonce), end):
+                self._eviction.push(lane.entries[nonce], pending=False)
         for nonce in gone:
             self._forget(lane, lane.entries[nonce])
-        if not lane.entries or fresh is None:
-            del self._lanes[address]
-            return
-        lane.next = max(lane.next, fresh.nonce)
-        lane.nonce, lane.balance = fresh.nonce, fresh.balance
-        while lane.next in lane.entries:
-            lane.next += 1
+        promoted = self._promote(lane)
         if lane.cost > lane.balance:
             for nonce, entry in list(lane.entries.items()):
                 if entry.cost > lane.balance:
                     self._forget(lane, entry)
-                    lane.next = min(lane.next, nonce)
-        if lane.entries:
-            self._pending += lane.next - lane.nonce
-        else:
+                    if nonce < lane.next:
+                        self._cut(lane, nonce)
+            promoted = [item for item in promoted if item.transaction.nonce < lane.next]
+        if not lane.entries:
             del self._lanes[address]
+        return promoted
 
     # -- questions ---------------------------------------------------------------------------------
 
@@ -356,19 +455,29 @@ class Mempool:
             if len(lane.entries) > lane.next - lane.nonce
         }
 
-    def ready(self, base_fee: int) -> Iterator[Checked]:
+    def _heads(self, after: Mapping[Address, int]) -> Iterator[tuple[_Lane, Entry]]:
+        """Each sender's next transaction, if it is here."""
+        for address, lane in self._lanes.items():
+            nonce = lane.nonce
+            if after:
+                nonce = max(nonce, after.get(address, 0))
+            if entry := lane.entries.get(nonce):
+                yield lane, entry
+
+    def ready(self, base_fee: int, after: Mapping[Address, int] = _NO_NONCES) -> Iterator[Checked]:
         """What a block with this base fee can hold, best effective tip first, nonces in order.
 
-        Equal tips go by arrival. The pool must not change while this is read.
+        `after` gives the next nonces of senders in blocks that are built on but not final;
+        what such blocks hold is passed over and stays. Equal tips go by arrival. The pool
+        must not change while this is read.
         """
         heap: list[tuple[int, int, int, _Lane]] = []
-        for lane in self._lanes.values():
-            if entry := lane.entries.get(lane.nonce):
-                transaction = entry.checked.transaction
-                spare = transaction.max_fee - base_fee
-                if spare >= 0:
-                    tip = min(transaction.max_priority_fee, spare)
-                    heap.append((-tip, entry.order, lane.nonce, lane))
+        for lane, entry in self._heads(after):
+            transaction = entry.checked.transaction
+            spare = transaction.max_fee - base_fee
+            if spare >= 0:
+                tip = min(transaction.max_priority_fee, spare)
+                heap.append((-tip, entry.order, transaction.nonce, lane))
         heapq.heapify(heap)
         while heap:
             _, _, nonce, lane = heap[0]
@@ -383,25 +492,24 @@ class Mempool:
                     continue
             heapq.heappop(heap)
 
-    def has_ready(self, base_fee: int) -> bool:
-        """Whether a block with this base fee could hold anything."""
-        return any(
-            entry.checked.transaction.max_fee >= base_fee
-            for lane in self._lanes.values()
-            if (entry := lane.entries.get(lane.nonce))
-        )
+    def has_ready(self, base_fee: int, after: Mapping[Address, int] = _NO_NONCES) -> bool:
+        """Whether a block with this base fee could hold anything; `after` as for `ready`."""
+        return any(entry.checked.transaction.max_fee >= base_fee for _, entry in self._heads(after))
 
-    def best_fee_cap(self) -> int:
+    def best_fee_cap(self, after: Mapping[Address, int] = _NO_NONCES) -> int:
         """The highest fee cap among the senders' next transactions; 0 when there are none."""
         return max(
-            (
-                entry.checked.transaction.max_fee
-                for lane in self._lanes.values()
-                if (entry := lane.entries.get(lane.nonce))
-            ),
-            default=0,
+            (entry.checked.transaction.max_fee for _, entry in self._heads(after)), default=0
         )
 
     def everything(self) -> Iterable[Checked]:
         """All transactions, in no particular order."""
         return [entry.checked for entry in self._by_hash.values()]
+
+    def entries(self) -> list[Entry]:
+        """All that is pooled, in order of arrival."""
+        return list(self._by_hash.values())
+
+    def holds(self) -> int:
+        """Bytes of all that is pooled."""
+        return self._bytes

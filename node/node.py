@@ -63,7 +63,13 @@ class Node:
         self.accounts = accounts
         self._machines = threading.local()
         self.announcements = Announcements(settings.rpc.subscription_queue_max)
-        self.mempool = Mempool(settings.pool, ledger.view(), ledger.head.gas_limit)
+        self.mempool = Mempool(
+            settings.pool,
+            ledger.view(),
+            ledger.head.gas_limit,
+            clock=time.monotonic,
+            allowed_senders=ledger.config.ledger.allowed_senders,
+        )
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._report = on_commit
         self._pool_file = pool

@@ -127,6 +127,18 @@ class PoolSettings(Struct, frozen=True):
     nonce_gap_max: Annotated[
         int, Option("how far a nonce may be beyond the sender's next one", low=0)
     ] = 16_384
+    sender_queued_max: Annotated[
+        int, Option("transactions of one sender, sent by peers, that wait for a nonce", low=0)
+    ] = 1024
+    local_max: Annotated[
+        int, Option("transactions submitted here that those of peers never push out", low=0)
+    ] = 16_384
+    queued_seconds: Annotated[
+        int, Option("time that a transaction may wait for an earlier nonce, s", low=1)
+    ] = 3 * 3600
+    pending_seconds: Annotated[
+        int, Option("time that a transaction may wait for a block, s", low=1)
+    ] = 24 * 3600
     transaction_bytes_max: Annotated[
         int, Option("bytes of one transaction without its blobs", low=1024)
     ] = 128 * 2**10

@@ -80,7 +80,7 @@ def pool(
     if accounts is None:
         accounts = {number: Account(0, RICH) for number in range(1, 20)}
     view = Accounts({sender(number): item for number, item in accounts.items()}, codes or {})
-    return Mempool(replace(PoolSettings(), **limits), view, GAS_LIMIT)
+    return Mempool(replace(PoolSettings(), **limits), view, GAS_LIMIT, clock=lambda: 0.0)
 
 
 def executed(accounts: Mapping[int, Account | None]) -> Executed:
