@@ -11,10 +11,10 @@ from typing import Final
 from msgspec import Struct
 
 from chain import abi, forks
-from chain.activation import LedgerRules
 from chain.errors import Fault, Reason, Rejected
 from chain.forks import SYSTEM_ADDRESS
 from chain.genesis import GenesisAccount
+from chain.ledger_rules import LedgerRules
 from chain.machine import BlockContext, Machine, Message, TransactionContext
 from chain.staking import MOVES_MAX, STAKING_ADDRESS, moves_call, stake_call
 from chain.state import State

@@ -153,8 +153,8 @@ def __init__(
 ):
     assert unit != 0, "unit is 0"
     assert seats_max != 0 and seats_max <= SEATS_BOUND, "seats out of range"
-    assert epoch_length <= 2**32 and evidence_age <= 2**32, "heights out of range"
-    assert unbonding <= 2**32 and jail <= 2**32, "heights out of range"
+    assert epoch_length <= 2**48 and evidence_age <= 2**48, "heights out of range"
+    assert unbonding <= 2**48 and jail <= 2**48, "heights out of range"
     assert unbonding > evidence_age, "unbonding ends before evidence does"
     UNIT = unit
     SEATS_MAX = seats_max

@@ -13,7 +13,7 @@ FOLDER: Final = Path(__file__).resolve().parents[3] / "contracts" / "system"
 
 def compiled() -> dict[str, Any]:
     """The artefact of validators.vy as the installed compiler makes it."""
-    import vyper
+    import vyper  # type: ignore[import-untyped]
 
     made = vyper.compile_code(
         (FOLDER / "validators.vy").read_text("utf-8"),
