@@ -79,12 +79,21 @@ class Reason(StrEnum):
     # certificates and evidence
     BAD_CERTIFICATE = "bad_certificate"
     BAD_EVIDENCE = "bad_evidence"
+    WRONG_RECORD = "wrong_consensus_record"
     # network
     BAD_MESSAGE = "bad_message"
     BAD_HANDSHAKE = "bad_handshake"
     WRONG_PROTOCOL_VERSION = "wrong_protocol_version"
     PEER_NOT_ALLOWED = "peer_not_allowed"
     TOO_MANY_PEERS = "too_many_peers"
+    PEER_BANNED = "peer_banned"
+    PEER_REMOVED = "peer_removed"
+    WRONG_PEER = "wrong_peer"
+    SELF_CONNECTION = "self_connection"
+    DUPLICATE_LINK = "duplicate_link"
+    BAD_PEER_ADDRESS = "bad_peer_address"
+    NODE_STOPS = "node_stops"
+    TOO_SLOW = "too_slow"
     SENDER_NOT_ALLOWED = "sender_not_allowed"
     # storage and settings
     WRONG_SCHEMA = "wrong_schema"

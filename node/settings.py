@@ -118,6 +118,60 @@ class RpcSettings(Struct, frozen=True):
     fee_history_heights_max: Annotated[int, Option("heights in one eth_feeHistory", low=1)] = 1024
 
 
+class NetSettings(Struct, frozen=True):
+    """Links to other nodes. Peers are written `<node id>@host:port`, the id in 40 hex digits."""
+
+    host: Annotated[str, Option("address to listen on; empty: only dial")] = "0.0.0.0"
+    port: Annotated[int, Option("port to listen on; 0: any free one", low=0, high=65535)] = 30656
+    external: Annotated[
+        str, Option("host or host:port to be reached at; empty: as peers see this node")
+    ] = ""
+    bootnodes: Annotated[
+        tuple[str, ...], Option("peers to ask for other peers", flag="bootnodes")
+    ] = ()
+    persistent: Annotated[tuple[str, ...], Option("peers to stay connected with")] = ()
+    trusted: Annotated[
+        tuple[str, ...],
+        Option("node ids or peers that are let in beyond every limit, never banned"),
+    ] = ()
+    allowed: Annotated[
+        tuple[str, ...], Option("node ids that may connect, beside genesis' own; none: all")
+    ] = ()
+    discovery: Annotated[bool, Option("learn of peers from peers, and tell them of others")] = True
+    peers_in_max: Annotated[int, Option("peers that dialled this node", low=0, high=1000)] = 48
+    peers_out_max: Annotated[int, Option("peers that this node dials", low=0, high=1000)] = 16
+    host_peers_max: Annotated[
+        int,
+        Option("peers that dialled from one address; this machine's own are not counted", low=1),
+    ] = 8
+    handshakes_max: Annotated[
+        int, Option("connections that have not proved yet who they are", low=1, high=4096)
+    ] = 128
+    host_handshakes_max: Annotated[
+        int, Option("such connections from one address", low=1, high=4096)
+    ] = 32
+    handshake_timeout_ms: Annotated[
+        int, Option("time to prove who one is, ms", low=100, high=60_000)
+    ] = 5_000
+    ping_interval_ms: Annotated[int, Option("time between signs of life, ms", low=50)] = 5_000
+    silence_max_ms: Annotated[
+        int, Option("time without a message until a link counts as dead, ms", low=100)
+    ] = 20_000
+    send_bytes_max: Annotated[int, Option("bytes that wait to be sent to one peer", low=2**20)] = (
+        32 * 2**20
+    )
+    receive_bytes_max: Annotated[
+        int, Option("bytes of unfinished messages from all peers together", low=16 * 2**20)
+    ] = 256 * 2**20
+    receive_rate_max: Annotated[int, Option("bytes per second read from one peer", low=2**16)] = (
+        64 * 2**20
+    )
+    book_addresses_max: Annotated[
+        int, Option("addresses of other nodes that are remembered", low=16, high=65_536)
+    ] = 4_096
+    ban_seconds: Annotated[int, Option("how long a ban lasts, s", low=1)] = 3_600
+
+
 class PoolSettings(Struct, frozen=True):
     """Transactions that wait for a block."""
 
@@ -139,6 +193,7 @@ class PoolSettings(Struct, frozen=True):
     pending_seconds: Annotated[
         int, Option("time that a transaction may wait for a block, s", low=1)
     ] = 24 * 3600
+    journal: Annotated[bool, Option("keep what waits over stops and crashes")] = True
     transaction_bytes_max: Annotated[
         int, Option("bytes of one transaction without its blobs", low=1024)
     ] = 128 * 2**10
@@ -154,7 +209,19 @@ class LogSettings(Struct, frozen=True):
     level: Annotated[
         str, Option("least severity printed", choices=("debug", "info", "warning", "error"))
     ] = "info"
+    format: Annotated[
+        str, Option("text for people; json: one object per line", choices=("text", "json"))
+    ] = "text"
     transactions: Annotated[bool, Option("dev: one line per transaction as it runs")] = True
+
+
+class MetricsSettings(Struct, frozen=True):
+    """What machines may ask about the node's state, on the RPC port."""
+
+    enabled: Annotated[bool, Option("serve GET /metrics, in Prometheus' format")] = True
+    ready_peers_min: Annotated[
+        int, Option("peers without which GET /ready says no, where there is a network", low=0)
+    ] = 1
 
 
 class Settings(Struct, frozen=True):
@@ -163,8 +230,10 @@ class Settings(Struct, frozen=True):
     chain: ChainSettings = ChainSettings()
     dev: DevSettings = DevSettings()
     rpc: RpcSettings = RpcSettings()
+    net: NetSettings = NetSettings()
     pool: PoolSettings = PoolSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 class Declared(Struct, frozen=True):
@@ -258,8 +327,10 @@ def load_settings(
         chain=ChainSettings(**sections["chain"]),
         dev=DevSettings(**sections["dev"]),
         rpc=RpcSettings(**sections["rpc"]),
+        net=NetSettings(**sections["net"]),
         pool=PoolSettings(**sections["pool"]),
         log=LogSettings(**sections["log"]),
+        metrics=MetricsSettings(**sections["metrics"]),
     )
     return Loaded(settings, sources)
 
