@@ -34,6 +34,7 @@ class Liar:
         self._votes: deque[Vote] = deque(maxlen=_REMEMBERED)
         self._certificates: deque[Certificate] = deque(maxlen=_REMEMBERED)
         self._blocks: deque[ToyBlock] = deque(maxlen=_REMEMBERED)
+        self._combined: deque[Ballot] = deque(maxlen=_REMEMBERED)
         self._view = 1
         self._epoch = 0
 
@@ -45,6 +46,8 @@ class Liar:
                 at = (parcel.ballot.epoch, parcel.ballot.view)
                 self._epoch, self._view = max(at, (self._epoch, self._view))
                 self._combine(parcel.ballot)
+                if parcel.ballot.kind is VoteKind.NOTARIZE and self._random.random() < 0.2:
+                    self._skip(parcel.ballot)
             case Certificate():
                 self._certificates.append(parcel)
             case Proposed(vote, block):
@@ -85,20 +88,31 @@ class Liar:
     def _sign(self, ballot: Ballot) -> Vote:
         return sign_ballot(ballot, self._rules.domain, self._key)
 
+    def _leads(self, view: int) -> bool:
+        epoch, members = self._rules.epoch(self._epoch), self._rules.members
+        return members.validators[members.leader(epoch.seed, view)].address == self._address
+
+    def _skip(self, ballot: Ballot) -> None:
+        """While a view's block becomes final, build beside it in the next view."""
+        older = [
+            block for block in self._blocks
+            if block.record.epoch == self._epoch and block.record.view < ballot.view
+        ]  # fmt: skip
+        if ballot.epoch == self._epoch and older and self._leads(ballot.view + 1):
+            self._build(ballot.view + 1, older[-1])
+
     def _propose(self) -> None:
         """A block of mine, on whatever there is; twice in a view, or unsound, or misplaced."""
-        random, rules = self._random, self._rules
+        random = self._random
+        views = [v for v in range(max(1, self._view - 1), self._view + 4) if self._leads(v)]
+        parents = [block for block in self._blocks if block.record.epoch == self._epoch]
+        if views:
+            parent = random.choice(parents[-6:]) if parents and random.random() < 0.9 else None
+            self._build(random.choice(views), parent)
+
+    def _build(self, view: int, parent: ToyBlock | None) -> None:
+        random, rules, members = self._random, self._rules, self._rules.members
         epoch = rules.epoch(self._epoch)
-        members = rules.members
-        views = [
-            view for view in range(max(1, self._view - 1), self._view + 4)
-            if members.validators[members.leader(epoch.seed, view)].address == self._address
-        ]  # fmt: skip
-        if not views:
-            return
-        view = random.choice(views)
-        parents = [block for block in self._blocks if block.record.epoch == epoch.number]
-        parent = random.choice(parents[-6:]) if parents and random.random() < 0.9 else None
         if parent is not None and parent.record.height == epoch.last_height:
             self._again(view, parent)
             return
@@ -148,10 +162,15 @@ class Liar:
     def _combine(self, ballot: Ballot) -> None:
         """A certificate before anybody else has it, to show to a few."""
         votes = {vote.signer: vote for vote in self._votes if vote.ballot == ballot}
-        votes[self._address] = self._sign(ballot)
         members = self._rules.members
-        power = sum(item.power for item in members.validators if item.address in votes)
-        if members.quorum(power):
+        power = sum(
+            member.power
+            for member in members.validators
+            if member.address in votes or member.address == self._address
+        )
+        if members.quorum(power) and ballot not in self._combined:
+            self._combined.append(ballot)
+            votes[self._address] = self._sign(ballot)
             self._certificates.append(build_certificate(list(votes.values()), members))
 
     def _moved(self, vote: Vote) -> Vote:

@@ -33,6 +33,10 @@ class Watch:
         for earlier in before:
             if _exclude(earlier, ballot):
                 raise Violation(f"an honest member cast {_text(earlier)} and {_text(ballot)}")
+        if ballot.kind is VoteKind.NOTARIZE:
+            for skipped in range(ballot.parent_view + 1, ballot.view):
+                if (VoteKind.NULLIFY, ballot.epoch, skipped) not in self._certified:
+                    raise Violation(f"{_text(ballot)} skips view {skipped}, not nullified")
         before.append(ballot)
         self._cast[vote.signer].add(ballot)
 
