@@ -22,7 +22,7 @@ from chain.storage.store import Store
 
 LEDGER: Final = "db"
 VOTES: Final = "votes.log"
-POOL: Final = "pool.rlp"
+POOL: Final = "pool.log"
 VALIDATOR_KEY: Final = "validator.key"
 _GENESIS_BYTES_MAX: Final = 1 << 30
 

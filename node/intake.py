@@ -30,15 +30,18 @@ class Intake:
         self,
         fork: Callable[[], Fork],
         chain_id: int,
-        admit: Callable[[Checked, BlobSidecar | None], None],
+        admit: Callable[[Checked, BlobSidecar | None, bool], None],
         threads: Executor,
     ) -> None:
-        """`fork` is the next block's; `admit` pools a transaction or raises `Rejected`."""
+        """`fork` is the next block's; `admit` pools a transaction or raises `Rejected`.
+
+        Its last argument is whether a caller of this node submitted the transaction.
+        """
         self._fork = fork
         self._chain_id = chain_id
         self._admit = admit
         self._threads = threads
-        self._waiting: list[tuple[bytes, asyncio.Future[Hash]]] = []
+        self._waiting: list[tuple[bytes, bool, asyncio.Future[Hash]]] = []
         self._worker: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
@@ -46,12 +49,12 @@ class Intake:
         if self._worker is not None:
             await self._worker
 
-    async def submit(self, raw: bytes) -> Hash:
+    async def submit(self, raw: bytes, *, local: bool = True) -> Hash:
         """Pool a raw transaction; its hash, or `Rejected` with the reason."""
         if len(self._waiting) >= _WAITING_MAX:
             raise Rejected(Reason.POOL_FULL, f"{len(self._waiting)} transactions are in line")
         future: asyncio.Future[Hash] = asyncio.get_running_loop().create_future()
-        self._waiting.append((raw, future))
+        self._waiting.append((raw, local, future))
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         return await future
@@ -61,7 +64,7 @@ class Intake:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                raws = [raw for raw, _ in batch]
+                raws = [raw for raw, _, _ in batch]
                 try:
                     fork = self._fork()
                     # The first byte 3 marks a blob transaction, whose proofs take milliseconds.
@@ -74,21 +77,21 @@ class Intake:
                             self._threads, check_batch, raws, fork, self._chain_id
                         )
                 except Exception as error:  # our bug: every caller is told
-                    for _, future in batch:
+                    for _, _, future in batch:
                         if not future.done():
                             future.set_exception(error)
                     continue
-                for (_, future), verdict in zip(batch, verdicts, strict=True):
-                    self._settle(future, verdict)
+                for (_, local, future), verdict in zip(batch, verdicts, strict=True):
+                    self._settle(future, verdict, local)
         finally:
             self._worker = None
 
-    def _settle(self, future: "asyncio.Future[Hash]", verdict: _Verdict) -> None:
+    def _settle(self, future: "asyncio.Future[Hash]", verdict: _Verdict, local: bool) -> None:
         try:
             if isinstance(verdict, Rejected):
                 raise verdict
             checked, sidecar = verdict
-            self._admit(checked, sidecar)
+            self._admit(checked, sidecar, local)
         except Rejected as rejected:
             if not future.done():
                 future.set_exception(rejected)

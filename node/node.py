@@ -20,7 +20,6 @@ from chain.validation import check_transaction
 from chain.validators import Domain, Validator, ValidatorSet, decode_record, validator_set
 from chain.views import TrieView
 from contracts.vm import Interpreter
-from node import pool_file
 from node.announce import Announcements
 from node.consensus.core import Core, Epoch
 from node.consensus.driver import Committed, Driver, Timing
@@ -30,6 +29,7 @@ from node.consensus.signer import Signer
 from node.consensus.vote_log import VoteLog
 from node.intake import Intake
 from node.mempool import Mempool
+from node.pool_journal import DiskJournal, PoolJournal
 from node.settings import Settings
 
 _log: Final = logging.getLogger("node")
@@ -72,10 +72,18 @@ class Node:
         )
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._report = on_commit
-        self._pool_file = pool
         self._checkers = ThreadPoolExecutor(2, "check")
         self._writer = ThreadPoolExecutor(1, "writer")
         self._intake = Intake(self.next_fork, ledger.config.chain_id, self._admit, self._checkers)
+        self._journal: PoolJournal | None = None
+        if pool is not None and settings.pool.journal:
+            self._journal = PoolJournal(
+                DiskJournal(pool, bytes_max=4 * settings.pool.bytes_max),
+                self.mempool,
+                clock=time.monotonic,
+                wall=time.time,
+                threads=self._checkers,
+            )
         self._pool_fork = self.next_fork()
         self._votes: VoteLog | None = None
         self._driver: Driver | None = None
@@ -152,9 +160,10 @@ class Node:
         if self._driver is not None:
             await self._driver.recover()
             self._running = asyncio.create_task(self._run(self._driver))
-        if self._pool_file is not None:
-            raws = pool_file.load(self._pool_file)
-            await asyncio.gather(*map(self._intake.submit, raws), return_exceptions=True)
+        if self._journal is not None:
+            await self._journal.restore(self.next_fork, self.ledger.config.chain_id)
+            if self._driver is not None:
+                self._driver.wake()
 
     async def _run(self, driver: Driver) -> None:
         try:
@@ -173,9 +182,9 @@ class Node:
             self._driver.stop()
         if self._running is not None:
             await self._running
-        # After a fault the pool may hold what caused it, and would again.
-        if self._pool_file is not None and not self.failed.done():
-            pool_file.save(self._pool_file, pool_file.waiting(self.mempool))
+        if self._journal is not None:
+            # After a fault the pool may hold what caused it, and would again.
+            await self._journal.stop(keep=not self.failed.done())
         self.announcements.close()
         self._checkers.shutdown()
         self._writer.shutdown()
@@ -191,8 +200,10 @@ class Node:
             raise Fault("the node has failed and is about to stop")
         return await self._intake.submit(raw)
 
-    def _admit(self, checked: Checked, sidecar: BlobSidecar | None) -> None:
-        self.mempool.add(checked, sidecar)
+    def _admit(self, checked: Checked, sidecar: BlobSidecar | None, local: bool) -> None:
+        self.mempool.add(checked, sidecar, local=local)
+        if self._journal is not None:
+            self._journal.append(checked, sidecar, local=local)
         self.announcements.publish_transaction(checked)
         if self._driver is not None:
             self._driver.wake()

@@ -194,6 +194,7 @@ class PoolSettings(Struct, frozen=True):
         int, Option("time that a transaction may wait for a block, s", low=1)
     ] = 24 * 3600
     journal: Annotated[bool, Option("keep what waits over stops and crashes")] = True
+    journal: Annotated[bool, Option("keep what waits over stops and crashes")] = True
     transaction_bytes_max: Annotated[
         int, Option("bytes of one transaction without its blobs", low=1024)
     ] = 128 * 2**10

@@ -28,6 +28,7 @@ from chain.validators import (
 )
 from node.keys import dev_accounts
 from node.node import Node
+from node.pool_journal import decode_records
 from node.settings import TEST_MNEMONIC, Settings
 
 ACCOUNTS: Final = dev_accounts(TEST_MNEMONIC, 3)
@@ -300,7 +301,7 @@ def test_without_a_key_transactions_wait_and_nothing_is_built() -> None:
 
 
 def test_what_waits_in_the_pool_is_kept_over_a_stop(tmp_path: Path) -> None:
-    store, pool = KeptStore(), tmp_path / "pool.rlp"
+    store, pool = KeptStore(), tmp_path / "pool.log"
 
     async def first(node: Node) -> None:
         for nonce in (0, 1, 3):
@@ -321,9 +322,9 @@ def test_what_waits_in_the_pool_is_kept_over_a_stop(tmp_path: Path) -> None:
     assert run(third, lambda: make_node(store, pool=pool)) == 4
 
 
-@pytest.mark.parametrize("damage", [b"", b"\0\0\0\0\xc0", b"garbage"])
+@pytest.mark.parametrize("damage", [b"", b"\0\0\0\0\xc0", b"garbage", b"cn-pool1\0\0"])
 def test_a_damaged_pool_file_is_passed_over(tmp_path: Path, damage: bytes) -> None:
-    pool = tmp_path / "pool.rlp"
+    pool = tmp_path / "pool.log"
     pool.write_bytes(damage)
 
     async def work(node: Node) -> int:
@@ -334,7 +335,7 @@ def test_a_damaged_pool_file_is_passed_over(tmp_path: Path, damage: bytes) -> No
 
 def test_a_bug_stops_the_node_and_its_pool_is_not_kept(tmp_path: Path) -> None:
     """What brought it down must not do so at every start."""
-    pool = tmp_path / "pool.rlp"
+    pool = tmp_path / "pool.log"
 
     async def scenario() -> None:
         node = make_node(MemoryStore(), pool=pool)
@@ -352,7 +353,7 @@ def test_a_bug_stops_the_node_and_its_pool_is_not_kept(tmp_path: Path) -> None:
             await node.stop()
 
     asyncio.run(scenario())
-    assert not pool.exists()
+    assert list(decode_records(pool.read_bytes())) == []
 
 
 def test_a_bug_in_checking_is_told_to_the_caller_and_leaves_the_queue_working() -> None:

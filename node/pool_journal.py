@@ -1,0 +1,310 @@
+"""What waits in the pool, kept over stops and crashes: a file that is appended to.
+
+File: 8 bytes that name the format, then records. A record is the length of its payload (4
+bytes), the payload's CRC-32 (4 bytes), and the payload: when the transaction came (8 bytes,
+ms since 1970), whether it was submitted here (1 byte), and its network form.
+
+Each batch of arrivals is handed to the system before its senders are answered, so that a
+killed process loses nothing; nothing is synced, so that a power cut may take the tail. What
+leaves the pool stays in the file until it is written anew: what is in blocks by then is
+refused for its nonce when it is loaded.
+"""
+
+import asyncio
+import logging
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from chain.blobs import BlobSidecar
+from chain.errors import Rejected
+from chain.forks import Fork
+from chain.transactions import Checked, encode_network_transaction
+from node.intake import check_batch
+from node.mempool import Mempool
+from node.pool_eviction import Entry
+
+MAGIC: Final = b"cn-pool1"
+_HEAD: Final = 8  # bytes before a payload
+_FACTS: Final = 9  # bytes of a payload before the transaction
+_PAYLOAD_BYTES_MAX: Final = 4 * 2**20
+_SLACK_BYTES: Final = 8 * 2**20  # appended beyond what the pool held before all is written anew
+_BUFFER_BYTES_MAX: Final = 32 * 2**20  # waiting while the file is written anew
+_WRITE_BYTES: Final = 2**20  # written at once rather than with the batch
+_BATCH: Final = 512  # transactions checked together while loading
+_BATCH_BYTES: Final = 4 * 2**20
+_RETRY_SECONDS: Final = 60  # after an error of the disk
+
+_log: Final = logging.getLogger("pool")
+
+
+class JournalFile(Protocol):
+    """One owner. Raises `OSError` where the disk fails."""
+
+    def read(self) -> bytes | None:
+        """Everything in it; None when there is no such file."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Append without syncing; there was a `replace` before."""
+        ...
+
+    def replace(self, data: bytes) -> None:
+        """Put a new file with this content in its place: the old one or the new, never between."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Waiting(Struct, frozen=True):
+    """A transaction that waited when the node went down."""
+
+    raw: bytes  # in its network form
+    local: bool
+    age: float  # seconds since it came
+
+
+class DiskJournal:
+    """A file on disk that is never synced, readable by its owner only."""
+
+    def __init__(self, path: Path, *, bytes_max: int) -> None:
+        """`bytes_max` is how much of it is read."""
+        self._path = path
+        self._bytes_max = bytes_max
+        self._file = -1
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def read(self) -> bytes | None:
+        try:
+            with self._path.open("rb") as file:
+                return file.read(self._bytes_max)
+        except FileNotFoundError:
+            return None
+
+    def write(self, data: bytes) -> None:
+        if self._file < 0:
+            self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._file, view) :]
+
+    def replace(self, data: bytes) -> None:
+        self.close()
+        fresh = self._path.with_suffix(".new")
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+        fresh.replace(self._path)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def encode_record(raw: bytes, *, local: bool, arrived_ms: int) -> bytes:
+    payload = arrived_ms.to_bytes(8, "big") + bytes((local,)) + raw
+    return len(payload).to_bytes(4, "big") + zlib.crc32(payload).to_bytes(4, "big") + payload
+
+
+def decode_records(data: bytes) -> Iterator[tuple[bytes, bool, int]]:
+    """(network form, local, ms since 1970) of each record up to the first that is not whole."""
+    if data[: len(MAGIC)] != MAGIC:
+        return
+    at = len(MAGIC)
+    while at + _HEAD <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        check = int.from_bytes(data[at + 4 : at + _HEAD], "big")
+        at += _HEAD
+        if not _FACTS < size <= _PAYLOAD_BYTES_MAX or at + size > len(data):
+            return
+        payload = data[at : at + size]
+        if zlib.crc32(payload) != check:
+            return
+        yield payload[_FACTS:], payload[8] == 1, int.from_bytes(payload[:8], "big")
+        at += size
+
+
+class PoolJournal:
+    """Keeps a pool's content in a file. Of the event loop's thread; writes anew in another."""
+
+    def __init__(
+        self,
+        file: JournalFile,
+        mempool: Mempool,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        threads: Executor,
+    ) -> None:
+        """`clock` is the pool's, `wall` gives seconds since 1970."""
+        self._file = file
+        self._mempool = mempool
+        self._clock = clock
+        self._wall = wall
+        self._threads = threads
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self._size = 0  # bytes in the file
+        self._rewrite_at = 0  # its size from which on all is written anew
+        self._usable = False  # whether the file may be appended to
+        self._retry_at = 0.0
+        self._incomplete = False  # something did not fit the buffer
+        self._rewriting: asyncio.Task[None] | None = None
+
+    # -- loading -----------------------------------------------------------------------------------
+
+    async def restore(self, fork: Callable[[], Fork], chain_id: int) -> int:
+        """Pool again what waited, in batches, and begin a new file; how many were pooled."""
+        pooled = found = 0
+        loop = asyncio.get_running_loop()
+        for batch in self._batches():
+            found += len(batch)
+            raws = [item.raw for item in batch]
+            verdicts = await loop.run_in_executor(
+                self._threads, check_batch, raws, fork(), chain_id
+            )
+            for item, verdict in zip(batch, verdicts, strict=True):
+                if isinstance(verdict, Rejected):
+                    continue
+                try:
+                    self._mempool.add(*verdict, local=item.local, age=item.age)
+                except Rejected as rejected:
+                    _log.debug("0x%s stays out: %s", verdict[0].transaction.hash.hex(), rejected)
+                else:
+                    pooled += 1
+        if found:
+            _log.info("%d of the %d transactions kept in %s wait again", pooled, found, self._file)
+        await self._rewrite()
+        return pooled
+
+    def _batches(self) -> Iterator[list[Waiting]]:
+        try:
+            data = self._file.read()
+        except OSError as error:
+            _log.warning("%s can't be read: %s", self._file, error.strerror)
+            return
+        if data is None:
+            return
+        if data[: len(MAGIC)] != MAGIC:
+            _log.warning("%s is damaged or of another version, and is passed over", self._file)
+        now, batch, size = self._wall(), list[Waiting](), 0
+        for raw, local, arrived_ms in decode_records(data):
+            batch.append(Waiting(raw, local, max(0.0, now - arrived_ms / 1000)))
+            size += len(raw)
+            if len(batch) == _BATCH or size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    # -- appending ---------------------------------------------------------------------------------
+
+    def append(self, checked: Checked, sidecar: BlobSidecar | None, *, local: bool) -> None:
+        """Keep a transaction that was pooled; it is in the file before the loop's next turn."""
+        transaction = checked.transaction
+        raw = transaction.raw
+        if sidecar is not None:
+            raw = encode_network_transaction(transaction, sidecar)
+        if self._buffered >= _BUFFER_BYTES_MAX:
+            self._incomplete = True
+            return
+        record = encode_record(raw, local=local, arrived_ms=int(self._wall() * 1000))
+        if not self._buffer:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._buffer.append(record)
+        self._buffered += len(record)
+        if self._buffered >= _WRITE_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rewriting is not None or not self._buffer:
+            return
+        if self._usable:
+            data = b"".join(self._buffer)
+            self._clear()
+            try:
+                self._file.write(data)
+            except OSError as error:
+                # There may be half a record now: nothing more can follow it.
+                self._fail(error)
+                return
+            self._size += len(data)
+            if self._size >= self._rewrite_at:
+                self._rewriting = asyncio.create_task(self._rewrite())
+        elif self._clock() >= self._retry_at:
+            self._rewriting = asyncio.create_task(self._rewrite())
+        else:
+            self._clear()  # the whole pool is written when it is tried again
+
+    def _clear(self) -> None:
+        self._buffer, self._buffered = [], 0
+
+    def _fail(self, error: OSError) -> None:
+        self._usable = False
+        self._retry_at = self._clock() + _RETRY_SECONDS
+        self._clear()
+        _log.warning("the pool is not kept for now: %s: %s", self._file, error.strerror)
+
+    # -- writing anew ------------------------------------------------------------------------------
+
+    async def _rewrite(self) -> None:
+        """Write a file of just what the pool holds, as often as arrivals did not fit meanwhile."""
+        loop = asyncio.get_running_loop()
+        again = True
+        try:
+            while again:
+                self._clear()
+                self._incomplete = self._usable = False
+                entries, offset = self._mempool.entries(), self._wall() - self._clock()
+                try:
+                    self._size = await loop.run_in_executor(
+                        self._threads, self._replace, entries, offset
+                    )
+                except OSError as error:
+                    self._fail(error)
+                    return
+                self._rewrite_at = 2 * self._size + _SLACK_BYTES
+                self._usable = True
+                again = self._incomplete
+        finally:
+            self._rewriting = None
+        self._flush()
+
+    def _replace(self, entries: Sequence[Entry], offset: float) -> int:
+        data = MAGIC + b"".join(_records(entries, offset))
+        self._file.replace(data)
+        return len(data)
+
+    async def stop(self, *, keep: bool = True) -> None:
+        """Write down what waits now, or, unless it is to be kept, that nothing does."""
+        rewriting = self._rewriting
+        if rewriting is not None:
+            await rewriting
+        self._clear()
+        loop = asyncio.get_running_loop()
+        entries = self._mempool.entries() if keep else []
+        offset = self._wall() - self._clock()
+        self._usable = False
+        try:
+            await loop.run_in_executor(self._threads, self._replace, entries, offset)
+            self._file.close()
+        except OSError as error:
+            _log.warning("the pool was not kept: %s: %s", self._file, error.strerror)
+
+
+def _records(entries: Iterable[Entry], offset: float) -> Iterator[bytes]:
+    """Records in an order in which each sender's nonces ascend."""
+    for entry in sorted(entries, key=lambda entry: entry.checked.transaction.nonce):
+        transaction = entry.checked.transaction
+        raw = transaction.raw
+        if entry.sidecar is not None:
+            raw = encode_network_transaction(transaction, entry.sidecar)
+        arrived_ms = max(0, int((entry.arrived + offset) * 1000))
+        yield encode_record(raw, local=entry.local, arrived_ms=arrived_ms)
