@@ -76,7 +76,7 @@ class Requests:
         peer: PeerId,
         make: Callable[[int], Message],
         *,
-        timeout: float,  # noqa: ASYNC109: whose silence it bounds is the peer's
+        timeout: float,  # noqa: ASYNC109
     ) -> Answer | None:
         """Send `make(id)` and wait `timeout` seconds for its answer.
 

@@ -1,0 +1,509 @@
+"""Pooled transactions on their way to every node.
+
+Where a transaction enters the network, a small one is pushed in full to a few peers, or to
+all when they are few. Everybody else announces hashes, in batches, to peers that are not
+known to have them, and fetches in batches what it does not have. What one peer can make
+this node do - signatures checked for nothing, bytes, entries in tables - is bounded, and
+what only a faulty peer sends is counted against it.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
+from math import isqrt
+from typing import Final
+
+from chain import codec
+from chain.crypto.keccak import keccak_many
+from chain.errors import Reason, Rejected
+from chain.transactions import Checked, Kind, encode_network_transaction
+from chain.types import Hash
+from node.gossip.buckets import Bucket
+from node.gossip.errands import Errands
+from node.gossip.fetching import Wanted
+from node.gossip.index import Pool, PoolIndex
+from node.gossip.requests import Requests
+from node.net.messages import GetTransactions, TransactionHashes, Transactions
+from node.net.network import Network, Offence, Peer, PeerId
+
+PUSH_BYTES_MAX: Final = 1024  # of a transaction that may be sent without being asked for
+PUSH_PEERS_ALL: Final = 8  # up to so many peers, all are pushed to; of more, the square root
+PUSH_DELAY_S: Final = 0.002
+ANNOUNCE_DELAY_S: Final = 0.008
+ANNOUNCE_BATCH_MAX: Final = 1024
+RETRY_DELAY_S: Final = 0.1  # after a peer's queue was full
+PENDING_PER_PEER_MAX: Final = 16_384  # hashes that wait to be announced to one peer
+KNOWN_PER_PEER_MAX: Final = 32_768
+SETTLED_S: Final = 0.1  # a peer is thought to have what it was offered so long ago
+
+FETCH_TIMEOUT_S: Final = 2.0
+FETCHES_PER_PEER_MAX: Final = 2
+FETCH_BATCH_MAX: Final = 256
+FETCH_BYTES_MAX: Final = 2 * 2**20
+ANSWER_BYTES_MAX: Final = 4 * 2**20
+SERVED_BYTES: Final = (32 * 2**20, 8 * 2**20)  # to one peer: at once, and per second
+
+PUSHED_BYTES: Final = (8 * 2**20, 2 * 2**20)  # by one peer, accepted: at once, and per second
+BACKLOG_BYTES_MAX: Final = 8 * 2**20  # of one peer's transactions that wait to be checked
+REFUSALS: Final = (2048, 256)  # of one peer's transactions that are checked: the CPU they cost
+DOUBTFUL: Final = (1024, 32)  # of those, the ones that an honest peer rarely has
+UNSERVED: Final = (1024, 64)  # transactions that it announced and then did not have
+STALE_COST: Final = 0.125  # of a refusal that honest peers cause when blocks overtake them
+CHECKED_FIRST: Final = 64  # transactions of a new peer that are checked at a time
+CHECKED_NEXT: Final = 1024  # after as many good ones
+ANNOUNCED: Final = (65_536, 8_192)  # hashes by one peer
+COMPLAINT_PAUSE_S: Final = 5.0
+
+SEEN_MAX: Final = 65_536
+SEEN_S: Final = 60.0  # what was pooled, included or is plainly wrong is not fetched again for
+REFUSED_S: Final = 5.0  # the same for what may be welcome later
+
+# What no honest node passes on, whatever the state, the settings and the fork.
+_OFFENSIVE: Final = frozenset(
+    {
+        Reason.BAD_RLP,
+        Reason.BAD_TRANSACTION,
+        Reason.WRONG_CHAIN_ID,
+        Reason.BAD_SIGNATURE,
+        Reason.NONCE_OVERFLOW,
+        Reason.FEE_OVERFLOW,
+        Reason.TIP_ABOVE_FEE_CAP,
+        Reason.NO_BLOBS,
+        Reason.BAD_BLOB_HASH,
+        Reason.BLOB_CREATES_CONTRACT,
+        Reason.NO_AUTHORIZATIONS,
+        Reason.AUTHORIZATION_CREATES_CONTRACT,
+    }
+)
+_STALE: Final = frozenset({Reason.NONCE_TOO_LOW, Reason.REPLACEMENT_UNDERPRICED})
+# What pools of other settings, or of another fill, pass on in good faith.
+_BLAMELESS: Final = _STALE | {
+    Reason.POOL_FULL,
+    Reason.SENDER_LIMIT,
+    Reason.TOO_LARGE,
+    Reason.UNDERPRICED,
+}
+
+Outcome = Hash | Rejected
+Submit = Callable[[Sequence[bytes], PeerId], Awaitable[Sequence[Outcome]]]
+
+
+class _PeerState:
+    """What is remembered of one peer."""
+
+    __slots__ = (
+        "announced",
+        "backlog",
+        "backlog_bytes",
+        "checking",
+        "doubtful",
+        "good",
+        "known",
+        "limit",
+        "pending",
+        "pushed",
+        "refusals",
+        "served",
+        "timer",
+        "unserved",
+    )
+
+    def __init__(self, now: float) -> None:
+        # Hash -> since when the peer can have it; 0: it certainly does.
+        self.known: OrderedDict[Hash, float] = OrderedDict()
+        self.pending: dict[Hash, bool] = {}  # to be told of; True: in full
+        self.timer: asyncio.TimerHandle | None = None
+        self.pushed = Bucket(*PUSHED_BYTES, now)
+        self.limit = Bucket(PUSHED_BYTES[0] / 2, PUSHED_BYTES[1] / 2, now)  # of my pushes
+        self.served = Bucket(*SERVED_BYTES, now)
+        self.refusals = Bucket(*REFUSALS, now)
+        self.announced = Bucket(*ANNOUNCED, now)
+        self.doubtful = Bucket(*DOUBTFUL, now)
+        self.unserved = Bucket(*UNSERVED, now)
+        self.good = 0
+        self.backlog: dict[Hash, bytes] = {}
+        self.backlog_bytes = 0
+        self.checking = False
+
+    def empty_backlog(self) -> None:
+        self.backlog.clear()
+        self.backlog_bytes = 0
+
+    def learn(self, transaction_hash: Hash, since: float) -> None:
+        known = self.known
+        known[transaction_hash] = min(since, known.get(transaction_hash, since))
+        known.move_to_end(transaction_hash)
+        if len(known) > KNOWN_PER_PEER_MAX:
+            known.popitem(last=False)
+
+
+class TransactionGossip:
+    """Of the event loop's thread only."""
+
+    def __init__(
+        self,
+        network: Network,
+        requests: Requests,
+        pool: Pool,
+        submit: Submit,
+        synced: Callable[[], bool],
+        errands: Errands,
+    ) -> None:
+        """`submit` checks and pools transactions in their network form, signatures together,
+        and gives one outcome for each. While not `synced`, what peers send is left alone:
+        it can't be judged by the state of long ago.
+        """
+        self._network = network
+        self._requests = requests
+        self._pool = pool
+        self._submit = submit
+        self._synced = synced
+        self._errands = errands
+        self._index = PoolIndex(pool)
+        self._peers: dict[PeerId, _PeerState] = {}
+        self._wanted = Wanted()
+        self._seen: OrderedDict[Hash, float] = OrderedDict()  # until when
+
+    # -- peers -------------------------------------------------------------------------------------
+
+    def connected(self, peer: Peer) -> None:
+        """Tell a new peer what is pooled."""
+        state = self._peers[peer.id] = _PeerState(self._now())
+        for checked in islice(self._pool.everything(), PENDING_PER_PEER_MAX):
+            state.pending[checked.transaction.hash] = False
+        if state.pending:
+            self._arm(peer.id, state, ANNOUNCE_DELAY_S)
+
+    def disconnected(self, peer: PeerId) -> None:
+        state = self._peers.pop(peer, None)
+        if state is not None and state.timer is not None:
+            state.timer.cancel()
+        for other in self._wanted.forget(peer):
+            self._fetch(other)
+
+    # -- out ---------------------------------------------------------------------------------------
+
+    def pooled(self, checked: Checked, *, local: bool) -> None:
+        """A transaction is in the pool now; `local`: it entered the network here."""
+        transaction = checked.transaction
+        self._index.add(transaction.hash)
+        self._note_seen(transaction.hash, SEEN_S)
+        push: Sequence[PeerId] = ()
+        if local and transaction.kind != Kind.BLOB and len(transaction.raw) <= PUSH_BYTES_MAX:
+            push = self._push_targets(transaction.hash)
+        for peer, state in self._peers.items():
+            if transaction.hash in state.known:
+                continue
+            full = peer in push
+            if full or len(state.pending) < PENDING_PER_PEER_MAX:
+                state.pending[transaction.hash] = full
+                hurry = full or len(state.pending) >= ANNOUNCE_BATCH_MAX
+                self._arm(peer, state, PUSH_DELAY_S if hurry else ANNOUNCE_DELAY_S)
+
+    def included(self, hashes: Iterable[Hash]) -> None:
+        """These are in a block: nobody needs to send them any more."""
+        for transaction_hash in hashes:
+            self._note_seen(transaction_hash, SEEN_S)
+            self._wanted.drop(transaction_hash)
+
+    def _push_targets(self, transaction_hash: Hash) -> Sequence[PeerId]:
+        """Validators first; which of the others, the hash decides."""
+        peers = self._network.peers()
+        if len(peers) <= PUSH_PEERS_ALL:
+            return [peer.id for peer in peers]
+        start = int.from_bytes(transaction_hash[-4:], "big") % len(peers)
+        turned = [*peers[start:], *peers[:start]]
+        turned.sort(key=lambda peer: not peer.validator)
+        return [peer.id for peer in turned[: max(PUSH_PEERS_ALL, isqrt(len(peers)))]]
+
+    def _arm(self, peer: PeerId, state: _PeerState, delay: float) -> None:
+        """Let `_flush` run in `delay` seconds, or earlier if it was to."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + delay
+        if state.timer is not None:
+            if state.timer.when() <= when:
+                return
+            state.timer.cancel()
+        state.timer = loop.call_at(when, self._flush, peer, state)
+
+    def _flush(self, peer: PeerId, state: _PeerState) -> None:
+        """Tell a peer what waits for it; what its queue does not take waits on."""
+        state.timer = None
+        now = self._now()
+        push: list[tuple[Hash, bytes]] = []
+        announce: list[tuple[Hash, int]] = []
+        for transaction_hash, full in list(state.pending.items()):
+            if len(announce) == ANNOUNCE_BATCH_MAX or len(push) == ANNOUNCE_BATCH_MAX:
+                break
+            del state.pending[transaction_hash]
+            checked = self._pool.get(transaction_hash)
+            if checked is None or transaction_hash in state.known:
+                continue
+            size = len(checked.transaction.raw)
+            if full and state.limit.take(size, now):
+                push.append((transaction_hash, checked.transaction.raw))
+            else:
+                announce.append((transaction_hash, self._network_size(checked)))
+        sent = True
+        if push:
+            sent = self._network.send(peer, Transactions(0, tuple(raw for _, raw in push)))
+            for transaction_hash, _ in push:
+                if sent:
+                    state.learn(transaction_hash, 0)
+                else:
+                    state.pending[transaction_hash] = False
+        if announce:
+            message = TransactionHashes(
+                tuple(each for each, _ in announce), tuple(size for _, size in announce)
+            )
+            told = sent and self._network.send(peer, message)
+            for transaction_hash, _ in announce:
+                if told:
+                    state.learn(transaction_hash, now)
+                else:
+                    state.pending[transaction_hash] = False
+            sent = told
+        if state.pending:
+            self._arm(peer, state, ANNOUNCE_DELAY_S if sent else RETRY_DELAY_S)
+
+    def _network_size(self, checked: Checked) -> int:
+        sidecar = self._pool.sidecar(checked.transaction.hash)
+        if sidecar is None:
+            return len(checked.transaction.raw)
+        return len(encode_network_transaction(checked.transaction, sidecar))
+
+    def asked(self, peer: PeerId, message: GetTransactions) -> None:
+        """Answer with those that are pooled, as far as the limits go."""
+        state = self._peers.get(peer)
+        if state is None:
+            return
+        now = self._now()
+        found: list[bytes] = []
+        room = ANSWER_BYTES_MAX
+        for transaction_hash in map(Hash, message.hashes):
+            checked = self._pool.get(transaction_hash)
+            if checked is None:
+                continue
+            sidecar = self._pool.sidecar(transaction_hash)
+            if sidecar is None:
+                raw = checked.transaction.raw
+            else:
+                raw = encode_network_transaction(checked.transaction, sidecar)
+            if len(raw) > room or not state.served.take(len(raw), now):
+                break
+            room -= len(raw)
+            found.append(raw)
+            state.learn(transaction_hash, 0)
+        if state.served.overdrawn(now, COMPLAINT_PAUSE_S):
+            self._network.blame(peer, Offence.FLOOD, "fetches transactions without end")
+        self._network.send(peer, Transactions(message.request, tuple(found)))
+
+    # -- what peers have ---------------------------------------------------------------------------
+
+    def has(self, peer: PeerId, transaction_hash: Hash) -> bool:
+        """Whether the peer is thought to have the transaction itself."""
+        state = self._peers.get(peer)
+        since = None if state is None else state.known.get(transaction_hash)
+        return since is not None and (since == 0 or since + SETTLED_S <= self._now())
+
+    def find(self, prefix: bytes) -> Sequence[Checked]:
+        """Pooled transactions by the prefix of their hash."""
+        return self._index.find(prefix)
+
+    # -- in: announcements -------------------------------------------------------------------------
+
+    def announced(self, peer: PeerId, message: TransactionHashes) -> None:
+        """A peer has these: fetch what is unknown here."""
+        state = self._peers.get(peer)
+        if state is None:
+            return
+        if len(message.hashes) != len(message.sizes):
+            self._network.blame(peer, Offence.MALFORMED, "not one size per hash")
+            return
+        now = self._now()
+        if not state.announced.take(len(message.hashes), now):
+            state.announced.charge(len(message.hashes), now)
+            if state.announced.overdrawn(now, COMPLAINT_PAUSE_S):
+                self._network.blame(peer, Offence.FLOOD, "announces transactions without end")
+            return
+        synced = self._synced()
+        for transaction_hash, size in zip(map(Hash, message.hashes), message.sizes, strict=True):
+            state.learn(transaction_hash, 0)
+            state.pending.pop(transaction_hash, None)
+            if synced and not self._is_seen(transaction_hash, now):
+                self._wanted.add(transaction_hash, size, peer)
+        self._fetch(peer)
+
+    def _fetch(self, peer: PeerId) -> None:
+        """Ask for what this peer announced, as far as the limits go."""
+        while self._peers.get(peer) is not None and self._synced():
+            if self._wanted.fetches(peer) >= FETCHES_PER_PEER_MAX:
+                return
+            hashes = self._wanted.take(peer, FETCH_BATCH_MAX, FETCH_BYTES_MAX)
+            if not hashes:
+                return
+            if not self._errands.start(self._fetched(peer, hashes)):
+                self._wanted.give_up(peer, hashes)
+                return
+
+    async def _fetched(self, peer: PeerId, hashes: tuple[Hash, ...]) -> None:
+        answer = await self._requests.ask(
+            peer, lambda request: GetTransactions(request, hashes), timeout=FETCH_TIMEOUT_S
+        )
+        raws: Sequence[bytes] = answer.transactions if isinstance(answer, Transactions) else ()
+        named = dict(zip(self._hashes_of(peer, raws), raws, strict=True))
+        asked = set(hashes)
+        if any(found not in asked for found in named):
+            self._network.blame(peer, Offence.UNASKED, "another transaction than asked for")
+        delivered = {found: raw for found, raw in named.items() if found in asked}
+        for others in self._wanted.done(peer, hashes, delivered.keys()):
+            self._fetch(others)
+        state = self._peers.get(peer)
+        if state is not None and answer is not None and len(delivered) < len(hashes):
+            now = self._now()
+            state.unserved.charge(len(hashes) - len(delivered), now)
+            if state.unserved.overdrawn(now, COMPLAINT_PAUSE_S):
+                self._network.blame(peer, Offence.EMPTY_ANSWER, "announced, and not delivered")
+        self._take(peer, delivered)
+        self._fetch(peer)
+
+    # -- in: transactions --------------------------------------------------------------------------
+
+    def pushed(self, peer: PeerId, message: Transactions) -> None:
+        """Transactions that nobody asked for: small ones only, at a bounded rate."""
+        state = self._peers.get(peer)
+        if state is None or not self._synced():
+            return
+        raws = message.transactions
+        if any(len(raw) > PUSH_BYTES_MAX or raw[:1] == bytes((Kind.BLOB,)) for raw in raws):
+            self._network.blame(peer, Offence.FLOOD, "pushed what must be announced")
+            return
+        now = self._now()
+        size = sum(map(len, raws))
+        if not state.pushed.take(size, now):
+            state.pushed.charge(size, now)
+            if state.pushed.overdrawn(now, COMPLAINT_PAUSE_S):
+                self._network.blame(peer, Offence.FLOOD, "pushes transactions without end")
+            return
+        named = dict(zip(self._hashes_of(peer, raws), raws, strict=True))
+        self._take(peer, named)
+
+    def _hashes_of(self, peer: PeerId, raws: Sequence[bytes]) -> Sequence[Hash]:
+        """The hash of each transaction in its network form; the peer has them."""
+        envelopes = [_envelope(raw) for raw in raws]
+        hashes = keccak_many(envelopes)
+        state = self._peers.get(peer)
+        if state is not None:
+            for transaction_hash in hashes:
+                state.learn(transaction_hash, 0)
+                state.pending.pop(transaction_hash, None)
+        return hashes
+
+    def _take(self, peer: PeerId, named: dict[Hash, bytes]) -> None:
+        """Put transactions in line to be checked; the peer's other messages don't wait for it."""
+        state = self._peers.get(peer)
+        if state is None:
+            return
+        for transaction_hash, raw in named.items():
+            if state.backlog_bytes + len(raw) > BACKLOG_BYTES_MAX:
+                return
+            if transaction_hash not in state.backlog:
+                state.backlog[transaction_hash] = raw
+                state.backlog_bytes += len(raw)
+        if state.backlog and not state.checking:
+            state.checking = self._errands.start(self._check(peer, state))
+
+    async def _check(self, peer: PeerId, state: _PeerState) -> None:
+        """Check and pool; few at a time while the peer has not shown that it is worth it."""
+        try:
+            while state.backlog and self._peers.get(peer) is state:
+                batch = self._next_batch(state)
+                if not batch:
+                    continue
+                outcomes = await self._submit(list(batch.values()), peer)
+                if not self._judge(peer, state, list(batch), outcomes):
+                    state.empty_backlog()
+        finally:
+            state.checking = False
+
+    def _next_batch(self, state: _PeerState) -> dict[Hash, bytes]:
+        """Off the backlog: what is still unknown, as much as the peer may have checked now."""
+        now = self._now()
+        if state.refusals.level(now) <= 0:
+            state.empty_backlog()
+        limit = CHECKED_NEXT if state.good >= CHECKED_NEXT else CHECKED_FIRST
+        batch: dict[Hash, bytes] = {}
+        while state.backlog and len(batch) < limit:
+            transaction_hash = next(iter(state.backlog))
+            raw = state.backlog.pop(transaction_hash)
+            state.backlog_bytes -= len(raw)
+            if not self._is_seen(transaction_hash, now):
+                self._note_seen(transaction_hash, REFUSED_S)  # nobody else's copy is checked too
+                self._wanted.drop(transaction_hash)
+                batch[transaction_hash] = raw
+        return batch
+
+    def _judge(
+        self,
+        peer: PeerId,
+        state: _PeerState,
+        hashes: Sequence[Hash],
+        outcomes: Sequence[Outcome],
+    ) -> bool:
+        """Count what was refused; False when the rest of what the peer sent is worth nothing."""
+        now = self._now()
+        points = 0
+        for transaction_hash, outcome in zip(hashes, outcomes, strict=True):
+            if not isinstance(outcome, Rejected):
+                state.good += 1
+                continue
+            reason = outcome.reason
+            if reason is Reason.ALREADY_KNOWN:
+                continue
+            state.refusals.charge(STALE_COST if reason in _STALE else 1, now)
+            if reason in _OFFENSIVE:
+                self._note_seen(transaction_hash, SEEN_S)
+                self._network.blame(peer, Offence.BAD_TRANSACTION, str(outcome)[:128])
+                points += Offence.BAD_TRANSACTION.points
+                if points >= 100:
+                    return False
+            elif reason not in _BLAMELESS:
+                state.doubtful.charge(1, now)
+        if state.doubtful.overdrawn(now, COMPLAINT_PAUSE_S):
+            self._network.blame(peer, Offence.FLOOD, "transactions that can't be pooled")
+        return points == 0
+
+    # -- what was seen -----------------------------------------------------------------------------
+
+    def _is_seen(self, transaction_hash: Hash, now: float) -> bool:
+        if transaction_hash in self._pool:
+            return True
+        until = self._seen.get(transaction_hash)
+        return until is not None and now < until
+
+    def _note_seen(self, transaction_hash: Hash, seconds: float) -> None:
+        until = self._now() + seconds
+        seen = self._seen
+        seen[transaction_hash] = max(until, seen.get(transaction_hash, until))
+        seen.move_to_end(transaction_hash)
+        if len(seen) > SEEN_MAX:
+            seen.popitem(last=False)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _envelope(raw: bytes) -> bytes:
+    """What the hash is taken of: a blob transaction's without its blobs.
+
+    What is no transaction at all is its own envelope: its hash is nobody's.
+    """
+    if raw[:1] != bytes((Kind.BLOB,)):
+        return raw
+    try:
+        start, _, is_list = codec.item_bounds(raw, 1)
+        _, end, wrapped = codec.item_bounds(raw, start)
+    except Rejected:
+        return raw
+    return raw[:1] + raw[start:end] if is_list and wrapped else raw
