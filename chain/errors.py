@@ -101,6 +101,7 @@ class Reason(StrEnum):
     DATADIR_IN_USE = "datadir_in_use"
     STATE_NOT_RETAINED = "state_not_retained"
     BAD_SETTING = "bad_setting"
+    ADDRESS_IN_USE = "address_in_use"
     BAD_KEYSTORE = "bad_keystore"
     WRONG_PASSWORD = "wrong_password"
 

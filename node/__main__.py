@@ -39,11 +39,13 @@ _EXITS_OF_REASONS: Final = {
     Reason.WRONG_SCHEMA: Exit.DATA_FOLDER,
     Reason.DATADIR_IN_USE: Exit.DATA_FOLDER,
     Reason.BAD_KEYSTORE: Exit.DATA_FOLDER,
+    Reason.ADDRESS_IN_USE: Exit.ADDRESS_IN_USE,
 }
 
 # Commands that bring their own arguments; their code is loaded when they are asked for.
 _ENGINES: Final = {
     "testnet": ("node.testnet", "run_testnet", "write a network of nodes for this machine"),
+    "up": ("node.up.command", "run_up", "run the nodes of such a network, or hurt one of them"),
     "statetest": ("node.conformance.statetest", "run_statetest", "run official state tests"),
     "blocktest": ("node.conformance.blocktest", "run_blocktest", "run official blockchain tests"),
     "import": ("node.conformance.chain_import", "run_import", "import a chain in geth's format"),
