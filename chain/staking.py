@@ -109,46 +109,48 @@ def next_set(current: ValidatorSet, wanted: Sequence[Validator], seats_max: int)
 
     The largest `seats_max` are taken, of equals the lower address. Then power moves towards
     them, as much as one epoch allows: all changes together stay below a third of the present
-    power, so that the set never becomes empty, and at most MOVES_MAX seats change. First what
-    goes down, the largest change first, then what goes up likewise; the change that meets
-    the bound happens in part, the rest waits for later epochs. If nobody is wanted, nothing
-    changes.
+    power, at most MOVES_MAX seats change, and somebody stays. What goes down comes first, the
+    smallest change first, so that seats become free; then what goes up, the largest first.
+    The change that meets the bound happens in part; the rest waits for later epochs. If
+    nobody is wanted, nothing changes.
+
+    Of three power or less nothing is below a third. Such a set can't bear a faulty power
+    anyway, and moves by one, so that a ledger may begin small.
     """
     ranked = sorted(wanted, key=lambda validator: (-validator.power, validator.address))
     target = {validator.address: validator.power for validator in ranked[:seats_max]}
     if not target:
         return current
     powers = {validator.address: validator.power for validator in current.validators}
-    left = (current.total_power - 1) // 3
-    moves = MOVES_MAX
     total = current.total_power
+    left, moves = max((total - 1) // 3, 1), MOVES_MAX
     for address, drop in _changes(powers, target):
-        step = min(drop, left)
+        step = min(drop, left, total - 1)
         if not step or not moves:
             break
         powers[address] -= step
         left, moves, total = left - step, moves - 1, total - step
         if not powers[address]:
             del powers[address]
-    for address, rise in _changes(target, powers):
+    for address, rise in reversed(_changes(target, powers)):
         step = min(rise, left, POWER_MAX - total)
         if not step or not moves:
             break
         if address not in powers and len(powers) >= seats_max:
-            continue  # the seat it is to take is not empty yet
+            continue  # the seat it is to take is not free yet
         powers[address] = powers.get(address, 0) + step
         left, moves, total = left - step, moves - 1, total + step
     return _set_of(powers)
 
 
 def _changes(higher: dict[Address, int], lower: dict[Address, int]) -> list[tuple[Address, int]]:
-    """By how much `higher` exceeds `lower`, where it does; the largest first."""
+    """By how much `higher` exceeds `lower`, where it does; the smallest first."""
     found = [
         (address, power - lower.get(address, 0))
         for address, power in higher.items()
         if power > lower.get(address, 0)
     ]
-    return sorted(found, key=lambda change: (-change[1], change[0]))
+    return sorted(found, key=lambda change: (change[1], change[0]))
 
 
 def protocol_call(

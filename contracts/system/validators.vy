@@ -152,7 +152,8 @@ def __init__(
     jail: uint256,
 ):
     assert unit != 0, "unit is 0"
-    assert seats_max != 0 and seats_max <= SEATS_BOUND, "seats out of range"
+    # The holder of an only seat could never be replaced: the set would be empty in between.
+    assert seats_max >= 2 and seats_max <= SEATS_BOUND, "seats out of range"
     assert epoch_length <= 2**48 and evidence_age <= 2**48, "heights out of range"
     assert unbonding <= 2**48 and jail <= 2**48, "heights out of range"
     assert unbonding > evidence_age, "unbonding ends before evidence does"

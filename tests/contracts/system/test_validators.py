@@ -177,14 +177,25 @@ def test_stake_stays_until_the_seat_is_given_up_and_its_votes_are_old() -> None:
 
 
 def test_no_coins_leave_while_a_seat_is_worth_more_than_the_stake() -> None:
-    """Of three power no whole one is less than a third: the seat stays, and its stake too."""
-    ledger = StakeLedger({1: 1, 2: 1, 3: 1}, epoch_length=10, evidence_age=1, unbonding=2)
+    """A seat waits behind smaller ones that leave, longer than a short unbonding."""
+    ledger = StakeLedger({1: 60, 2: 60, 3: 3, 4: 61}, evidence_age=1, unbonding=2)
+    ledger.pass_blocks(1)
+    for number, power in ((1, 60), (2, 60), (4, 61)):
+        ledger.unstake(number, number, power * COIN)
+    ledger.pass_blocks(21)
+    assert (ledger.row(4).release, ledger.row(4).seat) == (ledger.height, 61)
+    assert refusal(ledger.withdraw, 4, 4) == "still seated"
+
+
+def test_in_an_endless_epoch_the_stake_of_a_seat_stays() -> None:
+    ledger = StakeLedger(epoch_length=0)
     ledger.pass_blocks(1)
     ledger.unstake(1, 1, COIN)
-    ledger.pass_blocks(22)
-    assert ledger.row(1).release <= ledger.height
-    assert ledger.row(1).seat == 1
+    ledger.stake(OWNER, 5, 9 * COIN)
+    ledger.unstake(OWNER, 5, 9 * COIN)
+    ledger.pass_blocks(1000)
     assert refusal(ledger.withdraw, 1, 1) == "still seated"
+    ledger.withdraw(OWNER, 5)
 
 
 # -- evidence --------------------------------------------------------------------------------------
