@@ -45,6 +45,11 @@ _EXITS_OF_REASONS: Final = {
 # Commands that bring their own arguments; their code is loaded when they are asked for.
 _ENGINES: Final = {
     "testnet": ("node.testnet", "run_testnet", "write a network of nodes for this machine"),
+    "keys": ("node.key_files", "run_keys", "show or make a data folder's keys"),
+    "peers": ("node.ask", "run_peers", "show or change a running node's peers"),
+    "validators": ("node.ask", "run_validators", "show a running node's validators"),
+    "inspect": ("node.inspect", "run_inspect", "show what a stopped node's data folder holds"),
+    "export": ("node.export", "run_export", "write blocks to a file in geth's format"),
     "up": ("node.up.command", "run_up", "run the nodes of such a network, or hurt one of them"),
     "statetest": ("node.conformance.statetest", "run_statetest", "run official state tests"),
     "blocktest": ("node.conformance.blocktest", "run_blocktest", "run official blockchain tests"),
@@ -95,7 +100,9 @@ def _run_engine(command: str, arguments: Sequence[str]) -> int:
     module_name, function_name, text = _ENGINES[command]
     module = importlib.import_module(module_name)
     parser = argparse.ArgumentParser(prog=f"chain-node {command}", description=text)
-    module.add_arguments(parser)
+    # A module of several commands has arguments for each.
+    add = getattr(module, f"add_{command}_arguments", None) or module.add_arguments
+    add(parser)
     run: Callable[[argparse.Namespace], int] = getattr(module, function_name)
     return run(parser.parse_args(arguments))
 

@@ -38,6 +38,9 @@ LOCK: Final = "lock"
 P2P_PORT_OFFSET: Final = 1000  # from a node's RPC port to the port its peers connect to
 FUNDED_ACCOUNTS: Final = 10
 _HOST: Final = "127.0.0.1"
+_DELTA_MS: Final = 100  # of a network without distances (section 3 of the protocol)
+_LINKS_MAX: Final = 16  # a network of more nodes than these and one does not link all to all
+_RING_LINKS: Final = 8
 _COIN: Final = 10**18
 _ACCOUNT_BALANCE: Final = 10_000 * _COIN
 _VALIDATOR_BALANCE: Final = 100 * _COIN  # so that it can pay for sending evidence
@@ -227,8 +230,12 @@ def _write_node(plan: Plan, node: _Keys, entry: NodeEntry, entries: Sequence[Nod
     identity.make_node_key(folder, node.node)
     if node.validator is not None:
         identity.make_validator_key(folder, node.validator)
-    others = [other.p2p for other in entries if other is not entry]
-    (folder / CONFIG_FILE).write_text(_config(plan, entry, others), encoding="utf-8")
+    place = entries.index(entry)
+    others = [*entries[place + 1 :], *entries[:place]]
+    if len(others) > _LINKS_MAX:
+        others = others[:_RING_LINKS]  # a ring with short cuts; discovery adds to it
+    config = _config(plan, entry, [other.p2p for other in others])
+    (folder / CONFIG_FILE).write_text(config, encoding="utf-8")
 
 
 def _config(plan: Plan, entry: NodeEntry, others: Sequence[str]) -> str:
@@ -236,6 +243,12 @@ def _config(plan: Plan, entry: NodeEntry, others: Sequence[str]) -> str:
     tables: Mapping[str, Mapping[str, str | int | list[str]]] = {
         "chain": {"genesis": str(plan.folder / GENESIS)},
         "rpc": {"host": _HOST, "port": int(entry.rpc_url.rsplit(":", 1)[1])},
+        "net": {
+            "host": _HOST,
+            "port": int(entry.p2p.rsplit(":", 1)[1]),
+            "persistent": list(others),
+        },
+        "consensus": {"delta_ms": _DELTA_MS},
     }
     lines = [f"# {entry.name} of a test network; written by chain-node testnet."]
     if plan.seed is not None:

@@ -32,7 +32,7 @@ class Screen:
         self._waiting: list[str] = []
         self._skipped = 0
         self._table: list[str] = []
-        self._drawn = 0  # lines of the table on the terminal
+        self._shown: list[str] = []  # what of it is on the terminal
 
     @property
     def live(self) -> bool:
@@ -59,27 +59,24 @@ class Screen:
 
     def draw(self) -> None:
         """Bring the terminal up to date."""
-        if not self._terminal:
-            return
         columns = shutil.get_terminal_size().columns
+        # A line of the table that wraps would leave its end behind.
+        below = [line[: columns - 1] for line in self._table]
+        if not self._terminal or not (self._waiting or below != self._shown):
+            return
         if self._skipped:
             self._waiting.append(f"({self._skipped} lines skipped: too many to show)")
             self._skipped = 0
-        erase = f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
-        # A line of the table that wraps would leave its end behind.
-        below = [line[: columns - 1] for line in self._table]
-        if below:
-            below[0] = f"{_BOLD}{below[0]}{_PLAIN}"
-        frame = [*self._waiting, *below]
+        erase = f"\x1b[{len(self._shown)}F\x1b[J" if self._shown else ""
+        self._shown = below
+        headed = [f"{_BOLD}{line}{_PLAIN}" for line in below[:1]] + below[1:]
+        self._console.say(erase + "\n".join((*self._waiting, *headed)))
         self._waiting.clear()
-        self._drawn = len(below)
-        if frame or erase:
-            self._console.say(erase + "\n".join(frame))
 
     def close(self) -> None:
         """Show what is left, and leave the last table where it is."""
         self.draw()
-        self._drawn = 0
+        self._shown = []
 
 
 def _json_line(name: str, text: str) -> str:
