@@ -184,6 +184,11 @@ class Core:
         """Whether a block is notarized and not final: it must not stay so."""
         return bool(self._views.agreed)
 
+    @property
+    def takes_part(self) -> bool:
+        """Whether this node votes, and does not only observe."""
+        return self._me is not None
+
     def leader(self, view: int) -> Address:
         """Who proposes in `view`."""
         return self._views.leader(view)
@@ -202,6 +207,19 @@ class Core:
     def knows(self, block_hash: Hash) -> bool:
         """Whether a block above the base may still come to matter; its body is to be kept."""
         return block_hash in self._blocks
+
+    def tip(self) -> Hash:
+        """The block that the current view would build on: the highest one agreed on."""
+        for view in range(self.view - 1, self.base.view, -1):
+            agreed = self._agreed(view)
+            if agreed is not None:
+                return agreed
+        return self.base.block_hash
+
+    @property
+    def stirring(self) -> bool:
+        """Whether anybody was heard in the current view: then there is reason to end it."""
+        return self._views.begun(self.view) or self.proposal_of(self.view) is not None
 
     def proposal_of(self, view: int) -> Proposal | None:
         """The first proposal seen of a view."""
@@ -622,8 +640,11 @@ class Core:
         self._prune(base.view)
 
     def _prune(self, view: int) -> None:
-        """Forget what is below the floor, now that the floor is on disk (R6)."""
-        self._floor = max(self._floor, view)
+        """Forget what is below the floor, now that the floor is on disk (R6).
+
+        A view beyond the base is one of the epoch before.
+        """
+        self._floor = max(self._floor, min(view, self.base.view))
         self._views.prune(self._floor)
 
     # -- R8: standstill ----------------------------------------------------------------------------
