@@ -1,0 +1,104 @@
+"""Where the peers are, and whose votes reach them without this node."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from chain.types import Address
+from node.net.messages import Status
+from node.net.network import Network, PeerId
+
+_EPOCHS_MAX: Final = 4  # whose members are kept
+
+Members = Callable[[int], Sequence[Address]]  # of an epoch, in the set's order; empty: unknown
+
+
+class _Peer:
+    __slots__ = ("reached", "status", "validator")
+
+    def __init__(self, validator: bytes) -> None:
+        self.validator = validator  # empty: none
+        self.status: Status | None = None
+        self.reached = (0, 0)  # epoch and view that the peer has entered
+
+
+class Hearing:
+    """Each connected peer's latest proved status. Sans-IO but for the list of peers."""
+
+    def __init__(self, network: Network, members: Members) -> None:
+        self._network = network
+        self._members = members
+        self._peers: dict[PeerId, _Peer] = {}
+        self._indices: dict[int, dict[bytes, int]] = {}
+
+    def connected(self, peer: PeerId, validator: bytes) -> None:
+        self._peers[peer] = _Peer(validator)
+
+    def disconnected(self, peer: PeerId) -> None:
+        self._peers.pop(peer, None)
+
+    def note(self, peer: PeerId, status: Status) -> None:
+        """A status whose claim was proved."""
+        state = self._peers.get(peer)
+        if state is not None:
+            state.status = status
+            self.note_view(peer, status.epoch, status.view)
+
+    def note_view(self, peer: PeerId, epoch: int, view: int) -> None:
+        """The peer itself says that it is in this view."""
+        state = self._peers.get(peer)
+        if state is not None:
+            state.reached = max(state.reached, (epoch, view))
+
+    def reached(self, peer: PeerId) -> tuple[int, int]:
+        """The highest epoch and view that the peer says it is in."""
+        state = self._peers.get(peer)
+        return (0, 0) if state is None else state.reached
+
+    def status(self, peer: PeerId) -> Status | None:
+        """The peer's latest proved status."""
+        state = self._peers.get(peer)
+        return None if state is None else state.status
+
+    def is_validator(self, peer: PeerId, validator: bytes) -> bool:
+        """Whether the peer is the node of this validator."""
+        state = self._peers.get(peer)
+        return state is not None and state.validator == validator != b""
+
+    def hears(self, peer: PeerId, validator: bytes) -> bool:
+        """Whether the peer has a link to this validator's node, or is it."""
+        state = self._peers.get(peer)
+        if state is None:
+            return False
+        if state.validator == validator:
+            return True
+        if state.status is None:
+            return False
+        index = self._index(state.status.epoch).get(validator)
+        bitmap = state.status.hears
+        return (
+            index is not None
+            and index // 8 < len(bitmap)
+            and bool(bitmap[index // 8] >> index % 8 & 1)
+        )
+
+    def mine(self, epoch: int) -> bytes:
+        """The bitmap of the epoch's validators that this node has a link to."""
+        indices = self._index(epoch)
+        bitmap = bytearray((len(indices) + 7) // 8)
+        for peer in self._network.peers():
+            index = indices.get(peer.validator)
+            if index is not None:
+                bitmap[index // 8] |= 1 << index % 8
+        return bytes(bitmap)
+
+    def _index(self, epoch: int) -> dict[bytes, int]:
+        found = self._indices.get(epoch)
+        if found is None:
+            members = self._members(epoch)
+            if not members:
+                return {}
+            found = {bytes(member): index for index, member in enumerate(members)}
+            self._indices[epoch] = found
+            while len(self._indices) > _EPOCHS_MAX:
+                del self._indices[next(iter(self._indices))]
+        return found

@@ -1,0 +1,350 @@
+"""Votes, certificates and evidence: sent where they are not, each once.
+
+A vote goes from its author to all its peers; others pass it on only to peers that do not
+hear the author. A certificate goes to every peer that has not sent it; of many peers the
+first few get it at once, and the others a little later unless it was shown by then that they
+need it no more. Nothing is passed on that was not verified here.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeVar
+
+from chain.errors import Rejected
+from chain.types import Address
+from chain.validators import (
+    Ballot,
+    Certificate,
+    Vote,
+    VoteKind,
+    decode_certificate,
+    decode_vote,
+    encode_certificate,
+    encode_vote,
+)
+from node.gossip.buckets import Bucket
+from node.gossip.hearing import Hearing
+from node.net.messages import Certificates, Evidence, Votes
+from node.net.network import Network, Offence, PeerId
+
+VOTES_PER_MESSAGE_MAX: Final = 256
+CERTIFICATES_PER_MESSAGE_MAX: Final = 64
+VOTES_REMEMBERED_MAX: Final = 8_192
+CERTIFICATES_REMEMBERED_MAX: Final = 1_024
+EVIDENCE_REMEMBERED_MAX: Final = 1_024
+CERTIFICATE_PEERS_AT_ONCE: Final = 8
+CERTIFICATE_DELAY_S: Final = 0.15  # before the others get it
+RESEND_PEERS_MAX: Final = 8  # R8
+RESEND_BYTES_MAX: Final = 512 * 2**10  # per peer
+VOTES_RATE: Final = (8_192, 2_048)  # by one peer: at once, and per second
+CERTIFICATES_RATE: Final = (256, 64)
+EVIDENCE_RATE: Final = (16, 1)
+STATUSES_RATE: Final = (64, 8)  # each may bring a certificate to verify
+QUESTIONS_RATE: Final = (64, 16)  # for certificates
+COMPLAINT_PAUSE_S: Final = 5.0
+
+
+Key = TypeVar("Key")
+
+
+class _PeerState:
+    __slots__ = ("certificates", "evidence", "questions", "statuses", "votes")
+
+    def __init__(self, now: float) -> None:
+        self.votes = Bucket(*VOTES_RATE, now)
+        self.certificates = Bucket(*CERTIFICATES_RATE, now)
+        self.evidence = Bucket(*EVIDENCE_RATE, now)
+        self.questions = Bucket(*QUESTIONS_RATE, now)
+        self.statuses = Bucket(*STATUSES_RATE, now)
+
+
+class _Held:
+    """A verified certificate; its bytes only as long as some peers wait for it."""
+
+    __slots__ = ("ballot", "data", "timer")
+
+    def __init__(self, certificate: Certificate) -> None:
+        self.ballot = certificate.ballot
+        self.data = encode_certificate(certificate)
+        self.timer: asyncio.TimerHandle | None = None
+
+    def settle(self) -> None:
+        """Nobody waits any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = None
+        self.data = b""
+
+
+class VoteGossip:
+    """Of the event loop's thread only."""
+
+    def __init__(self, network: Network, hearing: Hearing) -> None:
+        self._network = network
+        self._hearing = hearing
+        self._peers: dict[PeerId, _PeerState] = {}
+        # Who has a vote: only verified ones are in here.
+        self._votes: OrderedDict[tuple[Ballot, Address], set[PeerId]] = OrderedDict()
+        # Who sent or was sent the certificate of a ballot; verified or not.
+        self._holders: OrderedDict[Ballot, set[PeerId]] = OrderedDict()
+        self._held: OrderedDict[Ballot, _Held] = OrderedDict()  # verified
+        self._evidence: OrderedDict[tuple[bytes, bytes], None] = OrderedDict()
+        self._turn = 0  # of the peers that get what is sent to some
+
+    def connected(self, peer: PeerId) -> None:
+        self._peers[peer] = _PeerState(self._now())
+
+    def disconnected(self, peer: PeerId) -> None:
+        self._peers.pop(peer, None)
+        for holders in (*self._votes.values(), *self._holders.values()):
+            holders.discard(peer)  # what it had may be lost with it
+
+    def stop(self) -> None:
+        for held in self._held.values():
+            held.settle()
+
+    # -- votes -------------------------------------------------------------------------------------
+
+    def send_votes(self, votes: Sequence[Vote]) -> None:
+        """My own votes, to every peer."""
+        data = [encode_vote(vote) for vote in votes]
+        for vote in votes:
+            _remember(self._votes, (vote.ballot, vote.signer), VOTES_REMEMBERED_MAX)
+        for message in _votes_messages(data):
+            for peer in self._network.peers():
+                self._network.send(peer.id, message)
+
+    def relay_votes(self, votes: Sequence[Vote], source: PeerId) -> None:
+        """Verified votes of others, to the peers that do not hear their signers; once."""
+        fresh: list[tuple[Vote, bytes, set[PeerId]]] = []
+        for vote in votes:
+            if self._hearing.is_validator(source, vote.signer):
+                self._hearing.note_view(source, vote.ballot.epoch, vote.ballot.view)
+            key = (vote.ballot, vote.signer)
+            if key in self._votes:
+                self._votes[key].add(source)
+                continue
+            holders = _remember(self._votes, key, VOTES_REMEMBERED_MAX)
+            holders.add(source)
+            fresh.append((vote, encode_vote(vote), holders))
+        if not fresh:
+            return
+        for peer in self._network.peers():
+            mine: list[bytes] = []
+            for vote, data, holders in fresh:
+                if peer.id not in holders and not self._hearing.hears(peer.id, vote.signer):
+                    mine.append(data)
+                    holders.add(peer.id)
+            for message in _votes_messages(mine):
+                self._network.send(peer.id, message)
+
+    def votes_received(self, peer: PeerId, message: Votes) -> list[Vote]:
+        """What is worth verifying: well-formed and not verified before."""
+        if not self.within(peer, "votes", len(message.votes)):
+            return []
+        fresh: dict[tuple[Ballot, Address], Vote] = {}
+        for data in message.votes:
+            try:
+                vote = decode_vote(data)
+            except Rejected as rejected:
+                self._network.blame(peer, Offence.MALFORMED, f"a vote: {rejected}")
+                return []
+            key = (vote.ballot, vote.signer)
+            holders = self._votes.get(key)
+            if holders is None:
+                fresh[key] = vote
+                continue
+            holders.add(peer)
+        return list(fresh.values())
+
+    # -- certificates ------------------------------------------------------------------------------
+
+    def send_certificate(self, certificate: Certificate) -> None:
+        """A verified certificate, to every peer that is not known to have it; once."""
+        ballot = certificate.ballot
+        if ballot in self._held:
+            return
+        held = self._held[ballot] = _Held(certificate)
+        while len(self._held) > CERTIFICATES_REMEMBERED_MAX:
+            self._held.popitem(last=False)[1].settle()
+        holders = _remember(self._holders, ballot, CERTIFICATES_REMEMBERED_MAX)
+        lacking = [peer.id for peer in self._network.peers() if peer.id not in holders]
+        if len(lacking) > CERTIFICATE_PEERS_AT_ONCE:
+            lacking = self._deaf_first(lacking, certificate)
+        for peer in lacking[:CERTIFICATE_PEERS_AT_ONCE]:
+            self._give(peer, (held,))
+        if len(lacking) > CERTIFICATE_PEERS_AT_ONCE:
+            loop = asyncio.get_running_loop()
+            held.timer = loop.call_later(CERTIFICATE_DELAY_S, self._send_to_rest, held)
+        else:
+            held.settle()
+
+    def _deaf_first(self, peers: Sequence[PeerId], certificate: Certificate) -> list[PeerId]:
+        """Those that can't have the certificate from votes first, the others in turn."""
+        epoch = certificate.ballot.epoch
+        self._turn = (self._turn + CERTIFICATE_PEERS_AT_ONCE) % len(peers)
+        turned = [*peers[self._turn :], *peers[: self._turn]]
+        signers = int.from_bytes(certificate.signers, "little")
+
+        def hears_all(peer: PeerId) -> bool:
+            status = self._hearing.status(peer)
+            if status is None or status.epoch != epoch:
+                return False
+            return not signers & ~int.from_bytes(status.hears, "little")
+
+        return sorted(turned, key=hears_all)
+
+    def _send_to_rest(self, held: _Held) -> None:
+        ballot = held.ballot
+        for peer in self._network.peers():
+            # Who is in a later view needs no certificate that leads out of this one.
+            beyond = self._hearing.reached(peer.id) > (ballot.epoch, ballot.view)
+            if ballot.kind is VoteKind.FINALIZE or not beyond:
+                self._give(peer.id, (held,))
+        held.settle()
+
+    def flush_certificates(self, epoch: int, before_view: int) -> None:
+        """Give every peer now what it would get later: a proposal stands on it."""
+        waiting = [
+            held
+            for held in self._held.values()
+            if held.timer is not None
+            and (held.ballot.epoch, held.ballot.view) < (epoch, before_view)
+        ]
+        for peer in self._network.peers():
+            self._give(peer.id, waiting)
+        for held in waiting:
+            held.settle()
+
+    def _give(self, peer: PeerId, certificates: Sequence[_Held]) -> None:
+        """Send what the peer is not known to have."""
+        lacking = [held for held in certificates if peer not in self._holders.get(held.ballot, ())]
+        for message in _certificate_messages(0, [held.data for held in lacking]):
+            if not self._network.send(peer, message):
+                return
+        for held in lacking:
+            _remember(self._holders, held.ballot, CERTIFICATES_REMEMBERED_MAX).add(peer)
+
+    def give_certificates(
+        self, peer: PeerId, certificates: Sequence[Certificate], request: int
+    ) -> None:
+        """Certificates for one peer that asked (`request`), or that connects (0)."""
+        data = [encode_certificate(certificate) for certificate in certificates]
+        messages = _certificate_messages(request, data)
+        if request:
+            self._network.send(peer, next(messages, Certificates(request, ())))
+            return
+        for certificate in certificates:
+            _remember(self._holders, certificate.ballot, CERTIFICATES_REMEMBERED_MAX).add(peer)
+        for message in messages:
+            self._network.send(peer, message)
+
+    def certificates_received(self, peer: PeerId, message: Certificates) -> list[Certificate]:
+        """What is worth verifying: well-formed and, unless asked for, not verified before."""
+        if not message.request and not self.within(peer, "certificates", len(message.certificates)):
+            return []
+        fresh: dict[Ballot, Certificate] = {}
+        for data in message.certificates:
+            try:
+                certificate = decode_certificate(data)
+            except Rejected as rejected:
+                self._network.blame(peer, Offence.MALFORMED, f"a certificate: {rejected}")
+                return []
+            ballot = certificate.ballot
+            _remember(self._holders, ballot, CERTIFICATES_REMEMBERED_MAX).add(peer)
+            if message.request or ballot not in self._held:
+                fresh[ballot] = certificate
+        return list(fresh.values())
+
+    # -- R8 ----------------------------------------------------------------------------------------
+
+    def resend(self, certificates: Sequence[Certificate], votes: Sequence[Vote]) -> None:
+        """Certificates first, then votes, known or not, to some peers: others each time."""
+        data: list[bytes] = []
+        room = RESEND_BYTES_MAX
+        for certificate in certificates:
+            encoded = encode_certificate(certificate)
+            if len(encoded) <= room:
+                room -= len(encoded)
+                data.append(encoded)
+        messages: list[Certificates | Votes] = [
+            *_certificate_messages(0, data),
+            *_votes_messages([encode_vote(vote) for vote in votes[:VOTES_PER_MESSAGE_MAX]]),
+        ]
+        peers = self._network.peers()
+        if not peers:
+            return
+        start = self._turn % len(peers)
+        self._turn = start + RESEND_PEERS_MAX
+        for peer in [*peers[start:], *peers[:start]][:RESEND_PEERS_MAX]:
+            for message in messages:
+                self._network.send(peer.id, message)
+
+    # -- evidence ----------------------------------------------------------------------------------
+
+    def accuse(self, first: Vote, second: Vote) -> None:
+        """Verified evidence, to every peer; once."""
+        message = Evidence(encode_vote(first), encode_vote(second))
+        key = _evidence_key(message)
+        if key in self._evidence:
+            return
+        self._evidence[key] = None
+        if len(self._evidence) > EVIDENCE_REMEMBERED_MAX:
+            self._evidence.popitem(last=False)
+        for peer in self._network.peers():
+            self._network.send(peer.id, message)
+
+    def evidence_received(self, peer: PeerId, message: Evidence) -> tuple[Vote, Vote] | None:
+        """Evidence that is worth verifying: well-formed and not verified before."""
+        if not self.within(peer, "evidence", 1):
+            return None
+        if _evidence_key(message) in self._evidence:
+            return None
+        try:
+            return decode_vote(message.first), decode_vote(message.second)
+        except Rejected as rejected:
+            self._network.blame(peer, Offence.MALFORMED, f"evidence: {rejected}")
+            return None
+
+    # -- limits ------------------------------------------------------------------------------------
+
+    def within(self, peer: PeerId, what: str, count: int) -> bool:
+        """Whether the peer keeps to its rate; otherwise it is dropped, and blamed now and then."""
+        state = self._peers.get(peer)
+        if state is None:
+            return False
+        bucket: Bucket = getattr(state, what)
+        now = self._now()
+        if bucket.take(count, now):
+            return True
+        bucket.charge(count, now)
+        if bucket.overdrawn(now, COMPLAINT_PAUSE_S):
+            self._network.blame(peer, Offence.FLOOD, f"{what} without end")
+        return False
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _remember(table: OrderedDict[Key, set[PeerId]], key: Key, entries_max: int) -> set[PeerId]:
+    """The set under a key, made if it is not there; the oldest of too many goes."""
+    found = table.setdefault(key, set())
+    if len(table) > entries_max:
+        table.popitem(last=False)
+    return found
+
+
+def _votes_messages(data: Sequence[bytes]) -> Iterator[Votes]:
+    for start in range(0, len(data), VOTES_PER_MESSAGE_MAX):
+        yield Votes(tuple(data[start : start + VOTES_PER_MESSAGE_MAX]))
+
+
+def _certificate_messages(request: int, data: Sequence[bytes]) -> Iterator[Certificates]:
+    for start in range(0, len(data), CERTIFICATES_PER_MESSAGE_MAX):
+        yield Certificates(request, tuple(data[start : start + CERTIFICATES_PER_MESSAGE_MAX]))
+
+
+def _evidence_key(message: Evidence) -> tuple[bytes, bytes]:
+    """The same for either order of the two votes."""
+    return min(message.first, message.second), max(message.first, message.second)
