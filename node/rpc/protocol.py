@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from chain.errors import Fault, Rejected
+from node.metrics import OTHER_METHODS, CallCounts
 from node.rpc import registry
 from node.rpc.context import Context
 from node.rpc.errors import (
@@ -75,6 +76,7 @@ class Dispatcher:
 
     def __init__(self, settings: RpcSettings) -> None:
         self._settings = settings
+        self.counts = CallCounts()
 
     async def answer(self, body: bytes, ctx: Context) -> bytes | None:
         """The response to a request or a batch; None when there is nothing to say."""
@@ -87,7 +89,17 @@ class Dispatcher:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return encode_error(_NULL, RpcError(PARSE_ERROR, "parse error"))
         call = _read(request)
-        return _answer(call, (await _run([call], ctx))[0], ctx)
+        return _answer(call, (await self._counted([call], ctx))[0], ctx)
+
+    async def _counted(self, calls: list["_Call"], ctx: Context) -> list[Any]:
+        """`_run`, counted."""
+        start = time.perf_counter()
+        outcomes = await _run(calls, ctx)
+        each = (time.perf_counter() - start) / len(outcomes)
+        for call, outcome in zip(calls, outcomes, strict=False):
+            name = OTHER_METHODS if call.method is None else call.method.name
+            self.counts.count(name, isinstance(outcome, BaseException), each)
+        return outcomes
 
     async def _answer_batch(self, body: bytes, ctx: Context) -> bytes | None:
         try:
@@ -108,7 +120,7 @@ class Dispatcher:
                 responses += _too_large(calls[index:])
                 break
             end = _end_of_group(calls, index)
-            outcomes = await _run(calls[index:end], ctx)
+            outcomes = await self._counted(calls[index:end], ctx)
             for call, outcome in zip(calls[index:end], outcomes, strict=False):
                 answer = _answer(call, outcome, ctx)
                 if answer is not None:
@@ -154,7 +166,7 @@ def _read(request: _Request | None) -> _Call:
         # An invalid request gets an answer even without an id, since it is no notification.
         if error.code == INVALID_REQUEST and not request_id:
             request_id = _NULL
-        return _Call(request_id, None, [], error)
+        return _Call(request_id, method, [], error)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _Call(_NULL, None, [], RpcError(PARSE_ERROR, "parse error"))
     except Exception as error:

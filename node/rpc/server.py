@@ -6,8 +6,10 @@ content type, size, time. HTTP answers other than 200 follow geth's.
 
 import asyncio
 import ipaddress
+import json
 import logging
 import resource
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -15,7 +17,11 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from node.exposition import CONTENT_TYPE
+from node.health import health, readiness
+from node.metrics import exposition
 from node.rpc import methods as _methods  # noqa: F401 - registers them
+from node.rpc.client import VERSION
 from node.rpc.context import Context
 from node.rpc.fees import TipOracle
 from node.rpc.filters import Filters
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 _CONTENT_TYPES: Final = frozenset(
     {"application/json", "application/json-rpc", "application/jsonrequest"}
 )
+_PAGES: Final = frozenset({"/health", "/ready", "/metrics"})
 _PREFLIGHT_SECONDS: Final = 600
 _SHUTDOWN_SECONDS: Final = 2.0  # that a request under way may hold up the end of the node
 _BACKLOG: Final = 512  # connections that wait to be accepted
@@ -125,7 +132,7 @@ class RpcServer:
         if not self._host_allowed(request.headers.get("Host", "")):
             return _refusal(403, "invalid host specified")
         if request.path != "/":
-            return _refusal(404, "404 page not found")
+            return self._page(request)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_websocket(request)
         response = await self._answer(request)
@@ -169,6 +176,39 @@ class RpcServer:
             return web.Response(content_type="application/json")
         answer = await self._dispatcher.answer(body, self._context)
         return web.Response(body=answer, content_type="application/json")
+
+    def _page(self, request: web.BaseRequest) -> web.Response:
+        """What machines ask about the node itself: /health, /ready and /metrics."""
+        enabled = self._node.settings.metrics.enabled
+        if request.path not in _PAGES or (request.path == "/metrics" and not enabled):
+            return _refusal(404, "404 page not found")
+        if request.method not in ("GET", "HEAD"):
+            refusal = _refusal(405, "method not allowed")
+            refusal.headers["Allow"] = "GET, HEAD"
+            return refusal
+        seen, now = self._node.observation(), time.time()
+        match request.path:
+            case "/metrics":
+                page = exposition(
+                    seen,
+                    self._node.measured,
+                    self._dispatcher.counts,
+                    version=VERSION,
+                    connections=len(self._http.connections),
+                    now=now,
+                )
+                return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE})
+            case "/health":
+                status, fields = health(seen, self._node.ledger, version=VERSION, now=now)
+            case _:
+                peers_min = self._node.settings.metrics.ready_peers_min
+                status, fields = readiness(seen, peers_min=peers_min)
+        return web.Response(
+            status=status,
+            text=json.dumps(fields) + "\n",
+            content_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
 
     def _preflight(self, request: web.BaseRequest) -> web.Response:
         """What a browser asks before it sends JSON from another origin."""
