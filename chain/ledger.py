@@ -249,6 +249,10 @@ class Ledger:
         """The consensus record that a block was committed with, if any."""
         return self._store.get(schema.RECORDS, height_key(height))
 
+    def validators(self, epoch: int) -> bytes | None:
+        """The encoded validator set of an epoch, if a committed block decided on it."""
+        return self._store.get(schema.META, schema.validators_key(epoch))
+
     @property
     def oldest_state(self) -> Height:
         """The first height whose state can still be read."""
@@ -275,9 +279,17 @@ class Ledger:
 
     # -- writing -----------------------------------------------------------------------------------
 
-    def commit(self, executed: Executed, *, certificate: bytes = b"", record: bytes = b"") -> None:
+    def commit(
+        self,
+        executed: Executed,
+        *,
+        certificate: bytes = b"",
+        record: bytes = b"",
+        validators: tuple[int, bytes] | None = None,
+    ) -> None:
         """Make a block the head, with all that it changed, in one synced write.
 
+        `validators` is an epoch and its set, encoded, when this block decides on it.
         Raises `Rejected` (UNKNOWN_PARENT) unless it stands on the head, and `Fault` when
         its results are not the ones that its header claims or the disk fails.
         """
@@ -302,6 +314,9 @@ class Ledger:
                 changes.append((schema.CERTIFICATES, height_key(height), certificate))
             if record:
                 changes.append((schema.RECORDS, height_key(height), record))
+            if validators is not None:
+                epoch, members = validators
+                changes.append((schema.META, schema.validators_key(epoch), members))
             changes += state_writes(self._store, view, executed.changes, height)
             changes += self._prune(height)
             after = Mark(height, header.state_root)

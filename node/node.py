@@ -3,32 +3,31 @@
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from chain.blobs import BlobSidecar
-from chain.crypto.secp256k1 import address_of
-from chain.errors import Fault, Reason, Rejected
+from chain.errors import Fault, Rejected
 from chain.forks import Fork
+from chain.headers import base_fee
 from chain.ledger import Ledger
 from chain.transactions import Checked
-from chain.types import ZERO_ADDRESS, Address, Hash
+from chain.types import Address, Hash
 from chain.validation import check_transaction
-from chain.validators import Domain, Validator, ValidatorSet, decode_record, validator_set
+from chain.validators import Validator, decode_record
 from chain.views import TrieView
 from contracts.vm import Interpreter
+from node.agreement import Reports, build_driver
 from node.announce import Announcements
-from node.consensus.core import Core, Epoch
-from node.consensus.driver import Committed, Driver, Timing
-from node.consensus.log_file import DiskFile, MemoryFile
-from node.consensus.messages import Base
-from node.consensus.signer import Signer
-from node.consensus.vote_log import VoteLog
+from node.consensus.driver import Committed, Driver, Threads
+from node.consensus.log_file import LogFile, MemoryFile
+from node.consensus.overview import Overview
+from node.consensus.quiet import QuietOutbox
+from node.environment import Environment, real_environment
 from node.intake import Intake
 from node.mempool import Mempool
+from node.observation import Measured, Observation
 from node.pool_journal import DiskJournal, PoolJournal
 from node.settings import Settings
 
@@ -48,16 +47,18 @@ class Node:
         *,
         accounts: Mapping[Address, bytes],
         validator_key: bytes | None,
-        votes: Path | None,
+        votes: LogFile | None,
         pool: Path | None = None,
+        environment: Environment | None = None,
         on_commit: Callable[[Committed], None] | None = None,
     ) -> None:
         """`accounts` are keys the node signs with for RPC callers, by address.
 
         `votes` is the vote log's file; None keeps it in memory. `pool` is where the
-        pool waits while the node is stopped; None lets it go. `on_commit` hears of each
-        block that this node built or recovered, after it is on disk.
+        pool waits while the node is stopped; None lets it go. `environment` is by default
+        this machine's. `on_commit` hears of each block after it is on disk.
         """
+        self._environment = environment = environment or real_environment()
         self.settings = settings
         self.ledger = ledger
         self.accounts = accounts
@@ -67,91 +68,41 @@ class Node:
             settings.pool,
             ledger.view(),
             ledger.head.gas_limit,
-            clock=time.monotonic,
+            clock=environment.monotonic,
             allowed_senders=ledger.config.ledger.allowed_senders,
         )
+        self.measured = Measured()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._report = on_commit
-        self._checkers = ThreadPoolExecutor(2, "check")
-        self._writer = ThreadPoolExecutor(1, "writer")
+        self._checkers = environment.threads(2, "check")
+        self._threads = Threads(environment.threads(1, "writer"), environment.threads(1, "signer"))
         self._intake = Intake(self.next_fork, ledger.config.chain_id, self._admit, self._checkers)
         self._journal: PoolJournal | None = None
         if pool is not None and settings.pool.journal:
             self._journal = PoolJournal(
                 DiskJournal(pool, bytes_max=4 * settings.pool.bytes_max),
                 self.mempool,
-                clock=time.monotonic,
-                wall=time.time,
+                clock=environment.monotonic,
+                wall=environment.clock,
                 threads=self._checkers,
             )
         self._pool_fork = self.next_fork()
-        self._votes: VoteLog | None = None
         self._driver: Driver | None = None
+        self.consensus: Overview | None = None
         self._running: asyncio.Task[None] | None = None
         if validator_key is not None:
-            self._driver = self._build_driver(validator_key, votes)
-
-    def _build_driver(self, key: bytes, votes: Path | None) -> Driver:
-        ledger, chain = self.ledger, self.settings.chain
-        if not ledger.config.merged_after(ledger.total_difficulty(ledger.height)):
-            raise Rejected(
-                Reason.BAD_GENESIS,
-                "this ledger is before the merge, and no new blocks can be built on it",
+            self._driver = build_driver(
+                settings,
+                ledger,
+                self.mempool,
+                validator_key,
+                votes or MemoryFile(),
+                QuietOutbox(),
+                environment,
+                self._threads,
+                Reports(self._committed, lambda one, other: None),
             )
-        me = address_of(key)
-        self._votes = log = VoteLog(MemoryFile() if votes is None else DiskFile(votes))
-        domain = Domain(ledger.config.chain_id, ledger.genesis_hash)
-        core = Core(
-            Epoch(0, self._validators(me), ledger.genesis_hash),
-            Base(self._base_view(log), ledger.head_hash, ledger.height),
-            me,
-            log.votes,
-        )
-        return Driver(
-            ledger=ledger,
-            mempool=self.mempool,
-            machine=Interpreter(),
-            core=core,
-            signer=Signer(key, domain, log),
-            coinbase=_coinbase(chain.coinbase) or me,
-            timing=Timing(chain.block_time, chain.empty_blocks),
-            clock=time.time,
-            stopwatch=time.perf_counter,
-            writer=self._writer,
-            on_commit=self._committed,
-        )
-
-    def _validators(self, me: Address) -> ValidatorSet:
-        """The genesis' validators, or this node alone when it names none."""
-        named = self.ledger.config.ledger.validators
-        if not named:
-            return validator_set([Validator(me, 1)])
-        members = validator_set([Validator(item.address, item.power) for item in named])
-        index = members.index_of(me)
-        if index is None:
-            raise Rejected(Reason.BAD_SETTING, f"validator 0x{me.hex()} is not in the genesis")
-        if not members.quorum(members.validators[index].power):
-            raise Rejected(
-                Reason.BAD_SETTING,
-                f"validator 0x{me.hex()} is no quorum alone, and this version has no network",
-            )
-        return members
-
-    def _base_view(self, log: VoteLog) -> int:
-        """The view of the ledger's head; the log's floor follows it (V5)."""
-        record = self.ledger.record(self.ledger.height)
-        if not record:
-            # Genesis, or blocks that were imported: consensus goes on from where it was.
-            return log.floor[1]
-        view = decode_record(record).view
-        if log.floor > (0, view):
-            raise Rejected(
-                Reason.WRONG_CHAIN,
-                f"the vote log has seen view {log.floor[1]}, the ledger only view {view}: "
-                "the ledger was restored from an older copy; restore both together",
-            )
-        log.raise_floor((0, view))
-        return view
+            self.consensus = Overview(self._driver)
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -163,7 +114,7 @@ class Node:
         if self._journal is not None:
             await self._journal.restore(self.next_fork, self.ledger.config.chain_id)
             if self._driver is not None:
-                self._driver.wake()
+                self._driver.pooled()
 
     async def _run(self, driver: Driver) -> None:
         try:
@@ -187,9 +138,10 @@ class Node:
             await self._journal.stop(keep=not self.failed.done())
         self.announcements.close()
         self._checkers.shutdown()
-        self._writer.shutdown()
-        if self._votes is not None:
-            self._votes.close()
+        self._threads.writer.shutdown()
+        self._threads.signer.shutdown()
+        if self._driver is not None:
+            self._driver.close()
         self.ledger.close()
 
     # -- transactions ------------------------------------------------------------------------------
@@ -206,12 +158,21 @@ class Node:
             self._journal.append(checked, sidecar, local=local)
         self.announcements.publish_transaction(checked)
         if self._driver is not None:
-            self._driver.wake()
+            self._driver.pooled()
 
     def _committed(self, committed: Committed) -> None:
         fork = self.next_fork()
         if fork is not self._pool_fork:
             self._recheck_pool(fork)
+        block = committed.executed.block
+        latency = committed.finality_ms
+        self.measured.final(
+            len(block.transactions),
+            block.header.gas_used,
+            None if latency is None else latency / 1000,
+        )
+        if self.consensus is not None:
+            self.consensus.committed(committed)
         self.announcements.publish_block(committed.executed)
         if self._report is not None:
             self._report(committed)
@@ -234,8 +195,38 @@ class Node:
         head = ledger.head
         return ledger.config.fork_at(
             head.number + 1,
-            max(int(time.time()), head.timestamp + 1),
+            max(int(self._environment.clock()), head.timestamp + 1),
             merged=ledger.config.merged_after(ledger.total_difficulty(ledger.height)),
+        )
+
+    def observation(self) -> Observation:
+        """What the node shows of itself now."""
+        ledger, head = self.ledger, self.ledger.head
+        record = ledger.record(ledger.height)
+        decoded = decode_record(record) if record else None
+        named = ledger.config.ledger.validators
+        members = tuple(Validator(item.address, item.power) for item in named)
+        if not members and self.validator is not None:
+            members = (Validator(self.validator, 1),)
+        pending, queued = self.mempool.status()
+        return Observation(
+            chain_id=ledger.config.chain_id,
+            height=ledger.height,
+            head_hash=ledger.head_hash,
+            head_time_ms=decoded.timestamp_ms if decoded else head.timestamp * 1000,
+            head_gas_used=head.gas_used,
+            gas_limit=head.gas_limit,
+            base_fee=head.base_fee or 0,
+            epoch=decoded.epoch if decoded else 0,
+            view=decoded.view if decoded else 0,
+            validator=self.validator,
+            validators=members,
+            pool_pending=pending,
+            pool_queued=queued,
+            pool_bytes=self.mempool.holds(),
+            work_waiting=self.mempool.has_ready(base_fee(head, self.next_fork())),
+            highest=ledger.height,
+            failed=repr(self.failed.exception()) if self.failed.done() else "",
         )
 
     @property
@@ -255,15 +246,3 @@ class Node:
     def validator(self) -> Address | None:
         """Whose blocks this node builds; None when it only observes."""
         return None if self._driver is None else self._driver.validator
-
-
-def _coinbase(text: str) -> Address | None:
-    if not text:
-        return None
-    try:
-        address = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        address = b""
-    if len(address) != len(ZERO_ADDRESS):
-        raise Rejected(Reason.BAD_SETTING, f"chain.coinbase: {text!r} is not an address")
-    return Address(address)

@@ -67,8 +67,11 @@ def build_block(
     machine: Machine,
     config: ChainConfig,
     clock: Callable[[], float],
+    seconds_max: float | None = None,
 ) -> Built:
     """Run the candidates in order and seal what fits; the block may turn out empty.
+
+    After `seconds_max` by `clock` no more are begun, so that the others need not wait long.
 
     Once a sender's transaction does not fit, its later ones are passed over.
     """
@@ -91,6 +94,7 @@ def build_block(
     runs: list[Run] = []
     refused: list[tuple[Hash, Rejected]] = []
     passed_over: set[Address] = set()
+    end = None if seconds_max is None else clock() + seconds_max
     for checked in candidates:
         if builder.gas_left < fork.gas_transaction:
             break
@@ -100,6 +104,8 @@ def build_block(
             passed_over.add(checked.sender)
             continue
         started = clock()
+        if end is not None and started > end:
+            break
         try:
             result = builder.add(checked)
         except Rejected as rejected:

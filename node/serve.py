@@ -22,11 +22,13 @@ from chain.errors import Fault
 from chain.genesis import Genesis, dev_genesis
 from chain.ledger import Ledger
 from chain.types import Address
-from node import datadir, dev, identity, keys
+from node import datadir, dev, identity, keys, logs
+from node.consensus.log_file import DiskFile
 from node.console import Console
 from node.node import Node
 from node.rpc.server import RpcServer
 from node.settings import Settings
+from node.standstill import pace_of, watch_standstill
 
 _COIN: Final = 10**18
 _log: Final = logging.getLogger("node")
@@ -53,10 +55,10 @@ class Prepared(Struct, frozen=True):
 
 
 class _ConsoleHandler(logging.Handler):
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, format: str) -> None:
         super().__init__()
         self._console = console
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+        self.setFormatter(logs.formatter(format))
 
     def emit(self, record: logging.LogRecord) -> None:
         self._console.say(self.format(record))
@@ -138,7 +140,9 @@ def serve(prepared: Prepared, version: str) -> None:
     console = Console()
     errors = Console(sys.stderr)
     logging.basicConfig(
-        level=prepared.settings.log.level.upper(), handlers=[_ConsoleHandler(errors)], force=True
+        level=prepared.settings.log.level.upper(),
+        handlers=[_ConsoleHandler(errors, prepared.settings.log.format)],
+        force=True,
     )
     try:
         asyncio.run(_serve(prepared, version, console))
@@ -154,14 +158,15 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stopping)
-    shows_runs = prepared.dev and settings.log.transactions
+    as_json = settings.log.format == "json"
+    shows_runs = prepared.dev and settings.log.transactions and not as_json
     try:
         node = Node(
             settings,
             prepared.ledger,
             accounts=prepared.accounts,
             validator_key=prepared.validator_key,
-            votes=None if folder is None else folder / datadir.VOTES,
+            votes=None if folder is None else DiskFile(folder / datadir.VOTES),
             pool=None if folder is None else folder / datadir.POOL,
             on_commit=(lambda committed: console.say(dev.block_lines(committed)))
             if shows_runs
@@ -174,6 +179,7 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
         raise
     server = RpcServer(settings.rpc, node)
     listening = False
+    watching: asyncio.Task[None] | None = None
     try:
         try:
             await node.start()
@@ -189,10 +195,17 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
             raise AddressInUse(f"address_in_use: can't listen on {address}: {why}") from None
         listening = True
         _calm_collector()
-        console.say(_greeting(prepared, node, version, server.port))
+        if as_json:
+            _log.info("ready", extra=_facts(prepared, node, version, server.port))
+        else:
+            console.say(_greeting(prepared, node, version, server.port))
+        pace = pace_of(prepared.ledger.config.ledger, settings.chain)
+        watching = asyncio.create_task(watch_standstill(node, pace, loop.time))
         await _until(stopping, node.failed)
         _log.info("stopping at height %d", prepared.ledger.height)
     finally:
+        if watching is not None:
+            watching.cancel()
         if listening:
             await server.stop()
         await node.stop()
@@ -223,6 +236,19 @@ def _on_signal(stopping: asyncio.Event) -> None:
     if stopping.is_set():  # asked twice: the ledger is safe at any moment
         os._exit(130)
     stopping.set()
+
+
+def _facts(prepared: Prepared, node: Node, version: str, port: int) -> dict[str, Any]:
+    """The greeting for machines."""
+    return {
+        "version": version,
+        "chain_id": prepared.ledger.config.chain_id,
+        "height": prepared.ledger.height,
+        "datadir": None if prepared.folder is None else str(prepared.folder),
+        "rpc_host": prepared.settings.rpc.host,
+        "rpc_port": port,
+        "validator": node.validator,
+    }
 
 
 def _greeting(prepared: Prepared, node: Node, version: str, port: int) -> str:

@@ -194,7 +194,6 @@ class PoolSettings(Struct, frozen=True):
         int, Option("time that a transaction may wait for a block, s", low=1)
     ] = 24 * 3600
     journal: Annotated[bool, Option("keep what waits over stops and crashes")] = True
-    journal: Annotated[bool, Option("keep what waits over stops and crashes")] = True
     transaction_bytes_max: Annotated[
         int, Option("bytes of one transaction without its blobs", low=1024)
     ] = 128 * 2**10
@@ -216,6 +215,23 @@ class LogSettings(Struct, frozen=True):
     transactions: Annotated[bool, Option("dev: one line per transaction as it runs")] = True
 
 
+class ConsensusSettings(Struct, frozen=True):
+    """This validator's part in agreement; what all must share is in the genesis."""
+
+    delta_ms: Annotated[
+        int,
+        Option(
+            "how long a message may take before a leader is given up on, ms", low=10, high=15000
+        ),
+    ] = 500
+    build_ms_max: Annotated[
+        int, Option("how long a leader adds transactions to its block, ms; 0: no limit", low=0)
+    ] = 250
+    sign_after_loss: Annotated[
+        bool, Option("vote at once though this key's vote log is lost (it may have voted!)")
+    ] = False
+
+
 class MetricsSettings(Struct, frozen=True):
     """What machines may ask about the node's state, on the RPC port."""
 
@@ -234,6 +250,7 @@ class Settings(Struct, frozen=True):
     net: NetSettings = NetSettings()
     pool: PoolSettings = PoolSettings()
     log: LogSettings = LogSettings()
+    consensus: ConsensusSettings = ConsensusSettings()
     metrics: MetricsSettings = MetricsSettings()
 
 
@@ -331,6 +348,7 @@ def load_settings(
         net=NetSettings(**sections["net"]),
         pool=PoolSettings(**sections["pool"]),
         log=LogSettings(**sections["log"]),
+        consensus=ConsensusSettings(**sections["consensus"]),
         metrics=MetricsSettings(**sections["metrics"]),
     )
     return Loaded(settings, sources)

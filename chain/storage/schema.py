@@ -58,6 +58,11 @@ HEAD: Final = b"head"  # height of the last committed block
 OLDEST_STATE: Final = b"oldest_state"  # the first height whose state is still readable
 
 
+def validators_key(epoch: int) -> bytes:
+    """The fact in META that holds an epoch's validator set."""
+    return b"validators/" + epoch.to_bytes(8, "big")
+
+
 def height_key(height: int) -> bytes:
     return height.to_bytes(8, "big")
 

@@ -1,27 +1,27 @@
-"""The shell around the consensus core: decides when to build, performs the effects.
+"""The shell around the consensus core: performs its effects, tells it what time brought.
 
-One turn: an event goes into the core, its effects are performed in order, what they give
-back goes in again. All of a turn's ballots are logged with one fsync before a signature
-leaves (V1). A final block is committed with its certificate and record in one synced
-batch, and only then announced (V6).
+One turn: an event goes into the core, its effects are performed in order. All of a turn's
+ballots are logged with one fsync before a signature leaves (V1). What takes long - build,
+execute, commit - is done one after the other in the writer's thread, while votes go on
+being counted; its end comes back as an event. A final block is committed with its
+certificate and record in one synced batch, and only then announced (V6).
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from itertools import islice
-from typing import Final, ParamSpec, TypeVar, assert_never
+from typing import Any, Final, ParamSpec, TypeVar, assert_never
 
 from msgspec import Struct
 
-from chain import codec, headers
-from chain.blocks import Block, decode_block, encode_block, header_hash
-from chain.crypto.keccak import keccak
+from chain import headers
+from chain.blocks import Header
 from chain.errors import Fault, Reason, Rejected
-from chain.execution import Executed, apply_block
+from chain.execution import Executed
 from chain.ledger import Ledger
 from chain.machine import Machine
 from chain.types import ZERO_HASH, Address, Hash, Height
@@ -29,16 +29,30 @@ from chain.validators import (
     Ballot,
     Certificate,
     ConsensusRecord,
+    Domain,
+    ValidatorSet,
+    Vote,
     VoteKind,
+    decode_certificate,
     decode_record,
     encode_certificate,
     encode_record,
-    randomness,
-    record_hash,
+    encode_validators,
+    skip_root,
 )
-from node.consensus.core import Core
+from chain.views import Overlay
+from node.consensus.candidates import (
+    Candidate,
+    Candidates,
+    decode_proposed,
+    encode_proposed,
+    execute,
+)
+from node.consensus.core import Core, Epoch, Restored
+from node.consensus.epochs import Epochs
 from node.consensus.messages import (
     Accuse,
+    Base,
     BodyChecked,
     Broadcast,
     Build,
@@ -54,52 +68,51 @@ from node.consensus.messages import (
     FloorStored,
     Proposal,
     ProposalBuilt,
-    ProposalDue,
-    ProposalReceived,
     Publish,
     Resend,
     Stop,
+    SyncedTo,
     VoteReceived,
 )
+from node.consensus.outbox import Outbox, ProposedBlock
+from node.consensus.pacemaker import Pacemaker
+from node.consensus.pacing import Timing, block_time
 from node.consensus.signer import Signer
-from node.consensus.vote_log import Kept, Position
+from node.consensus.vote_log import Kept, Position, position_of
 from node.mempool import Mempool
-from node.proposer import Ground, Run, build_block, candidates_max
+from node.proposer import Run, build_block, candidates_max
 
-# A base fee falls by at most an eighth per block: after 16 empty blocks it is about an
-# eighth of what it was. Transactions that wait for less than that wait for real blocks.
-_FEE_FALL_MAX: Final = 8
-_FEE_FALLS_FROM: Final = 8  # wei; an eighth of less rounds to nothing
+_HELD_MAX: Final = 256  # certificates since the last vote that go to disk with the next one
+_NEXT_EPOCH_MAX: Final = 4096  # events of the next epoch that wait for its beginning
+
+Job = Callable[[], Awaitable[None]]
 
 _log = logging.getLogger("consensus")
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Timing(Struct, frozen=True):
-    """When blocks are built. `block_time` in seconds; 0: as soon as there is something."""
-
-    block_time: float
-    empty_blocks: bool
-
-
 class Committed(Struct, frozen=True):
-    """A block that is on disk, with what its building showed (nothing after a recovery)."""
+    """A block that is on disk, with what its building showed (nothing if others built it)."""
 
     executed: Executed
     runs: tuple[Run, ...]
-
-
-class _Candidate(Struct, frozen=True):
-    """An executed block that may become final."""
-
-    executed: Executed
     record: ConsensusRecord
-    runs: tuple[Run, ...]
+    finality_ms: int | None  # from the block's time to its being final here; None: came by sync
+
+
+class Threads(Struct, frozen=True):
+    """Where what blocks is done: one thread each, so that a vote never waits for a block."""
+
+    writer: Executor  # builds, executes, commits
+    signer: Executor  # signs and logs votes
 
 
 class Driver:
-    """Runs one validator. Everything it needs comes in through the constructor."""
+    """Runs one node's part in consensus: a validator's, or an observer's without a signer.
+
+    Everything it needs comes in through the constructor. Used in the event loop's thread.
+    """
 
     def __init__(
         self,
@@ -107,65 +120,132 @@ class Driver:
         ledger: Ledger,
         mempool: Mempool,
         machine: Machine,
-        core: Core,
-        signer: Signer,
+        epochs: Epochs,
+        signer: Signer | None,
+        late_signer: Callable[[], Signer] | None = None,
+        domain: Domain,
+        outbox: Outbox,
         coinbase: Address,
         timing: Timing,
         clock: Callable[[], float],
         stopwatch: Callable[[], float],
-        writer: Executor,
+        threads: Threads,
         on_commit: Callable[[Committed], None],
+        on_evidence: Callable[[Vote, Vote], None],
     ) -> None:
         """`clock` gives seconds since 1970, `stopwatch` seconds since whenever.
 
-        `writer` is one thread in which blocks are built, votes signed and the ledger
-        written. `on_commit` hears of each block after it is on disk, in the event loop.
+        `late_signer` instead of `signer`: this key's votes are lost, so that it observes to
+        the end of the epoch that it finds the network in, and signs only then (V5).
+
+        `on_commit` hears of each block after it is on disk, `on_evidence` of two votes by one
+        signer that exclude each other; both in the event loop.
         """
-        self._ledger = ledger
+        self.ledger = ledger
+        self.epochs = epochs
+        self.domain = domain
+        self.outbox = outbox
+        self.candidates = Candidates(ledger)
+        self.clock = clock
+        self.timing = timing
         self._mempool = mempool
         self._machine = machine
-        self._core = core
         self._signer = signer
+        self._late_signer = late_signer
+        self._mute_through: int | None = None  # the epoch that the network was found in
         self._coinbase = coinbase
-        self._timing = timing
-        self._clock = clock
         self._stopwatch = stopwatch
-        self._writer = writer
+        self._threads = threads
         self._on_commit = on_commit
-        self._candidates: dict[Hash, _Candidate] = {}
-        self._bodies: dict[Hash, tuple[ConsensusRecord, Block]] = {}
-        self._unlogged: list[tuple[Position, bytes]] = []  # proposals not yet in the vote log
-        self._allow_empty = False
-        self._nothing_fits = False  # the last attempt came to nothing: wait for news
+        self._on_evidence = on_evidence
+        self._held: deque[Certificate] = deque(maxlen=_HELD_MAX)  # not yet in the vote log
+        self._events: deque[Event] = deque()
+        self._waiting: deque[tuple[int, Event]] = deque(maxlen=_NEXT_EPOCH_MAX)
+        self._jobs: deque[Job] = deque()
+        self._more_jobs = asyncio.Event()
         self._wake = asyncio.Event()
-        self._stopping = asyncio.Event()
+        self._failure: Fault | None = None
+        self._stopping = False
+        self.core = self._begin()
+        self.pacemaker = Pacemaker(self, mempool)
+
+    # -- what others may ask -----------------------------------------------------------------------
 
     @property
-    def validator(self) -> Address:
+    def validator(self) -> Address | None:
         """Whose key signs here."""
-        return self._signer.address
+        return None if self._signer is None else self._signer.address
 
-    def wake(self) -> None:
-        """A transaction was pooled."""
-        self._wake.set()
+    @property
+    def validators(self) -> ValidatorSet:
+        """The set of the current epoch."""
+        return self.core.epoch.validators
 
-    def stop(self) -> None:
-        """Finish the block in the making, then let `run` return."""
-        self._stopping.set()
-        self._wake.set()
+    def now_ms(self) -> int:
+        return int(self.clock() * 1000)
+
+    def finalization(self) -> Certificate | None:
+        """The certificate of the ledger's head; None at genesis and after an import."""
+        stored = self.ledger.certificate(self.ledger.height)
+        return decode_certificate(stored) if stored else None
+
+    # -- life --------------------------------------------------------------------------------------
+
+    def _begin(self) -> Core:
+        """The core of the epoch that the ledger's head leads to."""
+        ledger = self.ledger
+        epoch = self.epochs.current()
+        record = ledger.record(ledger.height)
+        finalization = self.finalization()
+        view = 0
+        if record and (decoded := decode_record(record)).epoch == epoch.number:
+            view = decoded.view
+        if finalization is not None and finalization.ballot.epoch == epoch.number:
+            view = max(view, finalization.ballot.view)
+        else:
+            finalization = None
+        signer = self._signer
+        if signer is not None and not record and signer.floor[0] == epoch.number:
+            view = max(view, signer.floor[1])  # genesis, or blocks that were imported
+        base = Base(view, ledger.head_hash, ledger.height)
+        if signer is None or not self._may_vote(signer, epoch, base):
+            return Core(epoch, base, None, finalization=finalization)
+        signer.raise_floor((epoch.number, view))
+        restored = self._restore(signer, epoch.number)
+        return Core(epoch, base, signer.address, restored, finalization)
+
+    def _may_vote(self, signer: Signer, epoch: Epoch, base: Base) -> bool:
+        """A member votes, unless its ledger is older than its votes: then it first catches up."""
+        member = epoch.validators.index_of(signer.address) is not None
+        return member and signer.floor <= (epoch.number, base.view)
+
+    def _restore(self, signer: Signer, epoch: int) -> Restored:
+        """What the vote log remembers of this epoch (V2)."""
+        proposals: list[Proposal] = []
+        for (of, _), data in sorted(signer.proposals.items()):
+            proposed = decode_proposed(data)
+            if of == epoch and proposed.record.height > self.ledger.height:
+                self.candidates.propose(proposed)
+                proposals.append(proposal_of(proposed))
+        return Restored(
+            tuple(vote for vote in signer.votes if vote.ballot.epoch == epoch),
+            tuple(proposals),
+            tuple(held for held in signer.certificates if held.ballot.epoch == epoch),
+        )
 
     async def recover(self) -> None:
-        """Finish what a crash cut short: blocks that were voted for and never committed."""
-        events: list[Event] = []
-        for _, data in sorted(self._signer.proposals.items()):
-            record, block = _decode_proposal(data)
-            block_hash = header_hash(block.header)
-            self._bodies[block_hash] = (record, block)
-            events.append(ProposalReceived(_proposal(record, block_hash)))
-        await self._turn(events, self._core.start())
-        # What consensus calls final must be on disk now; otherwise this node would
-        # build beside its own votes.
-        voted = [v.ballot for v in self._signer.votes if v.ballot.kind is VoteKind.FINALIZE]
+        """Finish what a crash cut short, as far as this node can by itself."""
+        await self._perform(self.core.start())
+        await self._settle()
+        signer = self._signer
+        if signer is None:
+            return
+        index = self.validators.index_of(signer.address)
+        if index is None or not self.validators.quorum(self.validators.validators[index].power):
+            return
+        # This node is a quorum by itself: what it finalized must be on disk now. Otherwise
+        # it would build beside its own votes.
+        voted = [v.ballot for v in signer.votes if v.ballot.kind is VoteKind.FINALIZE]
         if voted:
             raise Fault(
                 f"the vote log holds a vote for block 0x{voted[0].block_hash.hex()}, "
@@ -173,239 +253,459 @@ class Driver:
             )
 
     async def run(self) -> None:
-        """Build blocks until `stop`. Raises `Fault` when consensus or the disk fails."""
-        while await self._reason_to_build():
-            await self._turn([ProposalDue(self._core.view)])
-
-    # -- when --------------------------------------------------------------------------------------
-
-    async def _reason_to_build(self) -> bool:
-        """Wait until a block is due; False when the node stops."""
-        timing = self._timing
-        if timing.block_time == 0:
-            while not self._stopping.is_set() and not self._something_to_build():
+        """Take part until `stop`. Raises `Fault` when consensus or the disk fails."""
+        worker = asyncio.create_task(self._work())
+        worker.add_done_callback(lambda _: self._wake.set())
+        try:
+            while True:
                 self._wake.clear()
-                await self._wake.wait()
-                self._nothing_fits = False
-            return not self._stopping.is_set()
-        while not self._stopping.is_set():
-            # Ticks are multiples of the interval, so building time does not add up.
-            pause = timing.block_time - self._clock() % timing.block_time
-            try:
-                await asyncio.wait_for(self._stopping.wait(), pause)
-            except TimeoutError:
-                self._allow_empty = timing.empty_blocks
-                if timing.empty_blocks or self._something_to_build():
-                    return True
-        return False
+                if not self._stopping:
+                    self.pacemaker.poll()
+                await self._turns()
+                if worker.done():
+                    worker.result()
+                if self._failure is not None:
+                    raise self._failure
+                if self._stopping and not self._jobs and not self._events:
+                    return
+                if not self._events:
+                    await self._wake.wait()
+        finally:
+            self.pacemaker.stop()
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
 
-    def _something_to_build(self) -> bool:
-        """Whether a block would have content, or would bring a waiting one nearer.
-
-        A transaction whose fee cap was overtaken by the base fee gets in only when
-        the fee falls again, which takes blocks; without others they are empty.
-        """
-        if self._nothing_fits:
-            return False
-        base_fee = self._next_base_fee()
-        if self._mempool.has_ready(base_fee):
-            self._allow_empty = False
-            return True
-        best = self._mempool.best_fee_cap()
-        self._allow_empty = base_fee >= _FEE_FALLS_FROM and best * _FEE_FALL_MAX >= base_fee
-        return self._allow_empty
-
-    def _next_base_fee(self) -> int:
-        parent = self._ledger.head
-        fork = self._ledger.config.fork_at(
-            parent.number + 1, self._next_time_ms() // 1000, merged=True
-        )
-        return headers.base_fee(parent, fork)
-
-    def _next_time_ms(self) -> int:
-        """Now, or the first second after the parent's: headers' times strictly ascend.
-
-        Under load blocks are faster than seconds, so their times run ahead of the
-        clock; they meet again when the load ends.
-        """
-        return max(int(self._clock() * 1000), (self._ledger.head.timestamp + 1) * 1000)
-
-    # -- a turn ------------------------------------------------------------------------------------
-
-    async def _turn(self, events: Iterable[Event], effects: Sequence[Effect] = ()) -> None:
-        """Feed events to the core until nothing more comes of them."""
-        waiting = deque(events)
+    async def _work(self) -> None:
+        """Do what takes long, one job after the other."""
         while True:
-            ballots: list[Ballot] = []
-            for effect in effects:
-                match effect:
-                    case Build():
-                        waiting.append(await self._build(effect))
-                    case CheckBody(proposal):
-                        waiting.append(await self._check_body(proposal))
-                    case Cast(ballot):
-                        ballots.append(ballot)
-                    case Deliver(block_hash, certificate):
-                        waiting.append(await self._deliver(block_hash, certificate))
-                    case Stop(reason):
-                        raise Fault(f"consensus failure: {reason}")
-                    case (
-                        EnterView()
-                        | Broadcast()
-                        | Publish()
-                        | Resend()
-                        | FetchBlock()
-                        | FetchCertificates()
-                        | Accuse()
-                    ):
-                        pass  # a single validator has no timers to arm and nobody to tell
-                    case _:
-                        assert_never(effect)
-            if ballots:
-                proposals, self._unlogged = self._unlogged, []
-                votes = await self._in_writer(self._signer.sign, ballots, Kept(tuple(proposals)))
-                waiting.extend(map(VoteReceived, votes))
-            if not waiting:
-                return
-            effects = self._core.handle(waiting.popleft())
+            while self._jobs:
+                await self._jobs[0]()
+                self._jobs.popleft()
+                self._wake.set()
+            self._more_jobs.clear()
+            await self._more_jobs.wait()
 
-    async def _in_writer(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def _start(self, job: Job) -> None:
+        self._jobs.append(job)
+        self._more_jobs.set()
+
+    async def _settle(self) -> None:
+        """Work until there is nothing more to do, before `run`."""
+        await self._turns()
+        while self._jobs:
+            await self._jobs[0]()
+            self._jobs.popleft()
+            await self._turns()
+
+    def stop(self) -> None:
+        """Finish the block in the making, then let `run` return."""
+        self._stopping = True
+        self._wake.set()
+
+    def close(self) -> None:
+        """Let go of the vote log, after `run`."""
+        if self._signer is not None:
+            self._signer.close()
+
+    def wake(self) -> None:
+        """Look again whether a block is due."""
+        self._wake.set()
+
+    def pooled(self) -> None:
+        """A transaction was pooled: it may be reason to build."""
+        self.pacemaker.pooled()
+        self._wake.set()
+
+    # -- turns -------------------------------------------------------------------------------------
+
+    def feed(self, events: Iterable[Event]) -> None:
+        """Events of the current epoch, verified."""
+        self._events.extend(events)
+        self._wake.set()
+
+    def feed_later(self, epoch: int, event: Event) -> None:
+        """A verified event of the next epoch, which waits until that begins."""
+        self._waiting.append((epoch, event))
+
+    async def _turns(self) -> None:
+        """Feed the core until it has had everything."""
+        while self._events:
+            effects: list[Effect] = []
+            while self._events:
+                effects += self.core.handle(self._events.popleft())
+            await self._perform(effects)
+
+    async def _perform(self, effects: Sequence[Effect]) -> None:
+        """One turn's effects. The votes go first to the disk, then out (V1)."""
+        ballots: list[Ballot] = []
+        for effect in effects:
+            match effect:
+                case Cast(ballot):
+                    ballots.append(ballot)
+                case Broadcast(held):
+                    self._held.append(held)
+        votes = await self._sign(ballots) if ballots else {}
+        if votes:
+            self.outbox.votes(list(votes.values()))
+            self.feed(map(VoteReceived, votes.values()))
+        for effect in effects:
+            match effect:
+                case Cast():
+                    pass  # signed and sent above
+                case EnterView():
+                    self.pacemaker.entered()
+                    self.outbox.status_changed()
+                case Build():
+                    self._start(partial(self._build, effect))
+                case CheckBody(proposal):
+                    self._start(partial(self._check_body, proposal))
+                case Deliver(block_hash, certificate):
+                    self._start(partial(self._deliver, block_hash, certificate))
+                case Publish(proposal):
+                    self._publish(proposal, votes)
+                case Broadcast(certificate):
+                    self.outbox.certificate(certificate)
+                case Resend(certificates, own):
+                    self.outbox.resend(certificates, own)
+                case FetchBlock(view, block_hash):
+                    self.outbox.fetch_block(block_hash, self._signers(view))
+                case FetchCertificates(view, first, last):
+                    epoch = self.core.epoch.number
+                    self.outbox.fetch_certificates(epoch, first, last, self.core.leader(view))
+                case Accuse(one, other):
+                    self.outbox.accuse(one, other)
+                    self.report(one, other)
+                case Stop(reason):
+                    raise Fault(f"consensus failure: {reason}")
+                case _:
+                    assert_never(effect)
+
+    async def _sign(self, ballots: Sequence[Ballot]) -> dict[Ballot, Vote]:
+        """The turn's votes, logged with the bodies and certificates that they stand on."""
+        signer = self._signer
+        assert signer is not None
+        bodies: list[tuple[Position, bytes]] = []
+        for ballot in ballots:
+            proposed = self.candidates.proposed(ballot.block_hash)
+            if ballot.kind is VoteKind.NOTARIZE and proposed is not None:
+                record = proposed.record
+                bodies.append(((record.epoch, record.view), encode_proposed(proposed)))
+        kept = Kept(tuple(bodies), tuple(self._held))
+        self._held.clear()
+        votes = await self._in(self._threads.signer, signer.sign, ballots, kept)
+        return {vote.ballot: vote for vote in votes}
+
+    def _publish(self, proposal: Proposal, votes: dict[Ballot, Vote]) -> None:
+        for ballot, vote in votes.items():
+            if ballot.view == proposal.view and ballot.kind is VoteKind.NOTARIZE:
+                body = None if proposal.again else self.candidates.proposed(proposal.block_hash)
+                self.outbox.publish(vote, body)
+
+    def _signers(self, view: int) -> list[Address]:
+        """Who signed that the block of this view is good, and so should have it."""
+        members = self.validators.validators
+        return [
+            members[index].address
+            for certificate in self.core.held(view, view)
+            for index in range(len(members))
+            if certificate.signers[index // 8] >> index % 8 & 1
+        ]
+
+    async def _in(
+        self, thread: Executor, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writer, partial(call, *args, **kwargs))
+        return await loop.run_in_executor(thread, partial(call, *args, **kwargs))
 
     # -- build -------------------------------------------------------------------------------------
 
-    async def _build(self, effect: Build) -> Event:
-        ledger = self._ledger
-        if effect.parent_hash != ledger.head_hash:
-            return BuildFailed(effect.view)
-        parent = ledger.head
-        record = self._record(effect, parent.number + 1)
-        ready = self._mempool.ready(self._next_base_fee())
-        candidates = list(islice(ready, candidates_max(parent)))
-        self._wake.clear()  # what is pooled from now on is for the next block
-        built = await self._in_writer(
+    async def _build(self, effect: Build) -> None:
+        core, view = self.core, effect.view
+        if core.view != view or self._stopping:
+            self.feed([BuildFailed(view)])
+            return
+        pacemaker, ledger = self.pacemaker, self.ledger
+        try:
+            ground = self.candidates.ground(effect.parent_hash)
+        except KeyError:  # the head has moved on by sync
+            self.feed([BuildFailed(view)])
+            return
+        record = self._record(effect, ground.parent.number + 1)
+        base_fee = self.next_base_fee(ground.parent, record.timestamp_ms)
+        after = self.candidates.next_nonces(effect.parent_hash)
+        ready = self._mempool.ready(base_fee, after)
+        chosen = list(islice(ready, candidates_max(ground.parent)))
+        settled = effect.parent_hash == ledger.head_hash
+        built = await self._in(
+            self._threads.writer,
             build_block,
-            self._ground(),
-            candidates,
+            ground,
+            chosen,
             record,
             self._coinbase,
             machine=self._machine,
             config=ledger.config,
             clock=self._stopwatch,
+            seconds_max=self.timing.build_ms_max / 1000 or None,
         )
-        for transaction_hash, rejected in built.refused:
-            _log.info("dropped 0x%s: %s", transaction_hash.hex(), rejected)
-            self._mempool.drop(transaction_hash)
-        self._nothing_fits = not built.runs and not built.refused and not self._allow_empty
-        if not built.runs and not self._allow_empty:
-            return BuildFailed(effect.view)
-        executed = built.executed
-        self._candidates[executed.hash] = _Candidate(executed, record, built.runs)
-        position = (record.epoch, record.view)
-        self._unlogged.append((position, _encode_proposal(record, executed.block)))
-        return ProposalBuilt(_proposal(record, executed.hash))
+        if settled:  # otherwise a block that is skipped may be all that is in the way
+            for transaction_hash, rejected in built.refused:
+                _log.info("dropped 0x%s: %s", transaction_hash.hex(), rejected)
+                self._mempool.drop(transaction_hash)
+        if core is not self.core or core.view != view:
+            return  # too late; the transactions are still pooled
+        if not built.runs and not pacemaker.allow_empty:
+            pacemaker.nothing_fits(news=bool(built.refused))
+            self.feed([BuildFailed(view)])
+            return
+        candidate = Candidate(built.executed, record, built.runs)
+        self.candidates.keep(candidate)
+        self.feed([ProposalBuilt(proposal_of(self._proposed(built.executed.hash)))])
+
+    def _proposed(self, block_hash: Hash) -> ProposedBlock:
+        proposed = self.candidates.proposed(block_hash)
+        assert proposed is not None
+        return proposed
+
+    def next_base_fee(self, parent: Header, time_ms: int) -> int:
+        """The base fee of the child of `parent`."""
+        fork = self.ledger.config.fork_at(parent.number + 1, time_ms // 1000, merged=True)
+        return headers.base_fee(parent, fork)
 
     def _record(self, effect: Build, height: int) -> ConsensusRecord:
-        epoch = self._core.epoch
-        skipped = self._core.skipped(effect.parent_view, effect.view)
-        skip_root = ZERO_HASH
-        if skipped:
-            skip_root = Hash(keccak(codec.encode_list(map(encode_certificate, skipped))))
+        assert self._signer is not None
+        parent_ms = self.candidates.time_ms(effect.parent_hash)
         return ConsensusRecord(
-            chain_id=self._ledger.config.chain_id,
-            epoch=epoch.number,
-            view=effect.view,
             height=height,
-            parent_view=effect.parent_view,
-            parent_hash=effect.parent_hash,
-            timestamp_ms=self._next_time_ms(),
-            validators_hash=epoch.validators.hash,
-            next_validators_hash=epoch.validators.hash,
-            skip_root=skip_root,
+            timestamp_ms=block_time(self.timing, parent_ms, self.now_ms()),
             proposer=self._signer.address,
+            **self._fixed(effect.view, effect.parent_view),
+            parent_hash=effect.parent_hash,
         )
 
-    def _ground(self) -> Ground:
-        ledger = self._ledger
-        return Ground(
-            view=ledger.view(),
-            parent=ledger.head,
-            total_difficulty=ledger.total_difficulty(ledger.height),
-            block_hash=partial(ancestor_hash, ledger),
-        )
+    def _fixed(self, view: int, parent_view: int) -> dict[str, Any]:
+        """The fields of a record that leave its proposer no choice."""
+        epoch = self.core.epoch
+        following = self.epochs.set_of(epoch.number + 1)
+        if following is None:
+            raise Fault(f"the validators of epoch {epoch.number + 1} are not in the ledger")
+        return {
+            "chain_id": self.ledger.config.chain_id,
+            "epoch": epoch.number,
+            "view": view,
+            "parent_view": parent_view,
+            "validators_hash": epoch.validators.hash,
+            "next_validators_hash": following.hash,
+            "skip_root": skip_root(epoch.number, parent_view, view, self.domain),
+            "evidence_root": ZERO_HASH,
+        }
 
-    # -- check and commit -------------------------------------------------------------------------
+    # -- check -------------------------------------------------------------------------------------
 
-    async def _check_body(self, proposal: Proposal) -> Event:
-        """Execute a block on the head's state (R1)."""
-        record, block = self._bodies[proposal.block_hash]
+    async def _check_body(self, proposal: Proposal) -> None:
+        """Execute a block on its parent's state (R1)."""
+        block_hash = proposal.block_hash
+        proposed = self.candidates.proposed(block_hash)
+        if proposed is None or proposal.height <= self.ledger.height:
+            return  # the ledger has gone past it
         try:
-            executed = await self._in_writer(self._apply, record, block)
+            self._check_record(proposed.record, proposal)
+            candidate = await self._execute(proposed)
         except Rejected as rejected:
-            _log.error("block 0x%s is not valid: %s", proposal.block_hash.hex(), rejected)
-            return BodyChecked(proposal.block_hash, False)
-        self._candidates[proposal.block_hash] = _Candidate(executed, record, ())
-        return BodyChecked(proposal.block_hash, True)
+            _log.warning("block 0x%s is not valid: %s", block_hash.hex(), rejected)
+            self.feed([BodyChecked(block_hash, False)])
+            return
+        if candidate is not None:
+            self.candidates.keep(candidate)
+            self.feed([BodyChecked(block_hash, True)])
 
-    def _apply(self, record: ConsensusRecord, block: Block) -> Executed:
-        ground = self._ground()
-        if block.header.parent_beacon_root != record_hash(record):
-            raise Rejected(Reason.WRONG_HEADER_FIELDS, "the header names another record")
-        if block.header.mix_hash != randomness(record):
-            raise Rejected(Reason.WRONG_HEADER_FIELDS, "the randomness is not the record's")
-        if block.header.timestamp != record.timestamp_ms // 1000:
-            raise Rejected(Reason.WRONG_TIMESTAMP, "the record has another time")
-        return apply_block(
-            ground.view,
-            block,
-            ground.parent,
-            self._machine,
-            self._ledger.config,
-            ground.block_hash,
-            parent_total_difficulty=ground.total_difficulty,
+    async def _execute(self, proposed: ProposedBlock) -> Candidate | None:
+        """The result; None when the parent's state is gone because the ledger went on."""
+        try:
+            ground = self.candidates.ground(proposed.record.parent_hash)
+        except KeyError:
+            return None
+        return await self._in(
+            self._threads.writer, execute, proposed, ground, self.ledger, self._machine
         )
 
-    async def _deliver(self, block_hash: Hash, certificate: Certificate | None) -> Event:
-        candidate = self._candidates.pop(block_hash)
-        await self._in_writer(self._commit, candidate, certificate)
-        self._candidates.clear()
-        self._bodies.clear()
-        executed = candidate.executed
-        self._mempool.advance(self._ledger.view(), executed.block.header.gas_limit, executed)
-        self._on_commit(Committed(executed, candidate.runs))
-        return FloorStored(candidate.record.view)
+    def _check_record(self, record: ConsensusRecord, proposal: Proposal) -> None:
+        """What a record says beside the header: Rejected when it is not as it must be."""
+        for name, value in self._fixed(proposal.view, proposal.parent_view).items():
+            if getattr(record, name) != value:
+                raise Rejected(Reason.WRONG_RECORD, f"{name} is {getattr(record, name)!r}")
+        if record.proposer != self.core.leader(proposal.view):
+            raise Rejected(Reason.WRONG_RECORD, "the proposer is not the view's leader")
+        if record.timestamp_ms < self.candidates.time_ms(record.parent_hash):
+            raise Rejected(Reason.WRONG_TIMESTAMP, "before its parent")
 
-    def _commit(self, candidate: _Candidate, certificate: Certificate | None) -> None:
-        """V6: everything about the block in one synced batch, then the floor."""
-        self._ledger.commit(
-            candidate.executed,
+    # -- commit ------------------------------------------------------------------------------------
+
+    async def _deliver(self, block_hash: Hash, certificate: Certificate | None) -> None:
+        candidate = self.candidates.executed(block_hash)
+        if candidate is None:
+            return  # sync was faster
+        view = certificate.ballot.view if certificate is not None else candidate.record.view
+        if candidate.record.height > self.ledger.height:
+            await self._commit(candidate, certificate, live=True)
+        await self._raise_floor((candidate.record.epoch, view))
+        self.feed([FloorStored(view)])
+        self._end_epoch()
+        self._resume()
+
+    async def _commit(
+        self, candidate: Candidate, certificate: Certificate | None, *, live: bool
+    ) -> None:
+        """V6: everything about the block in one synced batch; only then it is announced."""
+        await self._in(self._threads.writer, self._write, candidate, certificate)
+        executed, record = candidate.executed, candidate.record
+        self.candidates.prune()
+        self._mempool.advance(self.ledger.view(), executed.block.header.gas_limit, executed)
+        self.pacemaker.finalized()
+        self.outbox.status_changed()
+        latency = max(0, self.now_ms() - record.timestamp_ms) if live else None
+        self._on_commit(Committed(executed, candidate.runs, record, latency))
+
+    def _write(self, candidate: Candidate, certificate: Certificate | None) -> None:
+        executed = candidate.executed
+        state = Overlay(self.ledger.view(), executed.changes)
+        decided = self.epochs.decided_by(candidate.record.height, state, self._machine)
+        self.ledger.commit(
+            executed,
             certificate=encode_certificate(certificate) if certificate else b"",
             record=encode_record(candidate.record),
+            validators=(decided[0], encode_validators(decided[1])) if decided else None,
         )
-        self._signer.raise_floor((candidate.record.epoch, candidate.record.view))
+
+    async def _raise_floor(self, floor: Position) -> None:
+        if self._signer is not None and self.core.takes_part:
+            await self._in(self._threads.signer, self._signer.raise_floor, floor)
+
+    def _end_epoch(self) -> None:
+        """Begin the next epoch, once the last block of this one is on disk."""
+        if not self.core.finished or self.ledger.height < self.core.base.height:
+            return
+        late = self._late_signer
+        number = self.core.epoch.number + 1
+        if late is not None and self._mute_through is not None and number > self._mute_through:
+            _log.warning("epoch %d: this key has been silent for an epoch and votes again", number)
+            self._signer, self._late_signer = late(), None
+        self.core = self._begin()
+        _log.info("epoch %d begins at height %d", number, self.ledger.height + 1)
+        self._start(self._start_core)
+
+    async def _start_core(self) -> None:
+        waiting, self._waiting = self._waiting, deque(maxlen=_NEXT_EPOCH_MAX)
+        await self._perform(self.core.start())
+        self.feed(event for epoch, event in waiting if epoch == self.core.epoch.number)
+
+    # -- from elsewhere ----------------------------------------------------------------------------
+
+    async def apply_final(self, proposed: ProposedBlock, certificate: Certificate | None) -> None:
+        """A final block that sync brought, whose finality is proved: run it, commit it.
+
+        `certificate` is its own finalization, if it has one. In ascending order. Raises
+        `Fault` when the block is not valid: then others finalized what never can be.
+        """
+        done = asyncio.get_running_loop().create_future()
+        self._start(partial(self._apply_final, proposed, certificate, done))
+        await done
+
+    async def _apply_final(
+        self,
+        proposed: ProposedBlock,
+        certificate: Certificate | None,
+        done: "asyncio.Future[None]",
+    ) -> None:
+        try:
+            await self._import(proposed, certificate)
+        except (Fault, Rejected) as error:
+            if not done.done():
+                done.set_exception(error)
+        else:
+            if not done.done():
+                done.set_result(None)
+
+    async def _import(self, proposed: ProposedBlock, certificate: Certificate | None) -> None:
+        record, ledger = proposed.record, self.ledger
+        height = Height(record.height)
+        if height <= ledger.height:
+            if ledger.hash_at(height) != proposed.hash:
+                raise Fault(f"another block is final at height {height}")
+            return
+        candidate = self.candidates.executed(proposed.hash)
+        if candidate is None:
+            try:
+                candidate = await self._execute(proposed)
+            except Rejected as rejected:
+                raise Fault(f"block {height} is final and invalid: {rejected}") from None
+            if candidate is None:
+                raise Rejected(Reason.UNKNOWN_PARENT, f"block {height} does not follow the head")
+        await self._commit(candidate, certificate, live=False)
+        if certificate is not None:
+            view = certificate.ballot.view
+            await self._raise_floor((record.epoch, view))
+            if record.epoch == self.core.epoch.number:
+                base = Base(view, proposed.hash, height)
+                await self._perform(self.core.handle(SyncedTo(base, certificate)))
+            self._end_epoch()
+            self._resume()
+
+    def report(self, one: Vote, other: Vote) -> None:
+        """Two votes by one signer that exclude each other: have it punished (section 6)."""
+        _log.warning(
+            "validator 0x%s signed %s and %s in view %d of epoch %d",
+            one.signer.hex(),
+            one.ballot.kind.name,
+            other.ballot.kind.name,
+            one.ballot.view,
+            one.ballot.epoch,
+        )
+        self._on_evidence(one, other)
+
+    def is_unknown_own(self, vote: Vote) -> bool:
+        """Whether this node's key signed a vote that its log does not hold."""
+        signer = self._signer
+        return (
+            signer is not None
+            and vote.signer == signer.address
+            and position_of(vote.ballot) > signer.floor
+            and vote not in signer.votes
+        )
+
+    def lose_votes(self, vote: Vote) -> None:
+        """The log was restored from an older copy, or the key is in use elsewhere: stop (V5)."""
+        ballot = vote.ballot
+        self._failure = Fault(
+            f"the key of 0x{vote.signer.hex()} signed {ballot.kind.name} in view {ballot.view} of "
+            f"epoch {ballot.epoch}, and its vote log does not know: it is an old copy, or the key "
+            "is in use elsewhere; remove the log to observe for an epoch, then vote again"
+        )
+        self._wake.set()
+
+    def _resume(self) -> None:
+        """Take part again, once the ledger has what this node's earlier votes were about."""
+        signer, core = self._signer, self.core
+        if signer is None or core.takes_part or core.finished:
+            return
+        if self._may_vote(signer, core.epoch, core.base):
+            self.core = self._begin()
+            self._start(self._start_core)
+
+    def caught_up(self) -> None:
+        """This node has what its peers have: the epoch it is in is the network's (V5)."""
+        if self._late_signer is None or self._mute_through is not None:
+            return
+        self._mute_through = self.core.epoch.number
+        _log.warning(
+            "the votes of this key are lost: it observes to the end of epoch %d",
+            self._mute_through,
+        )
 
 
-def ancestor_hash(ledger: Ledger, number: int) -> Hash:
-    """The hash of a committed block; zero when there is none at that height."""
-    return ledger.hash_at(Height(number)) or ZERO_HASH
-
-
-def _proposal(record: ConsensusRecord, block_hash: Hash) -> Proposal:
-    return Proposal(record.view, block_hash, record.parent_view, record.parent_hash, record.height)
-
-
-def _encode_proposal(record: ConsensusRecord, block: Block) -> bytes:
-    return codec.encode_list(
-        (codec.encode_bytes(encode_record(record)), codec.encode_bytes(encode_block(block)))
+def proposal_of(proposed: ProposedBlock) -> Proposal:
+    """A block as the core sees it."""
+    record = proposed.record
+    return Proposal(
+        record.view, proposed.hash, record.parent_view, record.parent_hash, record.height
     )
-
-
-def _decode_proposal(data: bytes) -> tuple[ConsensusRecord, Block]:
-    """A proposal from the vote log; `Fault` when it makes no sense."""
-    item = codec.decode(data)
-    if isinstance(item, list) and len(item) == 2:
-        record, block = item
-        if isinstance(record, bytes) and isinstance(block, bytes):
-            return decode_record(record), decode_block(block)
-    raise Fault("the vote log holds a proposal of another format")

@@ -96,6 +96,10 @@ class Views:
             tally = self._tallies[vote.ballot.view] = Tally(self._validators)
         return tally.add(vote)
 
+    def begun(self, view: int) -> bool:
+        """Whether any vote of the view was counted."""
+        return view in self._tallies
+
     def counted_from(self, current: int) -> int:
         """The first view whose votes are still counted."""
         return current - _VIEWS_COUNTED

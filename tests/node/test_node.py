@@ -26,6 +26,7 @@ from chain.validators import (
     record_hash,
     validator_set,
 )
+from node.consensus.log_file import DiskFile
 from node.keys import dev_accounts
 from node.node import Node
 from node.pool_journal import decode_records
@@ -60,7 +61,14 @@ def make_node(
     settings = Settings()
     settings = replace(settings, chain=replace(settings.chain, **chain))
     ledger = Ledger.open(store, dev_genesis(accounts=ADDRESSES))
-    return Node(settings, ledger, accounts=ACCOUNTS, validator_key=KEY, votes=votes, pool=pool)
+    return Node(
+        settings,
+        ledger,
+        accounts=ACCOUNTS,
+        validator_key=KEY,
+        votes=None if votes is None else DiskFile(votes),
+        pool=pool,
+    )
 
 
 def run(work: Callable[[Node], Coroutine[Any, Any, T]], node: Callable[[], Node]) -> T:
@@ -250,11 +258,11 @@ def test_a_vote_whose_block_is_lost_stops_the_start(tmp_path: Path) -> None:
     crash_at_commit(KeptStore(), votes)
     from node.consensus.vote_log import VoteLog
 
-    log = VoteLog(votes)
+    log = VoteLog(DiskFile(votes))
     kept = list(log.votes)
     log.close()
     votes.unlink()
-    bare = VoteLog(votes)
+    bare = VoteLog(DiskFile(votes))
     bare.append(kept)
     bare.close()
 
