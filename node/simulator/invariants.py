@@ -215,6 +215,11 @@ class Invariants:
         if banned and blamed.by in self._nodes and blamed.peer in self._nodes:
             self.broken(f"an honest peer was banned: {blamed.offence.name} {blamed.detail}")
 
+    def raised(self, node: PeerId, error: Exception) -> None:
+        """A receiver let an exception through."""
+        if node in self._nodes:
+            self.broken(f"a receiver raised {error!r}")
+
 
 def _exclude(one: Ballot, other: Ballot) -> bool:
     """Section 6, written down a second time on purpose."""

@@ -9,13 +9,13 @@ import asyncio
 import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from chain.errors import Rejected
 from node.net.messages import Message, decode_message, encode_message
-from node.net.network import Network, Offence, Peer, PeerId, Receiver
+from node.net.network import Offence, Peer, PeerId, Receiver
 from node.simulator.trace import Trace
 from node.simulator.weather import Weather
 
@@ -27,7 +27,17 @@ _POINTS_FADE_PER_S: Final = 1.0
 _BAN_S: Final = 60.0
 _OFFENCES_KEPT: Final = 1_000
 
-Wrap = Callable[["Links"], Network]
+Namer = Callable[[PeerId], str]
+
+
+class Observer(Protocol):
+    """Who watches everything that honest nodes say."""
+
+    def sent(self, node: PeerId, message: Message) -> None: ...
+    def blamed(self, blamed: "Blamed", *, banned: bool) -> None: ...
+    def raised(self, node: PeerId, error: Exception) -> None:
+        """A receiver let an exception through."""
+        ...
 
 
 class Blamed(Struct, frozen=True):
@@ -50,17 +60,21 @@ class Internet:
     """All the links. Nodes join when they start and leave when they stop or crash."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, weather: Weather, trace: Trace, name: "Namer"
+        self,
+        loop: asyncio.AbstractEventLoop,
+        weather: Weather,
+        trace: Trace,
+        name: Namer,
+        observer: Observer,
     ) -> None:
         self.loop = loop
         self.weather = weather
         self.trace = trace
         self.name = name
+        self.observer = observer
         self.offences: deque[Blamed] = deque(maxlen=_OFFENCES_KEPT)
-        self.bans: list[Blamed] = []
         self.messages = 0
         self.bytes = 0
-        self.failures: list[tuple[PeerId, BaseException]] = []  # raised by receivers
         self._nodes: dict[PeerId, Links] = {}
         self._bans: dict[tuple[PeerId, PeerId], float] = {}  # (who banned, whom) -> until
         self._points: dict[tuple[PeerId, PeerId], tuple[float, float]] = {}
@@ -113,10 +127,10 @@ class Internet:
         self.trace.add(
             now, self.name(blamed.by), f"blames {self.name(blamed.peer)} {blamed.offence.name}"
         )
+        self.observer.blamed(blamed, banned=points >= _BAN_POINTS)
         if points >= _BAN_POINTS:
             self._points[key] = (0.0, now)
             self._bans[key] = now + _BAN_S
-            self.bans.append(blamed)
             self.reset(blamed.by, blamed.peer)
 
     def _dial(self, first: PeerId, second: PeerId) -> None:
@@ -138,9 +152,6 @@ class Internet:
             return
         one.add(other.me, inbound=False)
         other.add(one.me, inbound=True)
-
-
-Namer = Callable[[PeerId], str]
 
 
 class _Way:
@@ -186,6 +197,7 @@ class Links:
             return False
         if self._encoded is None or self._encoded[0] is not message:
             self._encoded = (message, encode_message(message))
+            self._internet.observer.sent(self.me.id, message)
         return self.send_frame(peer, self._encoded[1])
 
     def blame(self, peer: PeerId, offence: Offence, detail: str = "") -> None:
@@ -270,8 +282,7 @@ class Links:
             try:
                 await self._receiver.received(source, message)
             except Exception as error:
-                # Nothing may get through a receiver: whoever runs the simulation is told.
-                internet.failures.append((self.me.id, error))
+                internet.observer.raised(self.me.id, error)
 
     def _trace(self, what: str) -> None:
         internet = self._internet
