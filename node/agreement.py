@@ -133,7 +133,7 @@ def timing_of(settings: Settings, ledger: Ledger) -> Timing:
     if rules.validators:
         return Timing(
             interval_ms=rules.block_interval_ms,
-            empty_blocks=rules.empty_blocks,
+            empty_blocks=rules.empty_blocks and rules.block_interval_ms > 0,
             heartbeat_ms=rules.heartbeat_ms,
             delta_ms=consensus.delta_ms,
             build_ms_max=consensus.build_ms_max,
