@@ -18,7 +18,12 @@ from chain.crypto.hd import derive_keys
 from chain.crypto.keccak import keccak
 from chain.crypto.secp256k1 import address_of
 from chain.errors import Reason, Rejected
-from chain.forks import BASE_FEE_INITIAL, DEPOSIT_CONTRACT_ADDRESS
+from chain.forks import (
+    BASE_FEE_INITIAL,
+    CONSOLIDATION_REQUESTS_ADDRESS,
+    DEPOSIT_CONTRACT_ADDRESS,
+    WITHDRAWAL_REQUESTS_ADDRESS,
+)
 from chain.json_values import Key
 from chain.ledger_rules import LedgerRules, ledger_json
 from chain.requests import EMPTY_REQUESTS_HASH
@@ -100,12 +105,16 @@ def parse_genesis(document: str | bytes | Mapping[str, object]) -> Genesis:
     optional = root.optional
     config = parse_config(root.required("config"))
     fee = optional("baseFeePerGas")
+    alloc = _parse_alloc(root.required("alloc"))
+    timestamp = key.integer(8) if (key := optional("timestamp")) else 0
+    if config.ledger.validators:
+        _check_grounds(config, alloc, timestamp)
     return Genesis(
         config=config,
-        alloc=_parse_alloc(root.required("alloc")),
+        alloc=alloc,
         gas_limit=root.required("gasLimit").integer(8, largest=_GAS_MAX),
         difficulty=root.required("difficulty").integer(32),
-        timestamp=key.integer(8) if (key := optional("timestamp")) else 0,
+        timestamp=timestamp,
         extra_data=key.data() if (key := optional("extraData")) else b"",
         nonce=key.integer(8) if (key := optional("nonce")) else 0,
         mix_hash=Hash(key.fixed(32)) if (key := optional("mixHash")) else ZERO_HASH,
@@ -117,6 +126,27 @@ def parse_genesis(document: str | bytes | Mapping[str, object]) -> Genesis:
         blob_gas_used=key.integer(8) if (key := optional("blobGasUsed")) else None,
         source=json.dumps(root.value),
     )
+
+
+def _check_grounds(
+    config: ChainConfig, alloc: Mapping[Address, GenesisAccount], timestamp: int
+) -> None:
+    """What validators need to build a first block on: without it none would be valid."""
+    fork = config.fork_at(1, timestamp, merged=config.merged_after(0))
+    if not fork.beacon_root:
+        raise Rejected(
+            Reason.BAD_GENESIS,
+            "config.ledger.validators: blocks of validators need terminalTotalDifficulty 0, "
+            "and shanghaiTime and cancunTime not after the genesis' timestamp",
+        )
+    needed = (WITHDRAWAL_REQUESTS_ADDRESS, CONSOLIDATION_REQUESTS_ADDRESS)
+    for address in needed if fork.requests else ():
+        account = alloc.get(address)
+        if account is None or not account.code:
+            raise Rejected(
+                Reason.BAD_GENESIS,
+                f"alloc: no code at 0x{address.hex()}, which every block from Prague on calls",
+            )
 
 
 def _first_base_fee(key: Key | None, config: ChainConfig) -> int | None:

@@ -290,7 +290,8 @@ def test_the_dao_fork_is_taken_or_refused(
 
 def test_our_own_section_names_the_validators() -> None:
     entries = [{"address": "0x" + "01" * 20, "power": 3}, {"address": "0x" + "02" * 20, "power": 1}]
-    rules = config_of(ledger={"validators": entries, "blockIntervalMs": 500}).ledger
+    merged = {**ALL_HEIGHTS, "terminalTotalDifficulty": 0, "shanghaiTime": 0, "cancunTime": 0}
+    rules = config_of(**merged, ledger={"validators": entries, "blockIntervalMs": 500}).ledger
     assert [(item.address[0], item.power) for item in rules.validators] == [(1, 3), (2, 1)]
     assert rules.block_interval_ms == 500
     for broken in ([*entries, entries[0]], [{"address": "0x" + "01" * 20, "power": 0}]):

@@ -1,5 +1,9 @@
 """Our own rules of a ledger: how a genesis states them, and what blocks they allow."""
 
+import copy
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,6 +52,7 @@ TREASURY = Address(b"\xfe" * 20)
 VALIDATORS = (GenesisValidator(LEADER, 1),)
 MACHINE = Interpreter()
 TIME = 1_800_000_000
+MERGED = {"terminalTotalDifficulty": 0, "shanghaiTime": 0, "cancunTime": 0}
 
 ADDRESSES = st.binary(min_size=20, max_size=20).filter(any).map(Address)
 ALLOWED = st.lists(ADDRESSES, unique=True, max_size=4).map(tuple)
@@ -81,7 +86,7 @@ def ledger(rules: LedgerRules, balance: int = 10**24) -> Genesis:
 
 def section(**rules: Any) -> dict[str, Any]:
     source: dict[str, Any] = {
-        "config": {"chainId": 7, "ledger": rules},
+        "config": {"chainId": 7, "ledger": rules} | MERGED,
         "gasLimit": 30_000_000,
         "difficulty": 0,
         "alloc": {},
@@ -203,11 +208,47 @@ def test_a_free_ledger_begins_without_a_base_fee() -> None:
     assert genesis_block(ledger(LedgerRules(free=True)))[0].header.base_fee == 0
 
 
+@pytest.mark.parametrize("absent", ["terminalTotalDifficulty", "cancunTime"])
+def test_validators_need_a_ledger_that_is_merged_from_the_start(absent: str) -> None:
+    document = section(validators=[{"address": "0x" + "01" * 20, "power": 1}])
+    parse_genesis(document)
+    document["config"] = {k: v for k, v in document["config"].items() if k != absent}
+    if absent == "terminalTotalDifficulty":
+        document["config"] |= {absent: 1}
+    with pytest.raises(Rejected) as caught:
+        parse_genesis(document)
+    assert caught.value.reason is Reason.BAD_GENESIS
+    assert caught.value.detail.startswith("config.ledger.validators: ")
+
+
+def test_validators_need_the_contracts_that_every_block_calls() -> None:
+    whole: dict[str, Any] = json.loads(ledger(LedgerRules(validators=VALIDATORS)).source)
+    parse_genesis(whole)
+    for address in (forks.WITHDRAWAL_REQUESTS_ADDRESS, forks.CONSOLIDATION_REQUESTS_ADDRESS):
+        lacking = copy.deepcopy(whole)
+        del lacking["alloc"]["0x" + address.hex()]
+        with pytest.raises(Rejected) as caught:
+            parse_genesis(lacking)
+        assert caught.value.reason is Reason.BAD_GENESIS
+        assert f"0x{address.hex()}" in caught.value.detail
+
+
 def test_the_first_block_does_not_depend_on_rules_that_change_nothing_in_it() -> None:
     """What a ledger is called by - the hash of its first block - stays comparable with geth's."""
     plain = new_genesis(7, alloc={})
     ruled = new_genesis(7, alloc={}, rules=LedgerRules(block_interval_ms=500))
     assert genesis_block(plain)[0] == genesis_block(ruled)[0]
+
+
+def test_the_documents_example_is_a_genesis() -> None:
+    """And its table names every rule, with no other beside it."""
+    text = (Path(__file__).parents[2] / "docs" / "genesis.md").read_text()
+    genesis = parse_genesis(text.partition("```json\n")[2].partition("```")[0])
+    assert genesis.config.ledger.free
+    assert genesis.base_fee == 0
+    documented = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", text, re.MULTILINE)
+    everything = LedgerRules(VALIDATORS, 0, True, 0, 0, True, TREASURY, (TO,), (TO,))
+    assert set(documented) == set(ledger_json(everything))
 
 
 # -- blocks ----------------------------------------------------------------------------------------
