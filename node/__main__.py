@@ -51,6 +51,7 @@ _ENGINES: Final = {
     "inspect": ("node.inspect", "run_inspect", "show what a stopped node's data folder holds"),
     "export": ("node.export", "run_export", "write blocks to a file in geth's format"),
     "up": ("node.up.command", "run_up", "run the nodes of such a network, or hurt one of them"),
+    "simulate": ("node.simulator.command", "run_simulate", "run networks on virtual time"),
     "statetest": ("node.conformance.statetest", "run_statetest", "run official state tests"),
     "blocktest": ("node.conformance.blocktest", "run_blocktest", "run official blockchain tests"),
     "import": ("node.conformance.chain_import", "run_import", "import a chain in geth's format"),
