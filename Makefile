@@ -15,13 +15,17 @@ TOOLS := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup check format test conformance e2e fuzz bench clean
+.PHONY: help run testnet setup check format test conformance e2e fuzz bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1\t/' | expand -t 14
 
 run: $(RUNTIME)  ## start a one-validator ledger with RPC on 127.0.0.1:8545 (ARGS=...)
 	@$(BIN)/chain-node dev $(ARGS)
+
+testnet: $(RUNTIME)  ## four validators in ./.testnet until Ctrl-C; the first one's RPC is on 8545 (ARGS=...)
+	@test -f .testnet/testnet.json || $(BIN)/chain-node testnet --dir .testnet $(ARGS)
+	@$(BIN)/chain-node up .testnet
 
 setup: $(TOOLS)  ## make .venv with everything that development needs
 

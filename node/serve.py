@@ -253,10 +253,14 @@ def _facts(prepared: Prepared, node: Node, version: str, port: int) -> dict[str,
 
 def _greeting(prepared: Prepared, node: Node, version: str, port: int) -> str:
     settings, folder = prepared.settings, prepared.folder
+    rules = prepared.ledger.config.ledger
     host = settings.rpc.host
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if node.validator is None:
         mode = "none: no validator key here, this node only serves (make one: chain-node init)"
+    elif rules.validators and rules.block_interval_ms:
+        mode = f"every {rules.block_interval_ms} ms"
+        mode += "" if rules.empty_blocks else " while transactions come in"
     elif settings.chain.block_time:
         mode = f"every {settings.chain.block_time:g} s"
     else:
