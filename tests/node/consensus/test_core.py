@@ -1,102 +1,101 @@
-"""The consensus core: rules one by one, and small clusters under a bad network."""
+"""The consensus core, rule by rule (docs/protocol/consensus.md, section 2)."""
 
-import random
 from collections.abc import Sequence
+from typing import TypeVar
 
 import pytest
 
-from chain.crypto.keccak import keccak
-from chain.types import ZERO_HASH, Address, Hash
-from chain.validators import (
-    Ballot,
-    Certificate,
-    Validator,
-    Vote,
-    VoteKind,
-    build_certificate,
-    validator_set,
-)
-from node.consensus.core import Base, Core, Epoch
+from chain.types import ZERO_HASH, Hash
+from chain.validators import Ballot, Certificate, Vote, VoteKind
+from node.consensus.core import Core, Restored
 from node.consensus.messages import (
+    Accuse,
     AdvanceTimeout,
+    Base,
+    BlockReceived,
     BodyChecked,
     Broadcast,
     Build,
+    BuildFailed,
     Cast,
     CertificateReceived,
     CheckBody,
     Deliver,
     Effect,
     EnterView,
-    Event,
+    FetchBlock,
+    FetchCertificates,
     FloorStored,
+    LeaderTimeout,
     Proposal,
     ProposalBuilt,
     ProposalDue,
     ProposalReceived,
+    Publish,
+    Resend,
+    Standstill,
     Stop,
+    SyncedTo,
     VoteReceived,
 )
+from tests.node.consensus.world import (
+    FINALIZE,
+    FOUR,
+    GENESIS,
+    NOTARIZE,
+    NULLIFY,
+    START,
+    address,
+    ballot_for,
+    block,
+    casts,
+    certificate,
+    certificate_of,
+    child,
+    core_of,
+    epoch,
+    follower,
+    leader,
+    signed,
+    vote,
+)
 
-NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
-GENESIS = Hash(b"\x99" * 32)
-
-
-def address(number: int) -> Address:
-    return Address(bytes((number,)) * 20)
-
-
-def epoch(powers: Sequence[int]) -> Epoch:
-    members = [Validator(address(number), power) for number, power in enumerate(powers)]
-    return Epoch(0, validator_set(members), GENESIS)
-
-
-def leader(rules: Epoch, view: int) -> Address:
-    return rules.validators.validators[rules.validators.leader(rules.seed, view)].address
-
-
-def block(view: int, parent_view: int = 0, parent: Hash = GENESIS, salt: int = 0) -> Proposal:
-    name = keccak(b"%d %d %d" % (view, parent_view, salt) + parent)
-    return Proposal(view, name, parent_view, parent, view)
-
-
-def vote(who: int, kind: VoteKind, proposal: Proposal | None, view: int = 0) -> Vote:
-    """A vote as if its signature had been verified."""
-    if proposal is None:
-        return Vote(Ballot(kind, 0, view, ZERO_HASH, 0), address(who), b"")
-    ballot = Ballot(kind, 0, proposal.view, proposal.block_hash, proposal.parent_view)
-    return Vote(ballot, address(who), b"")
+E = TypeVar("E", bound=Effect)
 
 
-def certificate(
-    rules: Epoch, kind: VoteKind, proposal: Proposal | None, view: int = 0
-) -> Certificate:
-    return build_certificate(
-        [vote(who, kind, proposal, view) for who in range(3)], rules.validators
-    )
+def execute(core: Core, proposal: Proposal, valid: bool = True) -> list[Effect]:
+    """The effects of the end of an execution that was asked for."""
+    return core.handle(BodyChecked(proposal.block_hash, valid))
 
 
-def casts(effects: Sequence[Effect]) -> list[tuple[VoteKind, int]]:
-    return [(e.ballot.kind, e.ballot.view) for e in effects if isinstance(e, Cast)]
+def receive(core: Core, proposal: Proposal) -> list[tuple[VoteKind, int]]:
+    """What is cast when a proposal comes and is valid."""
+    seen = core.handle(ProposalReceived(proposal))
+    return [*casts(seen), *casts(core.handle(BodyChecked(proposal.block_hash, True)))]
 
 
-FOUR = epoch([1, 1, 1, 1])
+def hold(core: Core, *certificates: Certificate) -> list[Effect]:
+    effects: list[Effect] = []
+    for item in certificates:
+        effects += core.handle(CertificateReceived(item))
+    return effects
 
 
-def core_of(who: int, rules: Epoch = FOUR) -> Core:
-    core = Core(rules, Base(0, GENESIS, 0), address(who))
-    core.start()
-    return core
+def skips(first: int, last: int) -> list[Certificate]:
+    return [certificate(NULLIFY, None, view) for view in range(first, last + 1)]
 
 
-def follower(view: int = 1) -> int:
-    """Somebody who does not lead `view`."""
-    return next(who for who in range(4) if address(who) != leader(FOUR, view))
+def only(kind: type[E], effects: Sequence[Effect]) -> list[E]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+# -- one validator ---------------------------------------------------------------------------------
 
 
 def test_one_validator_notarizes_and_finalizes_in_one_turn() -> None:
+    """R0, R2, R3: its own vote is a quorum."""
     rules = epoch([1])
-    core = Core(rules, Base(0, GENESIS, 0), address(0))
+    core = Core(rules, START, address(0))
     assert core.start() == [EnterView(1, leading=True)]
     assert core.handle(ProposalDue(1)) == [Build(1, 0, GENESIS)]
     assert core.handle(ProposalDue(1)) == []
@@ -112,235 +111,708 @@ def test_one_validator_notarizes_and_finalizes_in_one_turn() -> None:
 
 
 def test_one_validator_finishes_after_a_restart_what_it_voted_for() -> None:
+    """V2: the votes in the log are a quorum; only the execution is missing."""
     rules, proposal = epoch([1]), block(1)
-    votes = [vote(0, NOTARIZE, proposal), vote(0, FINALIZE, proposal)]
-    core = Core(rules, Base(0, GENESIS, 0), address(0), votes)
-    assert not casts(core.start())
-    assert CheckBody(proposal) in core.handle(ProposalReceived(proposal))
-    effects = core.handle(BodyChecked(proposal.block_hash, True))
-    assert [type(effect) for effect in effects] == [Deliver]
+    votes = (vote(0, NOTARIZE, proposal), vote(0, FINALIZE, proposal))
+    core = Core(rules, START, address(0), Restored(votes, (proposal,)))
+    effects = core.start()
+    assert not casts(effects) and CheckBody(proposal) in effects
+    assert only(Deliver, execute(core, proposal))
+
+
+def test_a_member_with_two_thirds_among_others_decides_alone() -> None:
+    """R3: weights, not heads."""
+    rules = epoch([7, 1, 1])
+    core = core_of(0, rules)
+    view = next(view for view in range(1, 50) if leader(rules, view) == 0)
+    hold(
+        core,
+        *(
+            certificate_of(ballot_for(NULLIFY, None, skipped), (0,), rules.validators)
+            for skipped in range(1, view)
+        ),
+    )
+    assert core.handle(ProposalDue(view)) == [Build(view, 0, GENESIS)]
+    built = block(view, height=1)
+    assert casts(core.handle(ProposalBuilt(built))) == [(NOTARIZE, view), (FINALIZE, view)]
+
+
+# -- R0: enter, propose ----------------------------------------------------------------------------
+
+
+def leading() -> tuple[Core, int]:
+    """A core that leads view 2, and its member's number."""
+    who = leader(FOUR, 2)
+    return core_of(who), who
+
+
+def test_a_leader_builds_on_the_highest_agreed_view() -> None:
+    """R0: on what is notarized and valid, not on genesis."""
+    core, _ = leading()
+    first = block(1)
+    receive(core, first)
+    core.handle(ProposalDue(2))
+    assert Build(2, 1, first.block_hash) in hold(core, certificate(NOTARIZE, first))
+
+
+def test_a_leader_that_lacks_a_certificate_asks_for_it_before_it_builds() -> None:
+    """R0: every view between parent and proposal must be nullified."""
+    who = leader(FOUR, 3)
+    core = core_of(who)
+    effects = hold(core, certificate(NULLIFY, None, 2))
+    assert FetchCertificates(3, 1, 1) in effects
+    assert not only(Build, core.handle(ProposalDue(3)))
+    assert only(Build, hold(core, certificate(NULLIFY, None, 1))) == [Build(3, 0, GENESIS)]
+
+
+def test_a_leader_waits_for_the_execution_of_its_parent() -> None:
+    """R0: it builds on states that it has."""
+    core, _ = leading()
+    first = block(1)
+    core.handle(ProposalDue(2))
+    core.handle(ProposalReceived(first))
+    assert not only(Build, hold(core, certificate(NOTARIZE, first)))
+    assert Build(2, 1, first.block_hash) in execute(core, first)
+
+
+def test_a_build_that_failed_is_tried_again_when_it_is_due() -> None:
+    """R0."""
+    core = core_of(leader(FOUR, 1))
+    assert core.handle(ProposalDue(1)) == [Build(1, 0, GENESIS)]
+    assert core.handle(BuildFailed(1)) == []
+    assert core.handle(ProposalDue(1)) == [Build(1, 0, GENESIS)]
+
+
+def test_the_end_of_a_build_for_an_older_view_starts_no_second_one() -> None:
+    """R0: one block is in the making at a time."""
+    who = leader(FOUR, 1)
+    view = next(view for view in range(2, 50) if leader(FOUR, view) == who)
+    core = core_of(who)
+    core.handle(ProposalDue(1))
+    hold(core, *skips(1, view - 1))
+    assert core.handle(ProposalDue(view)) == [Build(view, 0, GENESIS)]
+    assert core.handle(ProposalBuilt(block(1))) == []
+    assert core.handle(BuildFailed(1)) == []
+    assert core.handle(ProposalDue(view)) == []
+
+
+def test_a_leader_publishes_one_block_per_view() -> None:
+    """R0, R1: the second one built is nobody's business."""
+    core = core_of(leader(FOUR, 1))
+    core.handle(ProposalDue(1))
+    effects = core.handle(ProposalBuilt(block(1)))
+    assert casts(effects) == [(NOTARIZE, 1)] and effects[-1] == Publish(block(1))
+    assert core.handle(ProposalBuilt(block(1, salt=1))) == []
+    assert core.handle(ProposalDue(1)) == []
+
+
+def test_a_leader_that_gave_up_its_view_builds_nothing_for_it() -> None:
+    """R0, R4."""
+    core = core_of(leader(FOUR, 1))
+    core.handle(AdvanceTimeout(1))
+    assert core.handle(ProposalDue(1)) == []
+
+
+# -- R1: notarize ----------------------------------------------------------------------------------
 
 
 def test_a_proposal_is_notarized_only_after_its_body_was_executed() -> None:
+    """R1."""
     core, proposal = core_of(follower()), block(1)
-    effects = core.handle(ProposalReceived(proposal))
-    assert effects == [CheckBody(proposal)]
+    assert core.handle(ProposalReceived(proposal)) == [CheckBody(proposal)]
     assert casts(core.handle(BodyChecked(proposal.block_hash, True))) == [(NOTARIZE, 1)]
 
 
 def test_an_invalid_block_is_nullified_at_once() -> None:
+    """R1, R4."""
     core, proposal = core_of(follower()), block(1)
     core.handle(ProposalReceived(proposal))
     assert casts(core.handle(BodyChecked(proposal.block_hash, False))) == [(NULLIFY, 1)]
 
 
+def test_a_block_on_an_invalid_one_is_invalid_without_execution() -> None:
+    """R1."""
+    core, first = core_of(follower(2)), block(1)
+    core.handle(ProposalReceived(first))
+    execute(core, first, valid=False)
+    hold(core, *skips(1, 1))
+    assert casts(core.handle(ProposalReceived(child(2, first)))) == [(NULLIFY, 2)]
+
+
 def test_only_the_first_proposal_of_a_view_is_notarized() -> None:
+    """R1: the leader equivocates."""
     core, first, second = core_of(follower()), block(1), block(1, salt=1)
     core.handle(ProposalReceived(first))
-    core.handle(ProposalReceived(second))
+    assert core.handle(ProposalReceived(second)) == []
+    assert not core.wants_proposal(1, second.block_hash)
     assert not casts(core.handle(BodyChecked(second.block_hash, True)))
     assert casts(core.handle(BodyChecked(first.block_hash, True))) == [(NOTARIZE, 1)]
 
 
-def test_a_skipped_view_must_be_nullified_before_a_block_on_an_older_one_is_notarized() -> None:
-    core = core_of(follower(2))
-    core.handle(AdvanceTimeout(1))
-    proposal = block(2)
-    core.handle(ProposalReceived(proposal))
-    core.handle(BodyChecked(proposal.block_hash, True))
-    effects = core.handle(CertificateReceived(certificate(FOUR, NULLIFY, None, 1)))
-    assert casts(effects) == [(NOTARIZE, 2)]
+def test_a_block_is_not_notarized_before_its_view() -> None:
+    """R1: a proposal may come a little early; it is executed and waits."""
+    core, first = core_of(follower(2)), block(1)
+    second = child(2, first)
+    receive(core, first)
+    assert core.handle(ProposalReceived(second)) == [CheckBody(second)]
+    assert casts(core.handle(BodyChecked(second.block_hash, True))) == []
+    assert (NOTARIZE, 2) in casts(core.handle(CertificateReceived(certificate(NOTARIZE, first))))
 
 
-def test_a_nullified_view_is_never_finalized() -> None:
-    core, proposal = core_of(follower()), block(1)
-    assert casts(core.handle(AdvanceTimeout(1))) == [(NULLIFY, 1)]
-    core.handle(ProposalReceived(proposal))
-    core.handle(BodyChecked(proposal.block_hash, True))
-    effects = core.handle(CertificateReceived(certificate(FOUR, NOTARIZE, proposal)))
-    assert casts(effects) == []
-    assert EnterView(2, leading=leader(FOUR, 2) == address(follower())) in effects
-
-
-def test_a_finalized_view_is_never_nullified() -> None:
-    core, proposal = core_of(follower()), block(1)
-    core.handle(ProposalReceived(proposal))
-    core.handle(BodyChecked(proposal.block_hash, True))
-    effects = core.handle(CertificateReceived(certificate(FOUR, NOTARIZE, proposal)))
-    assert casts(effects) == [(FINALIZE, 1)]
-    assert casts(core.handle(AdvanceTimeout(1))) == []
-
-
-def test_a_leader_that_gives_up_is_followed() -> None:
+def test_a_proposal_further_ahead_than_the_next_view_is_not_kept() -> None:
+    """R7."""
     core = core_of(follower())
-    head = next(who for who in range(4) if address(who) == leader(FOUR, 1))
-    assert casts(core.handle(VoteReceived(vote(head, NULLIFY, None, 1)))) == [(NULLIFY, 1)]
+    assert core.handle(ProposalReceived(block(3))) == []
+    assert core.proposal_of(3) is None and not core.knows(block(3).block_hash)
+
+
+def test_a_skipped_view_must_be_nullified_before_a_block_on_an_older_one_is_notarized() -> None:
+    """R1: the leader is asked for what is missing."""
+    core = core_of(follower(3))
+    hold(core, certificate(NULLIFY, None, 2))
+    proposal = block(3, height=1)
+    core.handle(ProposalReceived(proposal))
+    effects = execute(core, proposal)
+    assert effects == [FetchCertificates(3, 1, 1)]
+    assert core.handle(ProposalDue(3)) == []  # asked once
+    effects = hold(core, certificate(NULLIFY, None, 1))
+    assert casts(effects) == [(NOTARIZE, 3)]
+
+
+def test_the_parent_must_be_notarized_in_the_view_that_the_record_names() -> None:
+    """R1: another hash was agreed on there, so no certificate will ever help."""
+    core, first, other = core_of(follower(2)), block(1), block(1, salt=1)
+    hold(core, certificate(NOTARIZE, first))
+    assert casts(core.handle(ProposalReceived(child(2, other)))) == [(NULLIFY, 2)]
+
+
+def test_a_missing_notarization_of_the_parent_is_asked_for() -> None:
+    """R1."""
+    core, first = core_of(follower(2)), block(1)
+    hold(core, *skips(1, 1))
+    receive(core, first)
+    second = child(2, first)
+    core.handle(ProposalReceived(second))
+    assert FetchCertificates(2, 1, 1) in execute(core, second)
+    assert (NOTARIZE, 2) in casts(hold(core, certificate(NOTARIZE, first)))
+
+
+def test_a_proposal_that_jumps_over_a_final_block_is_nullified_at_once() -> None:
+    """R1: a final view is never skipped."""
+    core, first = core_of(follower(2)), block(1)
+    receive(core, first)
+    hold(core, certificate(FINALIZE, first))
+    beside = block(2, 0, GENESIS, height=1)
+    assert casts(core.handle(ProposalReceived(beside))) == [(NULLIFY, 2)]
+
+
+def test_more_certificates_are_asked_for_when_some_came() -> None:
+    """R1: answers are limited; each brings the gap down."""
+    core = core_of(follower(9))
+    hold(core, certificate(NULLIFY, None, 8))
+    proposal = block(9, height=1)
+    core.handle(ProposalReceived(proposal))
+    assert execute(core, proposal) == [FetchCertificates(9, 1, 7)]
+    assert FetchCertificates(9, 1, 4) in hold(core, *skips(5, 7))
+    assert (NOTARIZE, 9) in casts(hold(core, *skips(1, 4)))
+
+
+# -- R2: notarization ------------------------------------------------------------------------------
+
+
+def test_a_notarization_is_passed_on_once_and_opens_the_next_view() -> None:
+    """R2."""
+    core, proposal = core_of(follower()), block(1)
+    receive(core, proposal)
+    effects = hold(core, certificate(NOTARIZE, proposal))
+    assert effects[0] == Broadcast(certificate(NOTARIZE, proposal))
+    assert core.view == 2
+    assert hold(core, certificate(NOTARIZE, proposal)) == []
+
+
+def test_votes_of_a_quorum_make_a_certificate() -> None:
+    """R2."""
+    core, proposal = core_of(follower()), block(1)
+    core.handle(VoteReceived(vote(0, NOTARIZE, proposal)))
+    assert core.handle(VoteReceived(vote(1, NOTARIZE, proposal))) == []
+    effects = core.handle(VoteReceived(vote(2, NOTARIZE, proposal)))
+    assert Broadcast(certificate(NOTARIZE, proposal)) in effects
+    assert FetchBlock(1, proposal.block_hash) in effects
 
 
 def test_a_signer_counts_once() -> None:
+    """Section 1: once per kind, view and hash."""
     core, proposal = core_of(follower()), block(1)
     for _ in range(5):
         assert core.handle(VoteReceived(vote(0, NOTARIZE, proposal))) == []
-    for who in (1, 2):
-        effects = core.handle(VoteReceived(vote(who, NOTARIZE, proposal)))
-    assert any(isinstance(effect, Broadcast) for effect in effects)
+    assert core.handle(VoteReceived(vote(1, NOTARIZE, proposal))) == []
+    assert only(Broadcast, core.handle(VoteReceived(vote(2, NOTARIZE, proposal))))
 
 
-def test_votes_far_ahead_and_of_other_epochs_are_not_kept() -> None:
-    core, far = core_of(0), block(9, 8)
-    for who in range(4):
-        assert core.handle(VoteReceived(vote(who, NOTARIZE, far))) == []
-        other = Vote(Ballot(NOTARIZE, 1, 1, ZERO_HASH, 0), address(who), b"")
-        assert core.handle(VoteReceived(other)) == []
+def test_a_quorum_is_more_than_two_thirds_of_the_power() -> None:
+    """Section 1: exactly two thirds are not enough."""
+    rules = epoch([2, 2, 1, 1])
+    core, proposal = core_of(3, rules), block(1)
+    core.handle(VoteReceived(vote(0, NOTARIZE, proposal)))
+    assert core.handle(VoteReceived(vote(1, NOTARIZE, proposal))) == []
+    assert only(Broadcast, core.handle(VoteReceived(vote(2, NOTARIZE, proposal))))
 
 
-def test_a_certificate_of_a_higher_view_moves_there() -> None:
-    core = core_of(0)
-    effects = core.handle(CertificateReceived(certificate(FOUR, NULLIFY, None, 30)))
-    assert [e.view for e in effects if isinstance(e, EnterView)] == [31]
+def test_votes_for_one_hash_with_different_parent_views_are_different_votes() -> None:
+    """Section 1: the sign bytes commit to the parent view."""
+    core, proposal = core_of(follower()), block(1)
+    strange = Ballot(NOTARIZE, 0, 1, proposal.block_hash, 7)
+    for who in (0, 1):
+        core.handle(VoteReceived(vote(who, NOTARIZE, proposal)))
+    for who in (2, 3):
+        assert core.handle(VoteReceived(signed(strange, who))) == []
 
 
-def test_a_final_block_that_is_invalid_here_stops_everything() -> None:
+# -- R3: finalize ----------------------------------------------------------------------------------
+
+
+def test_what_is_notarized_and_valid_here_is_finalized_also_without_my_notarize() -> None:
+    """R3: and after I moved on."""
+    core, proposal = core_of(follower()), block(1)
+    hold(core, certificate(NOTARIZE, proposal))
+    hold(core, certificate(NULLIFY, None, 2))
+    core.handle(BlockReceived(proposal))
+    assert casts(core.handle(BodyChecked(proposal.block_hash, True))) == [(FINALIZE, 1)]
+
+
+def test_a_nullified_view_is_never_finalized() -> None:
+    """R3."""
+    core, proposal = core_of(follower()), block(1)
+    assert casts(core.handle(AdvanceTimeout(1))) == [(NULLIFY, 1)]
+    receive(core, proposal)
+    effects = hold(core, certificate(NOTARIZE, proposal))
+    assert casts(effects) == []
+    assert EnterView(2, leading=leader(FOUR, 2) == follower()) in effects
+
+
+def test_another_block_than_the_one_i_notarized_is_not_finalized() -> None:
+    """R3: the leader equivocated, and the others saw the other one."""
+    core, first, second = core_of(follower()), block(1), block(1, salt=1)
+    receive(core, first)
+    effects = hold(core, certificate(NOTARIZE, second))
+    assert FetchBlock(1, second.block_hash) in effects
+    core.handle(BlockReceived(second))
+    assert not casts(core.handle(BodyChecked(second.block_hash, True)))
+
+
+def test_a_block_found_invalid_is_not_finalized() -> None:
+    """R3."""
     core, proposal = core_of(follower()), block(1)
     core.handle(ProposalReceived(proposal))
-    core.handle(BodyChecked(proposal.block_hash, False))
-    effects = core.handle(CertificateReceived(certificate(FOUR, FINALIZE, proposal)))
-    assert any(isinstance(effect, Stop) for effect in effects)
+    execute(core, proposal, valid=False)
+    assert casts(hold(core, certificate(NOTARIZE, proposal))) == []
+
+
+def test_no_vote_is_cast_for_what_is_final_in_the_same_turn() -> None:
+    """R6 before R3: the signer's floor has risen when the ballot gets there."""
+    core = core_of(follower())
+    first = block(1)
+    second = child(2, first)
+    core.handle(ProposalReceived(first))
+    hold(core, certificate(NOTARIZE, first))
+    core.handle(ProposalReceived(second))
+    hold(core, certificate(FINALIZE, second))
+    effects = execute(core, first)
+    assert only(Deliver, effects) and not only(Cast, effects)
+
+
+# -- R4: nullify -----------------------------------------------------------------------------------
+
+
+def test_a_finalized_view_is_never_nullified() -> None:
+    """R4."""
+    core, proposal = core_of(follower()), block(1)
+    receive(core, proposal)
+    assert casts(hold(core, certificate(NOTARIZE, proposal))) == [(FINALIZE, 1)]
+    assert casts(core.handle(AdvanceTimeout(1))) == []
+
+
+def test_having_notarized_does_not_forbid_to_nullify() -> None:
+    """R4."""
+    core = core_of(follower())
+    receive(core, block(1))
+    assert casts(core.handle(AdvanceTimeout(1))) == [(NULLIFY, 1)]
+    assert casts(core.handle(AdvanceTimeout(1))) == []
+
+
+def test_the_leader_timeout_is_off_once_the_proposal_is_here() -> None:
+    """R4: the advance timer remains."""
+    core = core_of(follower())
+    core.handle(ProposalReceived(block(1)))
+    assert core.handle(LeaderTimeout(1)) == []
+    fresh = core_of(follower())
+    assert casts(fresh.handle(LeaderTimeout(1))) == [(NULLIFY, 1)]
+
+
+def test_timers_of_other_views_do_nothing() -> None:
+    """R4: v is the current view."""
+    core = core_of(follower())
+    hold(core, *skips(1, 1))
+    for view in (1, 3):
+        assert core.handle(LeaderTimeout(view)) == []
+        assert core.handle(AdvanceTimeout(view)) == []
+
+
+def test_a_leader_that_gives_up_is_followed() -> None:
+    """R4: also when its NULLIFY came before I entered the view."""
+    core = core_of(follower())
+    gave_up = vote(leader(FOUR, 1), NULLIFY, None, 1)
+    assert casts(core.handle(VoteReceived(gave_up))) == [(NULLIFY, 1)]
+    early = core_of(follower(2))
+    early.handle(VoteReceived(vote(leader(FOUR, 2), NULLIFY, None, 2)))
+    assert casts(hold(early, *skips(1, 1))) == [(NULLIFY, 2)]
+
+
+def test_a_follower_that_gives_up_is_not_followed() -> None:
+    """R4."""
+    core = core_of(leader(FOUR, 1))
+    other = next(who for who in range(4) if who != leader(FOUR, 1))
+    assert core.handle(VoteReceived(vote(other, NULLIFY, None, 1))) == []
+
+
+def test_a_nullified_view_is_not_notarized() -> None:
+    """R1, R4."""
+    core = core_of(follower())
+    core.handle(AdvanceTimeout(1))
+    assert receive(core, block(1)) == []
+
+
+# -- R5: nullification -----------------------------------------------------------------------------
+
+
+def test_a_nullification_opens_the_next_view() -> None:
+    """R5."""
+    core = core_of(follower())
+    effects = hold(core, *skips(1, 1))
+    assert effects[0] == Broadcast(skips(1, 1)[0])
+    assert core.view == 2
+
+
+# -- R6: finalization ------------------------------------------------------------------------------
 
 
 def test_ancestors_are_delivered_first() -> None:
+    """R6: without certificates of their own."""
     core = core_of(follower())
     first = block(1)
-    second = block(2, 1, first.block_hash)
+    second = child(2, first)
     for proposal in (second, first):
         core.handle(ProposalReceived(proposal))
-        core.handle(BodyChecked(proposal.block_hash, True))
-    effects = core.handle(CertificateReceived(certificate(FOUR, FINALIZE, second)))
-    assert [e.block_hash for e in effects if isinstance(e, Deliver)] == [
-        first.block_hash,
-        second.block_hash,
+        execute(core, proposal)
+    effects = hold(core, certificate(FINALIZE, second))
+    assert only(Deliver, effects) == [
+        Deliver(first.block_hash, None),
+        Deliver(second.block_hash, certificate(FINALIZE, second)),
     ]
+    assert core.base == Base(2, second.block_hash, 2)
+    assert core.view == 3
 
 
-def test_an_observer_never_votes() -> None:
-    core = Core(FOUR, Base(0, GENESIS, 0), None)
-    core.start()
-    proposal = block(1)
+def test_a_final_block_that_is_not_executed_yet_waits() -> None:
+    """R6, V6."""
+    core, proposal = core_of(follower()), block(1)
+    effects = hold(core, certificate(FINALIZE, proposal))
+    assert FetchBlock(1, proposal.block_hash) in effects and not only(Deliver, effects)
+    assert core.handle(BlockReceived(proposal)) == [CheckBody(proposal)]
+    assert only(Deliver, execute(core, proposal))
+
+
+def test_a_final_block_that_is_invalid_here_stops_everything() -> None:
+    """R6."""
+    core, proposal = core_of(follower()), block(1)
     core.handle(ProposalReceived(proposal))
-    assert not casts(core.handle(BodyChecked(proposal.block_hash, True)))
-    assert not casts(core.handle(AdvanceTimeout(1)))
+    execute(core, proposal, valid=False)
+    assert only(Stop, hold(core, certificate(FINALIZE, proposal)))
 
 
-class Cluster:
-    """Cores joined by a network that delays, drops, repeats and reorders, and timers that
-    fire whenever. Member 0 may be byzantine: it signs two blocks and both kinds of vote."""
+def test_two_final_blocks_in_one_view_stop_everything() -> None:
+    """R6: more than a third of the power broke the rules."""
+    core, first, second = core_of(follower()), block(1), block(1, salt=1)
+    hold(core, certificate(FINALIZE, first))
+    assert only(Stop, hold(core, certificate(FINALIZE, second)))
+    delivered = core_of(follower())
+    receive(delivered, first)
+    hold(delivered, certificate(FINALIZE, first))
+    assert only(Stop, hold(delivered, certificate(FINALIZE, second)))
 
-    def __init__(self, seed: int, powers: Sequence[int], *, byzantine: bool) -> None:
-        self.random = random.Random(seed)
-        self.rules = epoch(powers)
-        self.honest = range(1 if byzantine else 0, len(powers))
-        self.byzantine = byzantine
-        self.loss = self.random.choice((0.0, 0.05, 0.3))
-        self.flight: list[tuple[int, Event]] = []
-        self.delivered: dict[int, list[Hash]] = {who: [] for who in self.honest}
-        self.cast: dict[int, list[Ballot]] = {who: [] for who in self.honest}
-        self.proposals: list[Proposal] = [block(1), block(1, salt=1)]
-        self.cores = {
-            who: Core(self.rules, Base(0, GENESIS, 0), address(who)) for who in self.honest
-        }
-        for who, core in self.cores.items():
-            self.perform(who, core.start())
 
-    def broadcast(self, sender: int, event: Event) -> None:
-        for who in self.honest:
-            if who != sender and self.random.random() >= self.loss:
-                self.flight.append((who, event))
+def test_a_final_block_beside_a_delivered_one_stops_everything() -> None:
+    """R6."""
+    core, first = core_of(follower()), block(1)
+    receive(core, first)
+    hold(core, certificate(FINALIZE, first))
+    beside = block(2, 0, GENESIS, height=1)
+    core.handle(ProposalReceived(beside))
+    assert only(Stop, hold(core, certificate(FINALIZE, beside)))
 
-    def feed(self, who: int, event: Event) -> None:
-        self.perform(who, self.cores[who].handle(event))
 
-    def perform(self, who: int, effects: Sequence[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Build(view, parent_view, parent):
-                    built = block(view, parent_view, parent, salt=10 + who)
-                    self.proposals.append(built)
-                    self.broadcast(who, ProposalReceived(built))
-                    self.feed(who, ProposalBuilt(built))
-                case CheckBody(proposal):
-                    self.flight.append((who, BodyChecked(proposal.block_hash, True)))
-                case Cast(ballot):
-                    self.cast[who].append(ballot)
-                    event = VoteReceived(Vote(ballot, address(who), b""))
-                    self.broadcast(who, event)
-                    self.feed(who, event)
-                case Broadcast(held):
-                    self.broadcast(who, CertificateReceived(held))
-                case Deliver(block_hash, _):
-                    self.delivered[who].append(block_hash)
-                case EnterView() | Stop():
-                    assert not isinstance(effect, Stop)
+def test_missing_ancestors_are_asked_for_one_after_the_other() -> None:
+    """R6: also those of a block that is only notarized."""
+    core = core_of(follower())
+    chain = [block(1)]
+    for view in (2, 3):
+        chain.append(child(view, chain[-1]))
+    effects = hold(core, certificate(NOTARIZE, chain[2]))
+    assert only(FetchBlock, effects) == [FetchBlock(3, chain[2].block_hash)]
+    assert core.handle(BlockReceived(chain[2])) == [FetchBlock(3, chain[1].block_hash)]
+    assert core.handle(BlockReceived(chain[1])) == [FetchBlock(2, chain[0].block_hash)]
+    assert core.handle(BlockReceived(chain[0])) == [CheckBody(chain[0])]
 
-    def misbehave(self) -> None:
-        view = self.random.randint(1, 6)
-        of_view = [proposal for proposal in self.proposals if proposal.view == view]
-        kind = self.random.choice(list(VoteKind))
-        chosen = self.random.choice(of_view) if of_view and kind is not NULLIFY else None
-        if kind is not NULLIFY and chosen is None:
-            return
-        if leader(self.rules, view) == address(0):
-            parents = [proposal for proposal in self.proposals if proposal.view < view]
-            parent = self.random.choice([*parents, Proposal(0, GENESIS, 0, GENESIS, 0)])
-            twin = block(view, parent.view, parent.block_hash, self.random.randrange(3))
-            self.proposals.append(twin)
-            self.broadcast(0, ProposalReceived(twin))
-        event = VoteReceived(vote(0, kind, chosen, view))
-        self.broadcast(0, event)
 
-    def step(self) -> None:
-        chance = self.random.random()
-        who = self.random.choice(list(self.honest))
-        core = self.cores[who]
-        if self.byzantine and chance < 0.1:
-            self.misbehave()
-        elif chance < 0.2 and core.view <= 6:
-            self.feed(who, ProposalDue(core.view))
-        elif chance < 0.23 and core.view <= 6:
-            self.feed(who, AdvanceTimeout(core.view))
-        elif self.flight:
-            index = self.random.randrange(len(self.flight))
-            target, event = self.flight[index]
-            if self.random.random() < 0.9:  # otherwise it comes again
-                self.flight[index] = self.flight[-1]
-                self.flight.pop()
-            self.feed(target, event)
+def test_a_block_that_nobody_asked_for_is_not_kept() -> None:
+    core = core_of(follower())
+    assert core.handle(BlockReceived(block(1))) == []
+    assert not core.knows(block(1).block_hash)
 
-    def check(self) -> None:
-        chains = list(self.delivered.values())
-        longest = max(chains, key=len)
-        assert all(chain == longest[: len(chain)] for chain in chains)
-        for ballots in self.cast.values():
-            for view in {ballot.view for ballot in ballots}:
-                mine = [ballot for ballot in ballots if ballot.view == view]
-                kinds = [ballot.kind for ballot in mine]
-                assert len(kinds) == len(set(kinds))
-                assert not {NULLIFY, FINALIZE} <= set(kinds)
-                assert len({b.block_hash for b in mine if b.kind is not NULLIFY}) <= 1
+
+def test_a_wide_gap_below_a_final_block_is_left_to_sync() -> None:
+    """Section 7: nothing is fetched block by block, and nothing piles up meanwhile."""
+    core = core_of(follower())
+    far = Proposal(900, Hash(b"\x01" * 32), 899, Hash(b"\x02" * 32), 700)
+    effects = hold(core, certificate(FINALIZE, far))
+    assert FetchBlock(900, far.block_hash) in effects
+    assert core.handle(BlockReceived(far)) == []
+    news = child(901, far)
+    assert core.handle(ProposalReceived(news)) == []
+    assert not core.knows(news.block_hash)
+    assert not only(FetchBlock, hold(core, certificate(NOTARIZE, news)))
+    base = Base(900, far.block_hash, 700)
+    effects = core.handle(SyncedTo(base, certificate(FINALIZE, far)))
+    assert effects == [FetchBlock(901, news.block_hash)]
+    assert core.handle(BlockReceived(news)) == [CheckBody(news)]
+
+
+def test_the_floor_forgets_what_is_well_below_it() -> None:
+    """R6, R7: memory is bounded by the views that matter."""
+    core = core_of(follower())
+    parent = block(1)
+    receive(core, parent)
+    for view in range(2, 60):
+        hold(core, certificate(FINALIZE, parent))
+        core.handle(FloorStored(parent.view))
+        parent = child(view, parent)
+        receive(core, parent)
+    assert len(list(core._views)) < 25
+    assert len(core._blocks) <= 2
+    assert not core.admits(20) and core.admits(50)
+
+
+def test_a_floor_of_the_epoch_before_does_not_reach_into_this_one() -> None:
+    """Section 5: views start again, and the disk may be slow."""
+    core = core_of(follower(), epoch([1, 1, 1, 1], 1))
+    core.handle(FloorStored(500))
+    assert core.admits(1)
+
+
+# -- R7: other views -------------------------------------------------------------------------------
+
+
+def test_a_certificate_of_a_higher_view_moves_there() -> None:
+    """R7."""
+    core = core_of(0)
+    effects = hold(core, certificate(NULLIFY, None, 30))
+    assert [e.view for e in effects if isinstance(e, EnterView)] == [31]
+
+
+def test_a_certificate_of_the_far_future_costs_no_more_than_another() -> None:
+    """R7: the views between are not walked through."""
+    core = core_of(0)
+    hold(core, certificate(NULLIFY, None, 2**40))
+    assert core.view == 2**40 + 1
+    assert len(list(core._views)) < 10
+    receive(core, block(2**40 + 1))
+    core.handle(Standstill())
+    assert len(list(core._views)) < 10
+
+
+@pytest.mark.parametrize("view", [0, 3, 9, 2**60])
+def test_votes_out_of_range_are_not_kept(view: int) -> None:
+    """R7: from the retained views to the next one."""
+    core = core_of(0)
+    assert not core.admits(view)
+    for who in range(4):
+        assert core.handle(VoteReceived(vote(who, NULLIFY, None, view))) == []
+    assert view not in list(core._views)
+
+
+def test_votes_and_certificates_of_other_epochs_are_ignored() -> None:
+    """Section 5: a stale certificate means nothing in a new epoch."""
+    core = core_of(0)
+    for who in range(4):
+        other = Ballot(NULLIFY, 1, 1, ZERO_HASH, 0)
+        assert core.handle(VoteReceived(signed(other, who))) == []
+    stale = certificate(NULLIFY, None, 5, epoch([1, 1, 1, 1], 1))
+    assert hold(core, stale) == []
+    assert core.view == 1
+
+
+def test_votes_of_strangers_are_not_counted() -> None:
+    core = core_of(0)
+    for who in (7, 8, 9):
+        assert core.handle(VoteReceived(vote(who, NULLIFY, None, 1))) == []
+    assert not core.heard
+
+
+def test_votes_of_views_long_left_behind_are_not_kept() -> None:
+    """Without finality only the certificates of skipped views cost memory."""
+    core = core_of(0)
+    for view in range(1, 200):
+        core.handle(VoteReceived(vote(3, NULLIFY, None, view)))
+        hold(core, *skips(view, view))
+    for view in range(1, 200):
+        core.handle(VoteReceived(vote(2, NULLIFY, None, view)))
+    assert len(core._views._tallies) <= 66
+
+
+def test_blocks_that_nobody_agreed_on_do_not_pile_up() -> None:
+    """Without finality: a leader's block per view, each skipped."""
+    core = core_of(0)
+    for view in range(1, 300):
+        core.handle(ProposalReceived(block(view, height=1)))
+        hold(core, *skips(view, view))
+    assert len(core._blocks) < 70
+
+
+def test_a_missing_member_is_named() -> None:
+    core = core_of(0)
+    for view in range(1, 6):
+        for who in (0, 1, 2):
+            core.handle(VoteReceived(vote(who, NULLIFY, None, view)))
+    assert core.view == 6
+    assert core.missing() == {address(3): 0}
+
+
+# -- R8: standstill --------------------------------------------------------------------------------
+
+
+def test_a_standstill_resends_what_opens_my_view_and_my_votes() -> None:
+    """R8."""
+    core, proposal = core_of(follower()), block(1)
+    receive(core, proposal)
+    hold(core, certificate(FINALIZE, proposal), *skips(2, 3))
+    core.handle(AdvanceTimeout(4))
+    mine = vote(follower(), NULLIFY, None, 4)
+    core.handle(VoteReceived(mine))
+    [resend] = only(Resend, core.handle(Standstill()))
+    assert resend == Resend((certificate(FINALIZE, proposal), skips(3, 3)[0]), (mine,))
+
+
+def test_a_standstill_resends_at_most_64_votes() -> None:
+    """R8: never unbounded. The last ones count."""
+    core = core_of(0)
+    for view in range(1, 101):
+        core.handle(VoteReceived(vote(0, NULLIFY, None, view)))
+        hold(core, *skips(view, view))
+    [resend] = only(Resend, core.handle(Standstill()))
+    assert [item.ballot.view for item in resend.votes] == list(range(37, 101))
+    assert len(resend.certificates) == 1
+
+
+def test_a_standstill_asks_again() -> None:
+    """R8: for blocks and certificates that did not come."""
+    core, first = core_of(follower(3)), block(1)
+    hold(core, certificate(NOTARIZE, first))
+    hold(core, certificate(NULLIFY, None, 2))
+    proposal = block(3, height=1)
+    core.handle(ProposalReceived(proposal))
+    execute(core, proposal)
+    assert not only(FetchBlock, core.handle(ProposalDue(3)))
+    effects = core.handle(Standstill())
+    assert FetchBlock(1, first.block_hash) in effects
+    assert FetchCertificates(3, 1, 1) in effects
+
+
+def test_what_shows_a_peer_the_way_into_my_view_is_bounded() -> None:
+    """R8, and on connecting."""
+    core, proposal = core_of(follower()), block(1)
+    receive(core, proposal)
+    hold(core, certificate(FINALIZE, proposal), *skips(2, 200))
+    entry = core.entry()
+    assert len(entry) == 64
+    assert entry[0] == certificate(FINALIZE, proposal)
+    assert entry[-1] == skips(200, 200)[0]
+
+
+def test_who_asks_for_certificates_of_final_views_gets_the_finalization() -> None:
+    core, proposal = core_of(follower()), block(1)
+    receive(core, proposal)
+    hold(core, certificate(FINALIZE, proposal), *skips(2, 4))
+    assert core.held(1, 3) == [certificate(FINALIZE, proposal), *skips(2, 3)]
+    assert core.held(3, 4) == skips(3, 4)
+
+
+# -- section 6: evidence ---------------------------------------------------------------------------
+
+ONE, OTHER = block(1), block(1, salt=1)
 
 
 @pytest.mark.parametrize(
-    ("powers", "byzantine"),
-    [([1, 1, 1, 1], False), ([1, 1, 1, 1], True), ([5, 3, 3, 2, 2, 1, 1], True), ([1], False)],
+    ("first", "second"),
+    [
+        (vote(2, NOTARIZE, ONE), vote(2, NOTARIZE, OTHER)),
+        (vote(2, NULLIFY, None, 1), vote(2, FINALIZE, ONE)),
+        (vote(2, FINALIZE, ONE), vote(2, FINALIZE, OTHER)),
+        (vote(2, NOTARIZE, ONE), vote(2, FINALIZE, OTHER)),
+    ],
 )
-def test_no_two_honest_nodes_deliver_different_blocks(
-    powers: Sequence[int], byzantine: bool
+@pytest.mark.parametrize("turned", [False, True])
+def test_votes_that_exclude_each_other_are_evidence(
+    first: Vote, second: Vote, turned: bool
 ) -> None:
-    """Whatever the network, the timers and less than a third of the power do."""
-    delivered = 0
-    for seed in range(300):
-        cluster = Cluster(seed, powers, byzantine=byzantine)
-        for _ in range(400):
-            cluster.step()
-            cluster.check()
-        delivered += sum(map(len, cluster.delivered.values()))
-    assert delivered > 0
+    """Section 6, each kind in both orders; a signer is accused once per view."""
+    core = core_of(0)
+    pair = (second, first) if turned else (first, second)
+    assert core.handle(VoteReceived(pair[0])) == []
+    assert core.handle(VoteReceived(pair[1])) == [Accuse(*pair)]
+    for again in pair:
+        assert core.handle(VoteReceived(again)) == []
+
+
+def test_an_equivocator_counts_for_one_block_only() -> None:
+    """Section 1: the first vote of a kind is the one that counts."""
+    core = core_of(0)
+    core.handle(VoteReceived(vote(2, NOTARIZE, OTHER)))
+    for who in (0, 1, 2):
+        effects = core.handle(VoteReceived(vote(who, NOTARIZE, ONE)))
+        assert not only(Broadcast, effects)
+
+
+def test_what_the_honest_do_is_no_evidence() -> None:
+    """Section 6: notarize, then nullify or finalize; resend; different views."""
+    core = core_of(0)
+    for item in (
+        vote(2, NOTARIZE, ONE),
+        vote(2, NULLIFY, None, 1),
+        vote(3, NOTARIZE, ONE),
+        vote(3, FINALIZE, ONE),
+        vote(3, NOTARIZE, ONE),
+        vote(2, NOTARIZE, child(2, ONE)),
+    ):
+        assert not only(Accuse, core.handle(VoteReceived(item)))
+
+
+def test_evidence_of_views_that_are_over_is_still_seen() -> None:
+    """R7: late votes of retained views are no offence, but they may be evidence."""
+    core = core_of(follower())
+    receive(core, ONE)
+    hold(core, certificate(FINALIZE, ONE))
+    core.handle(FloorStored(1))
+    core.handle(VoteReceived(vote(3, NOTARIZE, ONE)))
+    assert only(Accuse, core.handle(VoteReceived(vote(3, NOTARIZE, OTHER))))
+
+
+# -- who only observes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", [None, 9])
+def test_an_observer_never_votes_and_still_delivers(who: int | None) -> None:
+    """Without a key, or with one that is not in the set."""
+    core, proposal = core_of(who), block(1)
+    assert receive(core, proposal) == []
+    assert not casts(core.handle(AdvanceTimeout(1)))
+    assert only(Deliver, hold(core, certificate(FINALIZE, proposal)))
