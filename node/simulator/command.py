@@ -2,7 +2,7 @@
 
 import argparse
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from itertools import islice
@@ -109,7 +109,9 @@ def _demand(holds: bool, text: str) -> None:
         raise Rejected(Reason.BAD_SETTING, text)
 
 
-def _outcomes(plan: Plan, seeds: Sequence[int], jobs: int) -> Iterator[tuple[int, Outcome]]:
+def _outcomes(
+    plan: Plan, seeds: Sequence[int], jobs: int
+) -> Generator[tuple[int, Outcome], None, None]:
     """In the order of the seeds, whoever ran them."""
     if jobs == 1 or len(seeds) == 1:
         for seed in seeds:

@@ -127,6 +127,14 @@ CORE_MUTANTS = (
     ),
 )
 
+# Found by whole nodes only.
+NODE_MUTANTS = (
+    Mutant(
+        "state batch without sync",
+        (Edit("chain.ledger:Ledger.commit", "sync=True", "sync=False"),),
+    ),
+)
+
 
 @contextmanager
 def planted(mutant: Mutant) -> Iterator[None]:
