@@ -35,7 +35,8 @@ ANNOUNCE_BATCH_MAX: Final = 1024
 RETRY_DELAY_S: Final = 0.1  # after a peer's queue was full
 PENDING_PER_PEER_MAX: Final = 16_384  # hashes that wait to be announced to one peer
 KNOWN_PER_PEER_MAX: Final = 32_768
-SETTLED_S: Final = 0.1  # a peer is thought to have what it was offered so long ago
+SETTLED_S: Final = 0.1  # a peer is thought to have what it was told of so long ago
+PUSH_SETTLED_S: Final = 0.03  # and what it was sent: it has to check it
 
 FETCH_TIMEOUT_S: Final = 2.0
 FETCHES_PER_PEER_MAX: Final = 2
@@ -110,7 +111,7 @@ class _PeerState:
     )
 
     def __init__(self, now: float) -> None:
-        # Hash -> since when the peer can have it; 0: it certainly does.
+        # Hash -> from when on the peer is thought to have it, and not only to have heard of it.
         self.known: OrderedDict[Hash, float] = OrderedDict()
         self.pending: dict[Hash, bool] = {}  # to be told of; True: in full
         self.timer: asyncio.TimerHandle | None = None
@@ -130,9 +131,10 @@ class _PeerState:
         self.backlog.clear()
         self.backlog_bytes = 0
 
-    def learn(self, transaction_hash: Hash, since: float) -> None:
+    def learn(self, transaction_hash: Hash, settled: float = 0.0) -> None:
+        """The peer knows of it; `settled`: when it will have it (0: it showed that it does)."""
         known = self.known
-        known[transaction_hash] = min(since, known.get(transaction_hash, since))
+        known[transaction_hash] = min(settled, known.get(transaction_hash, settled))
         known.move_to_end(transaction_hash)
         if len(known) > KNOWN_PER_PEER_MAX:
             known.popitem(last=False)
@@ -250,7 +252,7 @@ class TransactionGossip:
             sent = self._network.send(peer, Transactions(0, tuple(raw for _, raw in push)))
             for transaction_hash, _ in push:
                 if sent:
-                    state.learn(transaction_hash, 0)
+                    state.learn(transaction_hash, now + PUSH_SETTLED_S)
                 else:
                     state.pending[transaction_hash] = False
         if announce:
@@ -260,7 +262,7 @@ class TransactionGossip:
             told = sent and self._network.send(peer, message)
             for transaction_hash, _ in announce:
                 if told:
-                    state.learn(transaction_hash, now)
+                    state.learn(transaction_hash, now + SETTLED_S)
                 else:
                     state.pending[transaction_hash] = False
             sent = told
@@ -294,7 +296,7 @@ class TransactionGossip:
                 break
             room -= len(raw)
             found.append(raw)
-            state.learn(transaction_hash, 0)
+            state.learn(transaction_hash, now + PUSH_SETTLED_S)
         if state.served.overdrawn(now, COMPLAINT_PAUSE_S):
             self._network.blame(peer, Offence.FLOOD, "fetches transactions without end")
         self._network.send(peer, Transactions(message.request, tuple(found)))
@@ -304,8 +306,8 @@ class TransactionGossip:
     def has(self, peer: PeerId, transaction_hash: Hash) -> bool:
         """Whether the peer is thought to have the transaction itself."""
         state = self._peers.get(peer)
-        since = None if state is None else state.known.get(transaction_hash)
-        return since is not None and (since == 0 or since + SETTLED_S <= self._now())
+        settled = None if state is None else state.known.get(transaction_hash)
+        return settled is not None and settled <= self._now()
 
     def find(self, prefix: bytes) -> Sequence[Checked]:
         """Pooled transactions by the prefix of their hash."""
@@ -329,7 +331,7 @@ class TransactionGossip:
             return
         synced = self._synced()
         for transaction_hash, size in zip(map(Hash, message.hashes), message.sizes, strict=True):
-            state.learn(transaction_hash, 0)
+            state.learn(transaction_hash)
             state.pending.pop(transaction_hash, None)
             if synced and not self._is_seen(transaction_hash, now):
                 self._wanted.add(transaction_hash, size, peer)
@@ -396,7 +398,7 @@ class TransactionGossip:
         state = self._peers.get(peer)
         if state is not None:
             for transaction_hash in hashes:
-                state.learn(transaction_hash, 0)
+                state.learn(transaction_hash)
                 state.pending.pop(transaction_hash, None)
         return hashes
 
