@@ -153,10 +153,10 @@ class NetSettings(Struct, frozen=True):
     handshake_timeout_ms: Annotated[
         int, Option("time to prove who one is, ms", low=100, high=60_000)
     ] = 5_000
-    ping_interval_ms: Annotated[int, Option("time between signs of life, ms", low=50)] = 5_000
+    ping_interval_ms: Annotated[int, Option("time between signs of life, ms", low=50)] = 2_500
     silence_max_ms: Annotated[
         int, Option("time without a message until a link counts as dead, ms", low=100)
-    ] = 20_000
+    ] = 10_000
     send_bytes_max: Annotated[int, Option("bytes that wait to be sent to one peer", low=2**20)] = (
         32 * 2**20
     )
