@@ -43,7 +43,8 @@ from node.net.messages import (
     Proposal,
     Votes,
 )
-from node.net.network import Network, Offence, Peer, PeerId
+from node.net.network import Offence, Peer, PeerId
+from node.simulator.network import Links
 
 MISDEEDS: Final = (
     "equivocate", "withhold", "invalid-state", "forge", "nullify-and-finalize", "replay",
@@ -65,15 +66,16 @@ class Liar(Struct, frozen=True):
 
 
 class HostileLinks:
-    """`Network` that lies. Every change of a message is made for one peer at a time."""
+    """Links that lie. Every change of a message is made for one peer at a time."""
 
-    def __init__(self, inner: Network, liar: Liar) -> None:
+    def __init__(self, inner: Links, liar: Liar) -> None:
         self._inner = inner
         self._liar = liar
         self._me = address_of(liar.key)
         self._sent: deque[Message] = deque(maxlen=_REMEMBERED)
         self._twins: dict[tuple[int, int], Proposal] = {}
         self._last: Ballot | None = None
+        self._attacking: asyncio.Task[None] | None = None
         self._changes: dict[str, Callable[[PeerId, Message], Message | None]] = {
             "equivocate": self._equivocate,
             "withhold": self._withhold,
@@ -87,6 +89,15 @@ class HostileLinks:
             "replay": self._replay,
             "out-of-range": self._out_of_range,
         }
+
+    async def start(self) -> None:
+        await self._inner.start()
+        self._attacking = asyncio.get_running_loop().create_task(self._attack())
+
+    async def stop(self) -> None:
+        if self._attacking is not None:
+            self._attacking.cancel()
+        await self._inner.stop()
 
     def peers(self) -> Sequence[Peer]:
         return self._inner.peers()
@@ -105,7 +116,7 @@ class HostileLinks:
                 said = self._changes[name](peer, said)
         return True if said is None else self._inner.send(peer, said)
 
-    async def attack(self) -> None:
+    async def _attack(self) -> None:
         """What needs no occasion; runs until cancelled."""
         names = [name for name in MISDEEDS if name in self._liar.misdeeds & set(self._attacks)]
         while names:

@@ -18,14 +18,14 @@ from chain.validators import Domain, Validator, ValidatorSet, encode_record, val
 from contracts.system.genesis import validators_alloc
 from contracts.vm import Interpreter
 from node.consensus.driver import Committed
-from node.net.network import Network, PeerId, Receiver
+from node.net.network import PeerId, Receiver
 from node.settings import ConsensusSettings, Settings
 from node.simulator.byzantine import MISDEEDS, HostileLinks, Liar
 from node.simulator.disk import SOUND, Disk
 from node.simulator.faults import Faults, Misfortune
 from node.simulator.invariants import Invariants
 from node.simulator.loop import Stuck, VirtualLoop
-from node.simulator.network import Identity, Internet
+from node.simulator.network import Identity, Internet, Links
 from node.simulator.process import EPOCH_S, Machine, Process, track_tasks
 from node.simulator.trace import Trace
 from node.simulator.weather import Quality, Weather, cloud, flat
@@ -154,10 +154,10 @@ class Cluster:
             committed=self._committed,
         )
 
-    def _connect(self, number: int, receiver: Receiver) -> Network:
+    def _connect(self, number: int, receiver: Receiver) -> Links | HostileLinks:
         machine = self._machines[number]
         assert machine.key is not None
-        links = self.internet.join(Identity(machine.id, address_of(machine.key)), receiver)
+        links = self.internet.links(Identity(machine.id, address_of(machine.key)), receiver)
         if number in self._honest:
             return links
         liar = Liar(
@@ -167,9 +167,7 @@ class Cluster:
             self.plan.misdeeds,
             Random(f"{self.plan.seed}/liar/{number}"),
         )
-        hostile = HostileLinks(links, liar)
-        self._keep(self._loop.create_task(hostile.attack()))
-        return hostile
+        return HostileLinks(links, liar)
 
     # -- the run -----------------------------------------------------------------------------------
 

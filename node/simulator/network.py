@@ -79,14 +79,17 @@ class Internet:
         self._bans: dict[tuple[PeerId, PeerId], float] = {}  # (who banned, whom) -> until
         self._points: dict[tuple[PeerId, PeerId], tuple[float, float]] = {}
 
-    def join(self, identity: Identity, receiver: Receiver) -> "Links":
+    def links(self, identity: Identity, receiver: Receiver) -> "Links":
+        """A node's end of everything; it reaches others once it is started."""
+        return Links(self, identity, receiver)
+
+    def join(self, links: "Links") -> None:
         """A node is up: it gets links to all others as they can be had."""
-        links = Links(self, identity, receiver)
-        self._nodes[identity.id] = links
+        me = links.me.id
+        self._nodes[me] = links
         for other in self._nodes:
-            if other != identity.id:
-                self._dial(identity.id, other)
-        return links
+            if other != me:
+                self._dial(me, other)
 
     def leave(self, peer: PeerId) -> None:
         """A node is gone; its peers hear that their links were closed."""
@@ -186,6 +189,12 @@ class Links:
         self._ways: dict[PeerId, _Way] = {}
         self._closed = False
         self._encoded: tuple[Message, bytes] | None = None  # broadcasts encode once
+
+    async def start(self) -> None:
+        self._internet.join(self)
+
+    async def stop(self) -> None:
+        self._internet.leave(self.me.id)
 
     # -- what the node calls -----------------------------------------------------------------------
 

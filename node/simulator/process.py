@@ -14,11 +14,13 @@ from chain.ledger import Ledger
 from chain.types import Address, Hash
 from node.consensus.driver import Committed
 from node.environment import Environment
-from node.net.network import Network, PeerId, Receiver
+from node.net.network import PeerId, Receiver
 from node.node import Node
 from node.settings import Settings
+from node.simulator.byzantine import HostileLinks
 from node.simulator.disk import Disk
 from node.simulator.loop import VirtualExecutor
+from node.simulator.network import Links
 
 EPOCH_S: Final = 1_700_000_000.0  # the date on which every simulation begins
 _CACHE_ENTRIES: Final = 4_096  # of a simulated ledger, so that a hundred fit into memory
@@ -74,7 +76,7 @@ class Machine(Struct, frozen=True):
     random: Random
     skew_s: float
     cost: Callable[[], float]  # seconds of a call in a thread
-    connect: Callable[[Receiver], Network]
+    connect: Callable[[Receiver], Links | HostileLinks]
     committed: Callable[["Process", Committed], None]
 
 
