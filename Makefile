@@ -9,13 +9,14 @@ ARGS ?=
 B ?=
 EXAMPLES ?= 2000
 JOBS ?= 2
+SEEDS ?= 0-3999
 SOURCES := chain contracts node wallet
 RUNTIME := $(VENV)/.installed
 TOOLS := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run testnet setup check format test conformance e2e fuzz bench clean
+.PHONY: help run testnet setup check format test simulate conformance e2e fuzz bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1\t/' | expand -t 14
@@ -41,6 +42,11 @@ format: $(TOOLS)  ## let ruff rewrite what it can
 
 test: $(TOOLS)  ## the whole test suite (ARGS="-k ...")
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+simulate: $(TOOLS)  ## thousands of seeds on virtual time, and every planted bug (SEEDS=0-3999)
+	$(BIN)/python -m tests.simulation core --seeds $(SEEDS) --jobs $(JOBS)
+	$(BIN)/python -m tests.simulation nodes --seeds $(SEEDS) --jobs $(JOBS)
+	$(BIN)/python -m tests.simulation mutants --jobs $(JOBS)
 
 conformance: $(TOOLS)  ## every official sample, not only the selection that `test` runs
 	CHAIN_CONFORMANCE_ALL=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/conformance $(ARGS)
