@@ -3,19 +3,19 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from chain.blobs import BlobSidecar
-from chain.errors import Fault, Rejected
+from chain.errors import Fault, Reason, Rejected
 from chain.forks import Fork
 from chain.headers import base_fee
 from chain.ledger import Ledger
 from chain.transactions import Checked
 from chain.types import Address, Hash
 from chain.validation import check_transaction
-from chain.validators import Validator, decode_record
+from chain.validators import Validator, ValidatorSet, decode_record
 from chain.views import TrieView
 from contracts.vm import Interpreter
 from node.agreement import Reports, build_driver
@@ -27,6 +27,8 @@ from node.consensus.quiet import QuietOutbox
 from node.environment import Environment, real_environment
 from node.intake import Intake
 from node.mempool import Mempool
+from node.net.network import PeerId
+from node.networking import NetworkFactory, Networking
 from node.observation import Measured, Observation
 from node.pool_journal import DiskJournal, PoolJournal
 from node.settings import Settings
@@ -49,14 +51,16 @@ class Node:
         validator_key: bytes | None,
         votes: LogFile | None,
         pool: Path | None = None,
+        network: NetworkFactory | None = None,
         environment: Environment | None = None,
         on_commit: Callable[[Committed], None] | None = None,
     ) -> None:
         """`accounts` are keys the node signs with for RPC callers, by address.
 
         `votes` is the vote log's file; None keeps it in memory. `pool` is where the
-        pool waits while the node is stopped; None lets it go. `environment` is by default
-        this machine's. `on_commit` hears of each block after it is on disk.
+        pool waits while the node is stopped; None lets it go. `network` makes the links;
+        None: a ledger without peers. `environment` is by default this machine's.
+        `on_commit` hears of each block after it is on disk.
         """
         self._environment = environment = environment or real_environment()
         self.settings = settings
@@ -90,19 +94,35 @@ class Node:
         self._driver: Driver | None = None
         self.consensus: Overview | None = None
         self._running: asyncio.Task[None] | None = None
-        if validator_key is not None:
-            self._driver = build_driver(
+        self.network: Networking | None = None
+        if network is not None:
+            self.network = Networking(
+                network,
+                ledger,
+                self.mempool,
+                self._submit_all,
+                self._members,
+                environment,
+                self._break,
+            )
+        if validator_key is not None or network is not None:
+            self._driver = driver = build_driver(
                 settings,
                 ledger,
                 self.mempool,
                 validator_key,
                 votes or MemoryFile(),
-                QuietOutbox(),
+                QuietOutbox() if self.network is None else self.network.consensus,
                 environment,
                 self._threads,
                 Reports(self._committed, lambda one, other: None),
             )
-            self.consensus = Overview(self._driver)
+            self.consensus = Overview(driver)
+            if self.network is not None:
+                self.network.attach(driver, driver.domain, self._checkers)
+
+    def _members(self, epoch: int) -> ValidatorSet | None:
+        return None if self._driver is None else self._driver.epochs.set_of(epoch)
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -111,6 +131,8 @@ class Node:
         if self._driver is not None:
             await self._driver.recover()
             self._running = asyncio.create_task(self._run(self._driver))
+        if self.network is not None:
+            await self.network.start()
         if self._journal is not None:
             await self._journal.restore(self.next_fork, self.ledger.config.chain_id)
             if self._driver is not None:
@@ -119,16 +141,24 @@ class Node:
     async def _run(self, driver: Driver) -> None:
         try:
             await driver.run()
-        except Fault as fault:
-            # Nothing may go on after this: whoever waits for `failed` ends the process.
-            self.failed.set_exception(fault)
         except Exception as error:
-            _log.critical("building a block failed", exc_info=error)
-            self.failed.set_exception(Fault(f"building a block failed: {error!r}"))
+            self._break(error)
+
+    def _break(self, error: BaseException) -> None:
+        """Nothing may go on after this: whoever waits for `failed` ends the process."""
+        if self.failed.done():
+            return
+        if isinstance(error, Fault):
+            self.failed.set_exception(error)
+        else:
+            _log.critical("the node broke", exc_info=error)
+            self.failed.set_exception(Fault(f"the node broke: {error!r}"))
 
     async def stop(self) -> None:
         """Finish the block in the making and close everything. Afterwards nothing is lost."""
         await self._intake.stop()
+        if self.network is not None:
+            await self.network.stop()
         if self._driver is not None:
             self._driver.stop()
         if self._running is not None:
@@ -152,11 +182,25 @@ class Node:
             raise Fault("the node has failed and is about to stop")
         return await self._intake.submit(raw)
 
+    async def _submit_all(self, raws: Sequence[bytes], peer: PeerId) -> list[Hash | Rejected]:
+        """What a peer sent, into the pool; one outcome for each."""
+        if self.failed.done():
+            return [Rejected(Reason.POOL_FULL, "the node stops")] * len(raws)
+        outcomes = await asyncio.gather(
+            *(self._intake.submit(raw, local=False) for raw in raws), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Rejected):
+                raise outcome
+        return [outcome for outcome in outcomes if isinstance(outcome, bytes | Rejected)]
+
     def _admit(self, checked: Checked, sidecar: BlobSidecar | None, local: bool) -> None:
         self.mempool.add(checked, sidecar, local=local)
         if self._journal is not None:
             self._journal.append(checked, sidecar, local=local)
         self.announcements.publish_transaction(checked)
+        if self.network is not None:
+            self.network.pooled(checked, local=local)
         if self._driver is not None:
             self._driver.pooled()
 
@@ -173,6 +217,8 @@ class Node:
         )
         if self.consensus is not None:
             self.consensus.committed(committed)
+        if self.network is not None:
+            self.network.committed(committed.executed)
         self.announcements.publish_block(committed.executed)
         if self._report is not None:
             self._report(committed)

@@ -10,9 +10,11 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, Final
 
 from msgspec import Struct
@@ -25,6 +27,9 @@ from chain.types import Address
 from node import datadir, dev, identity, keys, logs
 from node.consensus.log_file import DiskFile
 from node.console import Console
+from node.net.handshake import Identity
+from node.net.peers import Peers
+from node.networking import NetworkFactory
 from node.node import Node
 from node.rpc.server import RpcServer
 from node.settings import Settings
@@ -168,6 +173,7 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
             validator_key=prepared.validator_key,
             votes=None if folder is None else DiskFile(folder / datadir.VOTES),
             pool=None if folder is None else folder / datadir.POOL,
+            network=_network(prepared, version),
             on_commit=(lambda committed: console.say(dev.block_lines(committed)))
             if shows_runs
             else None,
@@ -209,6 +215,31 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
         if listening:
             await server.stop()
         await node.stop()
+
+
+def _network(prepared: Prepared, version: str) -> NetworkFactory | None:
+    """The links of a ledger whose genesis names validators; a developer's chain has none."""
+    ledger = prepared.ledger
+    if not ledger.config.ledger.validators:
+        return None
+    identity = Identity(
+        node_key=prepared.node_key,
+        validator_key=prepared.validator_key,
+        chain_id=ledger.config.chain_id,
+        genesis_hash=ledger.genesis_hash,
+        agent=f"chain-node/{version}",
+    )
+    members = frozenset(item.address for item in ledger.config.ledger.validators)
+    return lambda receiver: Peers(
+        prepared.settings.net,
+        identity,
+        receiver,
+        clock=time.time,
+        random=SystemRandom(),
+        folder=prepared.folder,
+        allowed=ledger.config.ledger.allowed_nodes,
+        favours=lambda peer: peer.validator in members,
+    )
 
 
 def _calm_collector() -> None:

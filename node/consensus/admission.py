@@ -52,13 +52,9 @@ Blame = Callable[[PeerId, Offence, str], None]
 class Admission:
     """The driver's side towards gossip (`node.consensus.outbox.Inbox`)."""
 
-    def __init__(
-        self, driver: Driver, blame: Blame, load_final: Callable[[Hash], ProposedBlock | None]
-    ) -> None:
-        """`load_final` gives a final block from the ledger, by its hash."""
+    def __init__(self, driver: Driver, blame: Blame) -> None:
         self._driver = driver
         self._blame = blame
-        self._load_final = load_final
         self._verified: OrderedDict[tuple[Ballot, Address], None] = OrderedDict()
         self._reported: OrderedDict[tuple[Address, int, int], None] = OrderedDict()
 
@@ -126,8 +122,8 @@ class Admission:
             self._driver.feed([BlockReceived(proposal_of(proposed))])
 
     def held_block(self, block_hash: Hash) -> ProposedBlock | None:
-        """A block that was proposed or fetched, or is final."""
-        return self._driver.candidates.proposed(block_hash) or self._load_final(block_hash)
+        """A block that is not final yet and was proposed or fetched."""
+        return self._driver.candidates.proposed(block_hash)
 
     # -- votes -------------------------------------------------------------------------------------
 
@@ -247,7 +243,7 @@ class Admission:
         checked: sync will, on its way there.
         """
         if status.height == 0:
-            return False
+            return True
         try:
             certificate = decode_certificate(status.finalization)
         except Rejected as rejected:
