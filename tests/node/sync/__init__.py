@@ -1,0 +1,1 @@
+"""Catching up: what proves a header, who is asked for what, a network of liars and sloths."""
