@@ -79,6 +79,11 @@ class Link:
         return asyncio.get_running_loop().time()
 
     @property
+    def age(self) -> float:
+        """Seconds since it was proved."""
+        return self._now() - self.since
+
+    @property
     def bytes_unfinished(self) -> int:
         """Bytes of messages whose last part is still to come."""
         return self._joiner.bytes_held

@@ -23,7 +23,7 @@ from node.net.addresses import (
     parse_place,
     reach_of,
 )
-from node.net.bans import Bans
+from node.net.bans import Ban, Bans
 from node.net.book import Book
 from node.net.certificate import dialling_context, listening_context
 from node.net.dialing import DIALS_MAX, DialPlan
@@ -279,7 +279,16 @@ class Peers:
                 link.close(Rejected(Reason.PEER_BANNED, "by the operator"))
 
     def unban(self, who: str) -> bool:
+        """Lift a ban; whether there was one."""
         return self.bans.unban(who)
+
+    def banned(self) -> Sequence[Ban]:
+        """The bans in force, the newest last."""
+        return self.bans.everyone(self._clock())
+
+    def score(self, node: PeerId) -> float:
+        """Points for offences, as far as they are not forgotten yet."""
+        return self.bans.score(node.hex(), self._clock())
 
     # -- dialling ----------------------------------------------------------------------------------
 

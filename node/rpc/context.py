@@ -30,7 +30,7 @@ _SMALL_BLOCK_GAS: Final = 5_000_000
 class Context:
     """One caller's access to the node. `connection` is None over HTTP."""
 
-    __slots__ = ("connection", "filters", "heavy", "node", "signing", "tips")
+    __slots__ = ("connection", "filters", "heavy", "local", "node", "signing", "tips")
 
     def __init__(
         self,
@@ -39,7 +39,10 @@ class Context:
         heavy: "HeavyCalls",
         tips: "TipOracle",
         connection: "Connection | None" = None,
+        *,
+        local: bool = False,
     ) -> None:
+        """`local` says that the caller is on this machine, and nobody speaks through it."""
         self.node = node
         self.filters = filters
         self.heavy = heavy
@@ -47,10 +50,18 @@ class Context:
         # Held from the choice of a nonce until its transaction is pooled.
         self.signing = asyncio.Lock()
         self.connection = connection
+        self.local = local
 
     def of_connection(self, connection: "Connection") -> "Context":
         """The same context for the caller at the other end of a WebSocket."""
-        context = Context(self.node, self.filters, self.heavy, self.tips, connection)
+        return self._again(connection, local=self.local)
+
+    def of_this_machine(self) -> "Context":
+        """The same context for callers on this machine."""
+        return self._again(self.connection, local=True)
+
+    def _again(self, connection: "Connection | None", *, local: bool) -> "Context":
+        context = Context(self.node, self.filters, self.heavy, self.tips, connection, local=local)
         context.signing = self.signing
         return context
 

@@ -2,6 +2,7 @@
 
 from node.rpc import (
     accounts,
+    admin,
     blocks,
     calls,
     chain_config,
@@ -24,6 +25,7 @@ from node.rpc import (
 
 __all__ = [
     "accounts",
+    "admin",
     "blocks",
     "calls",
     "chain_config",

@@ -88,7 +88,7 @@ class Dispatcher:
             return encode_error(_NULL, RpcError(INVALID_REQUEST, "invalid request"))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return encode_error(_NULL, RpcError(PARSE_ERROR, "parse error"))
-        call = _read(request)
+        call = _read(request, ctx)
         return _answer(call, (await self._counted([call], ctx))[0], ctx)
 
     async def _counted(self, calls: list["_Call"], ctx: Context) -> list[Any]:
@@ -112,7 +112,7 @@ class Dispatcher:
             ids = (bytes(request.id) for request in requests if request and request.id)
             error = RpcError(INVALID_REQUEST, "batch too large")
             return b"[" + encode_error(next(ids, _NULL), error) + b"]"
-        calls = [_read(request) for request in requests]
+        calls = [_read(request, ctx) for request in requests]
         responses: list[bytes] = []
         size = index = turns = 0
         while index < len(calls):
@@ -145,7 +145,7 @@ class _Call(NamedTuple):
     refusal: Exception | None
 
 
-def _read(request: _Request | None) -> _Call:
+def _read(request: _Request | None, ctx: Context) -> _Call:
     """The call that a request makes; None is an item of a batch that is no object."""
     if request is None:
         return _Call(_NULL, None, [], RpcError(INVALID_REQUEST, "invalid request"))
@@ -159,7 +159,7 @@ def _read(request: _Request | None) -> _Call:
             msgspec.json.decode(request_id)  # a string must be text to be echoed
         name = _method_name(request)
         method = registry.METHODS.get(name)
-        if method is None:
+        if method is None or (method.local_only and not ctx.local):
             raise registry.not_found(name)
         return _Call(request_id, method, method.bind(_positional(request.params)), None)
     except RpcError as error:

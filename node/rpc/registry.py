@@ -62,10 +62,13 @@ class Parameter(typing.NamedTuple):
 class Method:
     """A registered method: its name, its function and how its arguments are read."""
 
-    __slots__ = ("function", "heavy", "name", "parameters", "together")
+    __slots__ = ("function", "heavy", "local_only", "name", "parameters", "together")
 
-    def __init__(self, name: str, function: Callable[..., Any], *, together: bool) -> None:
+    def __init__(
+        self, name: str, function: Callable[..., Any], *, together: bool, local_only: bool
+    ) -> None:
         self.name = name
+        self.local_only = local_only
         self.together = together
         self.function = function
         self.heavy = not inspect.iscoroutinefunction(function)
@@ -95,17 +98,18 @@ METHODS: Final[dict[str, Method]] = {}
 
 
 def method(
-    name: str, *, together: bool = False
+    name: str, *, together: bool = False, local_only: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the function below as the method `name`.
 
     `together`: calls that follow each other in a batch begin in their order, but do
-    not wait for each other to end.
+    not wait for each other to end. `local_only`: for callers on this machine alone; to
+    others there is no such method.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         assert name not in METHODS, name
-        METHODS[name] = Method(name, function, together=together)
+        METHODS[name] = Method(name, function, together=together, local_only=local_only)
         return function
 
     return register

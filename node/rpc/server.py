@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from node.exposition import CONTENT_TYPE
 from node.health import health, readiness
 from node.metrics import exposition
+from node.net.addresses import Reach, reach_of
 from node.rpc import methods as _methods  # noqa: F401 - registers them
 from node.rpc.client import VERSION
 from node.rpc.context import Context
@@ -37,6 +38,10 @@ _CONTENT_TYPES: Final = frozenset(
     {"application/json", "application/json-rpc", "application/jsonrequest"}
 )
 _PAGES: Final = frozenset({"/health", "/ready", "/metrics"})
+# Whoever stands between caller and node adds one of these.
+_PROXY_HEADERS: Final = (
+    "Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP",
+)  # fmt: skip
 _PREFLIGHT_SECONDS: Final = 600
 _SHUTDOWN_SECONDS: Final = 2.0  # that a request under way may hold up the end of the node
 _BACKLOG: Final = 512  # connections that wait to be accepted
@@ -81,6 +86,7 @@ class RpcServer:
         self._dispatcher = Dispatcher(settings)
         self._filters = Filters(settings, node)
         self._context = Context(node, self._filters, self._heavy, TipOracle())
+        self._local_context = self._context.of_this_machine()
         self._connections: set[Connection] = set()
         self._http = web.Server(
             self._handle,
@@ -174,7 +180,7 @@ class RpcServer:
             return _refusal(413, f"content length too large (>{limit})")
         if not body:
             return web.Response(content_type="application/json")
-        answer = await self._dispatcher.answer(body, self._context)
+        answer = await self._dispatcher.answer(body, self._context_of(request))
         return web.Response(body=answer, content_type="application/json")
 
     def _page(self, request: web.BaseRequest) -> web.Response:
@@ -239,7 +245,11 @@ class RpcServer:
             return _refusal(400, "bad WebSocket handshake")
         await socket.prepare(request)
         connection = Connection(
-            socket, request.transport, self._settings, self._context, self._dispatcher
+            socket,
+            request.transport,
+            self._settings,
+            self._context_of(request),
+            self._dispatcher,
         )
         self._connections.add(connection)
         try:
@@ -247,6 +257,9 @@ class RpcServer:
         finally:
             self._connections.discard(connection)
         return socket
+
+    def _context_of(self, request: web.BaseRequest) -> Context:
+        return self._local_context if _called_locally(request) else self._context
 
     # -- who may call ------------------------------------------------------------------------------
 
@@ -266,6 +279,23 @@ class RpcServer:
         """Whether pages of this origin may call; those of this machine when none are named."""
         allowed = self._settings.cors_origins
         return "*" in allowed or origin in allowed or (not allowed and _is_local(origin))
+
+
+def _called_locally(request: web.BaseRequest) -> bool:
+    """Whether a program of this machine calls for itself: no proxy, no page of another site."""
+    headers = request.headers
+    if any(name in headers for name in _PROXY_HEADERS):
+        return False
+    origin = headers.get("Origin")
+    if origin is not None and not _is_local(origin):
+        return False
+    name = request.transport.get_extra_info("peername") if request.transport else None
+    return isinstance(name, tuple) and _is_loopback(str(name[0]))
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(host: str) -> bool:
+    return reach_of(host) is Reach.LOOPBACK
 
 
 async def _read_body(request: web.BaseRequest, limit: int) -> bytes | None:

@@ -94,7 +94,7 @@ async def running(
     clock: Callable[[], float] = time.time,
     **changes: Any,
 ) -> AsyncIterator[NetNode]:
-    """A node that listens; `changes` go to `Peers`, or to its settings where they have that name."""
+    """A node that listens; `changes` go to `Peers`, or to the settings that have that name."""
     for name in NetSettings.__struct_fields__:
         if name in changes:
             settings = replace(settings, **{name: changes.pop(name)})

@@ -1,8 +1,6 @@
 """Links between real nodes on loopback: connecting, sending, limits, ends."""
 
-from chain.errors import Reason
-from node.net.messages import Block, Ping, Status, Votes
-from node.net.network import Offence
+from node.net.messages import Block, Status, Votes
 from tests.node.net.net_nodes import connect, identity_of, key_of, play, running, until
 
 STATUS = Status(0, 1, 5, bytes(32), b"c" * 100_000, b"")
