@@ -259,9 +259,9 @@ class Driver:
         try:
             while True:
                 self._wake.clear()
+                await self._turns()
                 if not self._stopping:
                     self.pacemaker.poll()
-                await self._turns()
                 if worker.done():
                     worker.result()
                 if self._failure is not None:
@@ -332,7 +332,12 @@ class Driver:
         while self._events:
             effects: list[Effect] = []
             while self._events:
-                effects += self.core.handle(self._events.popleft())
+                event = self._events.popleft()
+                effects += self.core.handle(event)
+                if _log.isEnabledFor(logging.DEBUG):
+                    _log.debug("view %d: %s", self.core.view, event)
+            if effects and _log.isEnabledFor(logging.DEBUG):
+                _log.debug("view %d gives %s", self.core.view, effects)
             await self._perform(effects)
 
     async def _perform(self, effects: Sequence[Effect]) -> None:
