@@ -127,6 +127,7 @@ class Process:
             accounts={},
             validator_key=machine.key,
             votes=machine.disk.file("votes.log"),
+            network=machine.connect,
             environment=self._environment(),
             on_commit=self._committed,
         )
