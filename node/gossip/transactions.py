@@ -9,17 +9,18 @@ what only a faulty peer sends is counted against it.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from math import isqrt
 from typing import Final
 
 from chain import codec
 from chain.crypto.keccak import keccak_many
-from chain.errors import Reason, Rejected
+from chain.errors import Rejected
 from chain.transactions import Checked, Kind, encode_network_transaction
 from chain.types import Hash
 from node.gossip.buckets import Bucket
+from node.gossip.checking import COMPLAINT_PAUSE_S, SEEN_S, Checking, Seen, Submit
 from node.gossip.errands import Errands
 from node.gossip.fetching import Wanted
 from node.gossip.index import Pool, PoolIndex
@@ -46,48 +47,8 @@ ANSWER_BYTES_MAX: Final = 4 * 2**20
 SERVED_BYTES: Final = (32 * 2**20, 8 * 2**20)  # to one peer: at once, and per second
 
 PUSHED_BYTES: Final = (8 * 2**20, 2 * 2**20)  # by one peer, accepted: at once, and per second
-BACKLOG_BYTES_MAX: Final = 8 * 2**20  # of one peer's transactions that wait to be checked
-REFUSALS: Final = (2048, 256)  # of one peer's transactions that are checked: the CPU they cost
-DOUBTFUL: Final = (1024, 32)  # of those, the ones that an honest peer rarely has
 UNSERVED: Final = (1024, 64)  # transactions that it announced and then did not have
-STALE_COST: Final = 0.125  # of a refusal that honest peers cause when blocks overtake them
-CHECKED_FIRST: Final = 64  # transactions of a new peer that are checked at a time
-CHECKED_NEXT: Final = 1024  # after as many good ones
 ANNOUNCED: Final = (65_536, 8_192)  # hashes by one peer
-COMPLAINT_PAUSE_S: Final = 5.0
-
-SEEN_MAX: Final = 65_536
-SEEN_S: Final = 60.0  # what was pooled, included or is plainly wrong is not fetched again for
-REFUSED_S: Final = 5.0  # the same for what may be welcome later
-
-# What no honest node passes on, whatever the state, the settings and the fork.
-_OFFENSIVE: Final = frozenset(
-    {
-        Reason.BAD_RLP,
-        Reason.BAD_TRANSACTION,
-        Reason.WRONG_CHAIN_ID,
-        Reason.BAD_SIGNATURE,
-        Reason.NONCE_OVERFLOW,
-        Reason.FEE_OVERFLOW,
-        Reason.TIP_ABOVE_FEE_CAP,
-        Reason.NO_BLOBS,
-        Reason.BAD_BLOB_HASH,
-        Reason.BLOB_CREATES_CONTRACT,
-        Reason.NO_AUTHORIZATIONS,
-        Reason.AUTHORIZATION_CREATES_CONTRACT,
-    }
-)
-_STALE: Final = frozenset({Reason.NONCE_TOO_LOW, Reason.REPLACEMENT_UNDERPRICED})
-# What pools of other settings, or of another fill, pass on in good faith.
-_BLAMELESS: Final = _STALE | {
-    Reason.POOL_FULL,
-    Reason.SENDER_LIMIT,
-    Reason.TOO_LARGE,
-    Reason.UNDERPRICED,
-}
-
-Outcome = Hash | Rejected
-Submit = Callable[[Sequence[bytes], PeerId], Awaitable[Sequence[Outcome]]]
 
 
 class _PeerState:
@@ -95,16 +56,10 @@ class _PeerState:
 
     __slots__ = (
         "announced",
-        "backlog",
-        "backlog_bytes",
-        "checking",
-        "doubtful",
-        "good",
         "known",
         "limit",
         "pending",
         "pushed",
-        "refusals",
         "served",
         "timer",
         "unserved",
@@ -118,18 +73,8 @@ class _PeerState:
         self.pushed = Bucket(*PUSHED_BYTES, now)
         self.limit = Bucket(PUSHED_BYTES[0] / 2, PUSHED_BYTES[1] / 2, now)  # of my pushes
         self.served = Bucket(*SERVED_BYTES, now)
-        self.refusals = Bucket(*REFUSALS, now)
         self.announced = Bucket(*ANNOUNCED, now)
-        self.doubtful = Bucket(*DOUBTFUL, now)
         self.unserved = Bucket(*UNSERVED, now)
-        self.good = 0
-        self.backlog: dict[Hash, bytes] = {}
-        self.backlog_bytes = 0
-        self.checking = False
-
-    def empty_backlog(self) -> None:
-        self.backlog.clear()
-        self.backlog_bytes = 0
 
     def learn(self, transaction_hash: Hash, settled: float = 0.0) -> None:
         """The peer knows of it; `settled`: when it will have it (0: it showed that it does)."""
@@ -159,25 +104,27 @@ class TransactionGossip:
         self._network = network
         self._requests = requests
         self._pool = pool
-        self._submit = submit
         self._synced = synced
         self._errands = errands
         self._index = PoolIndex(pool)
         self._peers: dict[PeerId, _PeerState] = {}
         self._wanted = Wanted()
-        self._seen: OrderedDict[Hash, float] = OrderedDict()  # until when
+        self._seen = Seen(pool)
+        self._checking = Checking(network, submit, errands, self._seen, self._wanted.drop)
 
     # -- peers -------------------------------------------------------------------------------------
 
     def connected(self, peer: Peer) -> None:
         """Tell a new peer what is pooled."""
         state = self._peers[peer.id] = _PeerState(self._now())
+        self._checking.connected(peer.id)
         for checked in islice(self._pool.everything(), PENDING_PER_PEER_MAX):
             state.pending[checked.transaction.hash] = False
         if state.pending:
             self._arm(peer.id, state, ANNOUNCE_DELAY_S)
 
     def disconnected(self, peer: PeerId) -> None:
+        self._checking.disconnected(peer)
         state = self._peers.pop(peer, None)
         if state is not None and state.timer is not None:
             state.timer.cancel()
@@ -190,7 +137,7 @@ class TransactionGossip:
         """A transaction is in the pool now; `local`: it entered the network here."""
         transaction = checked.transaction
         self._index.add(transaction.hash)
-        self._note_seen(transaction.hash, SEEN_S)
+        self._seen.note(transaction.hash, self._now() + SEEN_S)
         push: Sequence[PeerId] = ()
         if local and transaction.kind != Kind.BLOB and len(transaction.raw) <= PUSH_BYTES_MAX:
             push = self._push_targets(transaction.hash)
@@ -205,8 +152,9 @@ class TransactionGossip:
 
     def included(self, hashes: Iterable[Hash]) -> None:
         """These are in a block: nobody needs to send them any more."""
+        until = self._now() + SEEN_S
         for transaction_hash in hashes:
-            self._note_seen(transaction_hash, SEEN_S)
+            self._seen.note(transaction_hash, until)
             self._wanted.drop(transaction_hash)
 
     def _push_targets(self, transaction_hash: Hash) -> Sequence[PeerId]:
@@ -333,7 +281,7 @@ class TransactionGossip:
         for transaction_hash, size in zip(map(Hash, message.hashes), message.sizes, strict=True):
             state.learn(transaction_hash)
             state.pending.pop(transaction_hash, None)
-            if synced and not self._is_seen(transaction_hash, now):
+            if synced and not self._seen.has(transaction_hash, now):
                 self._wanted.add(transaction_hash, size, peer)
         self._fetch(peer)
 
@@ -367,7 +315,7 @@ class TransactionGossip:
             state.unserved.charge(len(hashes) - len(delivered), now)
             if state.unserved.overdrawn(now, COMPLAINT_PAUSE_S):
                 self._network.blame(peer, Offence.EMPTY_ANSWER, "announced, and not delivered")
-        self._take(peer, delivered)
+        self._checking.take(peer, delivered)
         self._fetch(peer)
 
     # -- in: transactions --------------------------------------------------------------------------
@@ -389,7 +337,7 @@ class TransactionGossip:
                 self._network.blame(peer, Offence.FLOOD, "pushes transactions without end")
             return
         named = dict(zip(self._hashes_of(peer, raws), raws, strict=True))
-        self._take(peer, named)
+        self._checking.take(peer, named)
 
     def _hashes_of(self, peer: PeerId, raws: Sequence[bytes]) -> Sequence[Hash]:
         """The hash of each transaction in its network form; the peer has them."""
@@ -401,96 +349,6 @@ class TransactionGossip:
                 state.learn(transaction_hash)
                 state.pending.pop(transaction_hash, None)
         return hashes
-
-    def _take(self, peer: PeerId, named: dict[Hash, bytes]) -> None:
-        """Put transactions in line to be checked; the peer's other messages don't wait for it."""
-        state = self._peers.get(peer)
-        if state is None:
-            return
-        for transaction_hash, raw in named.items():
-            if state.backlog_bytes + len(raw) > BACKLOG_BYTES_MAX:
-                return
-            if transaction_hash not in state.backlog:
-                state.backlog[transaction_hash] = raw
-                state.backlog_bytes += len(raw)
-        if state.backlog and not state.checking:
-            state.checking = self._errands.start(self._check(peer, state))
-
-    async def _check(self, peer: PeerId, state: _PeerState) -> None:
-        """Check and pool; few at a time while the peer has not shown that it is worth it."""
-        try:
-            while state.backlog and self._peers.get(peer) is state:
-                batch = self._next_batch(state)
-                if not batch:
-                    continue
-                outcomes = await self._submit(list(batch.values()), peer)
-                if not self._judge(peer, state, list(batch), outcomes):
-                    state.empty_backlog()
-        finally:
-            state.checking = False
-
-    def _next_batch(self, state: _PeerState) -> dict[Hash, bytes]:
-        """Off the backlog: what is still unknown, as much as the peer may have checked now."""
-        now = self._now()
-        if state.refusals.level(now) <= 0:
-            state.empty_backlog()
-        limit = CHECKED_NEXT if state.good >= CHECKED_NEXT else CHECKED_FIRST
-        batch: dict[Hash, bytes] = {}
-        while state.backlog and len(batch) < limit:
-            transaction_hash = next(iter(state.backlog))
-            raw = state.backlog.pop(transaction_hash)
-            state.backlog_bytes -= len(raw)
-            if not self._is_seen(transaction_hash, now):
-                self._note_seen(transaction_hash, REFUSED_S)  # nobody else's copy is checked too
-                self._wanted.drop(transaction_hash)
-                batch[transaction_hash] = raw
-        return batch
-
-    def _judge(
-        self,
-        peer: PeerId,
-        state: _PeerState,
-        hashes: Sequence[Hash],
-        outcomes: Sequence[Outcome],
-    ) -> bool:
-        """Count what was refused; False when the rest of what the peer sent is worth nothing."""
-        now = self._now()
-        points = 0
-        for transaction_hash, outcome in zip(hashes, outcomes, strict=True):
-            if not isinstance(outcome, Rejected):
-                state.good += 1
-                continue
-            reason = outcome.reason
-            if reason is Reason.ALREADY_KNOWN:
-                continue
-            state.refusals.charge(STALE_COST if reason in _STALE else 1, now)
-            if reason in _OFFENSIVE:
-                self._note_seen(transaction_hash, SEEN_S)
-                self._network.blame(peer, Offence.BAD_TRANSACTION, str(outcome)[:128])
-                points += Offence.BAD_TRANSACTION.points
-                if points >= 100:
-                    return False
-            elif reason not in _BLAMELESS:
-                state.doubtful.charge(1, now)
-        if state.doubtful.overdrawn(now, COMPLAINT_PAUSE_S):
-            self._network.blame(peer, Offence.FLOOD, "transactions that can't be pooled")
-        return points == 0
-
-    # -- what was seen -----------------------------------------------------------------------------
-
-    def _is_seen(self, transaction_hash: Hash, now: float) -> bool:
-        if transaction_hash in self._pool:
-            return True
-        until = self._seen.get(transaction_hash)
-        return until is not None and now < until
-
-    def _note_seen(self, transaction_hash: Hash, seconds: float) -> None:
-        until = self._now() + seconds
-        seen = self._seen
-        seen[transaction_hash] = max(until, seen.get(transaction_hash, until))
-        seen.move_to_end(transaction_hash)
-        if len(seen) > SEEN_MAX:
-            seen.popitem(last=False)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -235,10 +235,11 @@ class VoteGossip:
         if request:
             self._network.send(peer, next(messages, Certificates(request, ())))
             return
+        for message in messages:
+            if not self._network.send(peer, message):
+                return
         for certificate in certificates:
             _remember(self._holders, certificate.ballot, CERTIFICATES_REMEMBERED_MAX).add(peer)
-        for message in messages:
-            self._network.send(peer, message)
 
     def certificates_received(self, peer: PeerId, message: Certificates) -> list[Certificate]:
         """What is worth verifying: well-formed and, unless asked for, not verified before."""

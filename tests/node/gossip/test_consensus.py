@@ -24,11 +24,12 @@ from chain.validators import (
 from node.consensus.outbox import ProposedBlock
 from node.gossip import votes as limits
 from node.gossip.blocks import FinalBlock
+from node.gossip.checking import Outcome
 from node.gossip.consensus import ConsensusGossip
 from node.gossip.dispatch import Dispatch
 from node.gossip.errands import Errands
 from node.gossip.requests import Requests
-from node.gossip.transactions import Outcome, TransactionGossip
+from node.gossip.transactions import TransactionGossip
 from node.net.messages import (
     Block,
     BlockTransactions,
@@ -537,7 +538,7 @@ def test_a_proposal_reaches_every_node_whatever_their_pools_hold(
 
     async def main() -> None:
         count, links = topology
-        _, nodes = network(count, links)
+        hub, nodes = network(count, links)
         for node in nodes:
             pooled([node], sorted(data.draw(st.sets(st.sampled_from(range(31))))))
         await asyncio.sleep(data.draw(st.sampled_from([0.0, 0.02, 1.0])))
@@ -550,6 +551,21 @@ def test_a_proposal_reaches_every_node_whatever_their_pools_hold(
             got = node.driver.proposals[vote.ballot]
             assert got is not None and got.block == block.block
             assert not node.end.blamed and not node.failures
+        ways = [(sent.source, sent.target) for sent in hub.of_kind(Proposal)]
+        assert len(ways) == len(set(ways))
+        assert nodes[first].id not in [target for _, target in ways]
+
+    virtually(main())
+
+
+def test_a_proposal_is_passed_on_once() -> None:
+    async def main() -> None:
+        hub, nodes = line(3)
+        vote, block = proposed([transfer(1)])
+        for _ in range(3):
+            nodes[1].gossip.relay_proposal(vote, block, nodes[0].id)
+        await asyncio.sleep(1)
+        assert [sent.target for sent in hub.of_kind(Proposal)] == [nodes[2].id]
 
     virtually(main())
 

@@ -10,12 +10,20 @@ from hypothesis import strategies as st
 
 from chain.blobs import BLOB_PROOFS, BlobSidecar
 from chain.errors import Reason, Rejected
-from chain.transactions import Checked, Kind, build_transaction, sign_transaction
+from chain.transactions import (
+    Checked,
+    Kind,
+    build_transaction,
+    encode_network_transaction,
+    sign_transaction,
+)
 from chain.types import Address, Hash
+from node.gossip import checking
 from node.gossip import transactions as limits
+from node.gossip.checking import Outcome
 from node.gossip.errands import Errands
 from node.gossip.requests import Requests
-from node.gossip.transactions import Outcome, TransactionGossip
+from node.gossip.transactions import TransactionGossip
 from node.net.messages import GetTransactions, Message, TransactionHashes, Transactions
 from node.net.network import Offence, Peer, PeerId
 from tests.node.gossip.plain_pool import KEY, SENDER, PlainPool, transfer
@@ -316,7 +324,7 @@ def test_a_flood_of_invalid_signatures_bans_its_sender_after_few_checks() -> Non
         nodes[0].end.send(nodes[1].id, Transactions(0, raws))
         await asyncio.sleep(1)
         assert nodes[1].end.points()[nodes[0].id] >= 100
-        assert sum(nodes[1].submitted.values()) <= limits.CHECKED_FIRST
+        assert sum(nodes[1].submitted.values()) <= checking.CHECKED_FIRST
 
     virtually(main())
 
@@ -348,8 +356,8 @@ def test_refusals_by_state_are_no_offence_until_they_are_a_flood(
         await asyncio.sleep(0.5)
         assert bool(nodes[1].end.blamed) is scored
         assert nodes[1].end.points()[nodes[0].id] <= Offence.FLOOD.points
-        cost = limits.STALE_COST if reason is Reason.NONCE_TOO_LOW else 1
-        assert sum(nodes[1].submitted.values()) * cost <= limits.REFUSALS[0] + 1000
+        cost = checking.STALE_COST if reason is Reason.NONCE_TOO_LOW else 1
+        assert sum(nodes[1].submitted.values()) * cost <= checking.REFUSALS[0] + 1000
 
     virtually(main())
 
@@ -369,6 +377,27 @@ def test_what_a_throttled_peer_sent_is_still_taken_from_an_honest_one() -> None:
         nodes[1].submit(honest)
         await until(lambda: honest.transaction.hash in nodes[2].pool)
         assert nodes[1].id not in nodes[2].end.points()
+
+    virtually(main())
+
+
+def test_blobs_that_are_wrong_cost_their_sender_and_do_not_keep_the_right_ones_out() -> None:
+    """The hash does not cover the blobs: a forged copy must not make the true one known."""
+
+    async def main() -> None:
+        _, nodes = network(3, [(0, 2), (1, 2)])
+        checked, sidecar = blob_transaction()
+        forged = BlobSidecar(BLOB_PROOFS, (b"\1" * 131_072,), (bytes(48),), (bytes(48),))
+        wrong = encode_network_transaction(checked.transaction, forged)
+        nodes[2].verdict = lambda raw: Rejected(Reason.BAD_BLOB_PROOF) if raw == wrong else None
+        for node, blobs in ((nodes[0], forged), (nodes[1], sidecar)):
+            node.pool.admit(checked, blobs)
+        nodes[0].gossip.pooled(checked, local=True)
+        await until(lambda: bool(nodes[2].end.blamed))
+        assert nodes[2].end.points() == {nodes[0].id: Offence.BAD_TRANSACTION.points}
+        nodes[1].gossip.pooled(checked, local=True)
+        await until(lambda: checked.transaction.hash in nodes[2].pool)
+        assert nodes[2].pool.sidecar(checked.transaction.hash) == sidecar
 
     virtually(main())
 
