@@ -12,7 +12,7 @@ signature of the other side's role is none of mine. Source: docs/protocol/wire.m
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from chain.crypto.keccak import keccak
 from chain.crypto.secp256k1 import HALF_ORDER, address_of, recover, sign
@@ -26,7 +26,8 @@ NONCE_SIZE: Final = 32
 _SIGNATURE_SIZE: Final = 65  # r, s, y parity
 _NODE_TAG: Final = b"chain-node/link/1"
 _VALIDATOR_TAG: Final = b"chain-node/link-validator/1"
-_GOODBYE: Final = 20
+_GOODBYE: Final = b"\x14"  # the number of a goodbye, encoded
+_MAGIC: Final = b"\xaachain-node"
 
 Signature = Annotated[bytes, Meta(min_length=_SIGNATURE_SIZE, max_length=_SIGNATURE_SIZE)]
 Agent = Annotated[str, Meta(max_length=64)]
@@ -203,28 +204,27 @@ def _encode(message: Hello | Proof) -> bytes:
 def _decode(frame: bytes, kind: Any, version: int | None = None) -> Any:
     """A frame of the handshake; `version` is checked before the shape of what depends on it."""
     try:
-        parts = msgspec.msgpack.decode(frame, type=list[Any])
-    except (msgspec.DecodeError, RecursionError):
-        raise Rejected(Reason.BAD_HANDSHAKE, "a frame that is no handshake") from None
-    if len(parts) == 3 and parts[0] == _GOODBYE:
-        raise _refusal_of(parts)
-    if version is not None and len(parts) > 1 and parts[0] == "chain-node":
-        if type(parts[1]) is int and parts[1] != version:
-            raise Rejected(
-                Reason.WRONG_PROTOCOL_VERSION,
-                f"this node speaks version {version}, its peer version {parts[1]}",
-            )
-    try:
+        parts = msgspec.msgpack.decode(frame, type=list[Raw])
+        if len(parts) == 3 and bytes(parts[0]) == _GOODBYE:
+            raise _refusal_of(msgspec.msgpack.decode(frame, type=Goodbye))
+        if version is not None and len(parts) > 1 and bytes(parts[0]) == _MAGIC:
+            theirs = msgspec.msgpack.decode(parts[1], type=int)
+            if theirs != version:
+                raise Rejected(
+                    Reason.WRONG_PROTOCOL_VERSION,
+                    f"this node speaks version {version}, its peer version {theirs}",
+                )
         return msgspec.msgpack.decode(frame, type=kind)
-    except msgspec.DecodeError as error:
-        raise Rejected(Reason.BAD_HANDSHAKE, str(error)) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Rejected(Reason.BAD_HANDSHAKE, f"not a frame of a handshake: {error}") from None
 
 
-def _refusal_of(parts: list[Any]) -> Rejected:
+def _refusal_of(said: Goodbye) -> Rejected:
     """What the other side said before it closed."""
-    name, detail = (str(part)[:256] for part in parts[1:])
     known = {reason.value: reason for reason in Reason}
-    return Rejected(known.get(name, Reason.BAD_HANDSHAKE), f"said by the peer: {detail}")
+    return Rejected(
+        known.get(said.reason, Reason.BAD_HANDSHAKE), f"said by the peer: {said.detail}"
+    )
 
 
 def _sign(message: bytes, key: bytes) -> bytes:

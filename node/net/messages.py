@@ -270,6 +270,6 @@ def decode_message(frame: bytes) -> Message:
         raise Rejected(Reason.TOO_LARGE, f"a frame of {len(frame)} bytes")
     try:
         message: Message = _decoder.decode(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Rejected(Reason.BAD_MESSAGE, str(error)) from None
     return message

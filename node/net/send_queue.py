@@ -17,14 +17,16 @@ class SendQueue:
 
     An urgent message is sent before all others, at the latest after the frame under way, and
     so at most PART_BYTES behind a body. Long messages go in parts, one urgent and one other
-    at a time. Transactions and bulk may fill three quarters, so that there is always room
+    at a time; messages of one level keep their order, but short ones pass long ones by.
+    Transactions and bulk may fill three quarters, so that there is always room
     for a vote.
     """
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._levels: list[deque[bytes]] = [deque() for _ in range(LEVELS)]
+        self._short: list[deque[bytes]] = [deque() for _ in range(LEVELS)]
+        self._long: list[deque[bytes]] = [deque() for _ in range(LEVELS)]
         self._parts: list[Iterator[bytes] | None] = [None, None]
         self._part_sizes = [0, 0]
         self._part_next = False
@@ -41,14 +43,13 @@ class SendQueue:
         if self._bytes + cost > limit:
             return False
         self._bytes += cost
-        self._levels[level].append(message)
+        (self._short if len(message) <= PART_BYTES else self._long)[level].append(message)
         return True
 
     def take(self) -> bytes | None:
         """The next frame to send, or None when nothing waits."""
-        urgent = self._levels[URGENT]
-        if urgent and self._short(urgent):
-            return self._whole(urgent)
+        if self._short[URGENT]:
+            return self._whole(self._short[URGENT])
         frame = self._part(_URGENT_STREAM, URGENT, URGENT)
         if frame is None:
             frame = self._less_urgent()
@@ -59,8 +60,8 @@ class SendQueue:
         self._part_next = not self._part_next
         if self._part_next and (frame := self._part(_BULK_STREAM, URGENT + 1, BULK)) is not None:
             return frame
-        for waiting in self._levels[URGENT + 1 :]:
-            if waiting and self._short(waiting):
+        for waiting in self._short[URGENT + 1 :]:
+            if waiting:
                 return self._whole(waiting)
         return self._part(_BULK_STREAM, URGENT + 1, BULK)
 
@@ -73,16 +74,13 @@ class SendQueue:
                 return frame
             self._parts[stream] = None
             self._bytes -= self._part_sizes[stream]
-        for waiting in self._levels[first : last + 1]:
-            if waiting and not self._short(waiting):
+        for waiting in self._long[first : last + 1]:
+            if waiting:
                 message = waiting.popleft()
                 self._part_sizes[stream] = len(message) + _MESSAGE_BYTES
                 self._parts[stream] = started = cut(message, stream)
                 return next(started)
         return None
-
-    def _short(self, waiting: deque[bytes]) -> bool:
-        return len(waiting[0]) <= PART_BYTES
 
     def _whole(self, waiting: deque[bytes]) -> bytes:
         message = waiting.popleft()
