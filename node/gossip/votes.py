@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
 from chain.errors import Rejected
+from chain.evidence import evidence_of
 from chain.types import Address
 from chain.validators import (
     Ballot,
@@ -32,7 +33,7 @@ VOTES_PER_MESSAGE_MAX: Final = 256
 CERTIFICATES_PER_MESSAGE_MAX: Final = 64
 VOTES_REMEMBERED_MAX: Final = 8_192
 CERTIFICATES_REMEMBERED_MAX: Final = 1_024
-EVIDENCE_REMEMBERED_MAX: Final = 1_024
+OFFENCES_REMEMBERED_MAX: Final = 1_024
 CERTIFICATE_PEERS_AT_ONCE: Final = 8
 CERTIFICATE_DELAY_S: Final = 0.15  # before the others get it
 RESEND_PEERS_MAX: Final = 8  # R8
@@ -89,7 +90,7 @@ class VoteGossip:
         # Who sent or was sent the certificate of a ballot; verified or not.
         self._holders: OrderedDict[Ballot, set[PeerId]] = OrderedDict()
         self._held: OrderedDict[Ballot, _Held] = OrderedDict()  # verified
-        self._evidence: OrderedDict[tuple[bytes, bytes], None] = OrderedDict()
+        self._offences: OrderedDict[tuple[Address, int, int], None] = OrderedDict()
         self._turn = 0  # of the peers that get what is sent to some
 
     def connected(self, peer: PeerId) -> None:
@@ -285,28 +286,33 @@ class VoteGossip:
     # -- evidence ----------------------------------------------------------------------------------
 
     def accuse(self, first: Vote, second: Vote) -> None:
-        """Verified evidence, to every peer; once."""
-        message = Evidence(encode_vote(first), encode_vote(second))
-        key = _evidence_key(message)
-        if key in self._evidence:
+        """Verified evidence, to every peer; of one offence once, whatever the votes."""
+        evidence = evidence_of(first, second)  # in the order that everybody demands
+        if not self._note_offence(evidence.first):
             return
-        self._evidence[key] = None
-        if len(self._evidence) > EVIDENCE_REMEMBERED_MAX:
-            self._evidence.popitem(last=False)
+        message = Evidence(encode_vote(evidence.first), encode_vote(evidence.second))
         for peer in self._network.peers():
             self._network.send(peer.id, message)
 
     def evidence_received(self, peer: PeerId, message: Evidence) -> tuple[Vote, Vote] | None:
-        """Evidence that is worth verifying: well-formed and not verified before."""
+        """Evidence that is worth verifying: well-formed, of an offence that is news."""
         if not self.within(peer, "evidence", 1):
             return None
-        if _evidence_key(message) in self._evidence:
-            return None
         try:
-            return decode_vote(message.first), decode_vote(message.second)
+            first, second = decode_vote(message.first), decode_vote(message.second)
         except Rejected as rejected:
             self._network.blame(peer, Offence.MALFORMED, f"evidence: {rejected}")
             return None
+        return None if _offence(first) in self._offences else (first, second)
+
+    def _note_offence(self, vote: Vote) -> bool:
+        key = _offence(vote)
+        if key in self._offences:
+            return False
+        self._offences[key] = None
+        if len(self._offences) > OFFENCES_REMEMBERED_MAX:
+            self._offences.popitem(last=False)
+        return True
 
     # -- limits ------------------------------------------------------------------------------------
 
@@ -346,6 +352,6 @@ def _certificate_messages(request: int, data: Sequence[bytes]) -> Iterator[Certi
         yield Certificates(request, tuple(data[start : start + CERTIFICATES_PER_MESSAGE_MAX]))
 
 
-def _evidence_key(message: Evidence) -> tuple[bytes, bytes]:
-    """The same for either order of the two votes."""
-    return min(message.first, message.second), max(message.first, message.second)
+def _offence(vote: Vote) -> tuple[Address, int, int]:
+    """Who, and in which epoch and view."""
+    return vote.signer, vote.ballot.epoch, vote.ballot.view
