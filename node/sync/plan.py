@@ -6,6 +6,8 @@ upwards from the ledger's head, as far as validators are known; bodies follow in
 several peers at once, within a window of bytes, and leave in order of height.
 """
 
+from bisect import bisect_right
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
@@ -111,6 +113,9 @@ class Plan:
         self._body_bytes = 0
         self._asks: dict[int, Ask] = {}
         self._asked = 0
+        self._cut = 0  # from this height on no body was asked for yet
+        self._returned: list[tuple[int, int]] = []  # (first, count) to be asked for again
+        self._repeated: set[int] = set()  # numbers of asks that another peer was given too
         self._block_bytes = float(_BLOCK_BYTES_AT_FIRST)  # the average of late
         self._behind_since: float | None = None
         self._started: int | None = None  # where the ledger was when this began
@@ -146,8 +151,10 @@ class Plan:
             return Fork(height, block_hash, ours.hash)
         if ours is None:  # what is above does not hang together any more
             self._headers.clear()
-            for above in list(self._bodies):
-                self._drop_body(above)
+            self._bodies.clear()
+            self._body_bytes = self._cut = 0
+            self._returned.clear()
+        self._trim_ranges()
         return None
 
     def _drop_body(self, height: int) -> None:
@@ -198,13 +205,18 @@ class Plan:
                     self._bodies[height] = body
                     self._body_bytes += size
             self._block_bytes += (size - self._block_bytes) / 64
+        self._give_back(self._above(ask))
         # Blocks turned out larger than expected: the last ones can be fetched again.
         while self._body_bytes > 2 * self._limits.window_bytes and len(self._bodies) > 1:
-            self._drop_body(max(self._bodies))
+            last = max(self._bodies)
+            self._drop_body(last)
+            self._give_back((last,))
 
     def failed(self, ask: Ask, now: float) -> None:
         """No answer, or none that is of use."""
         known = self._end(ask, now, size=0, failed=True)
+        if ask.kind is Kind.BODIES:
+            self._give_back(self._above(ask))
         if known is not None:
             known.failures += 1
             known.rests_until = now + min(self._limits.rest_max, 2.0 ** min(known.failures, 10))
@@ -216,6 +228,7 @@ class Plan:
     ) -> _Peer | None:
         if self._asks.pop(ask.number, None) is None:
             return None
+        self._repeated.discard(ask.number)
         known = self._peers.get(ask.peer)
         if known is None:
             return None
@@ -392,28 +405,40 @@ class Plan:
         expected = sum(ask.bytes_expected for ask in self._asks.values())
         room = limits.window_bytes - self._body_bytes - expected
         each = max(256, int(self._block_bytes))
-        for first, count in self._missing(now):
-            while count:
-                known = None
-                for peer, candidate in self._free(now):
-                    if self._believed(candidate) >= first and not self._asked_for(peer, first):
-                        known = candidate
-                        break
-                if known is None:
-                    break
-                size = min(count, known.heights, limits.bodies_per_ask)
-                fits = max(0, min(room, limits.answer_bytes)) // each
-                if fits < size:
-                    size = fits
-                    if not size:
-                        if first != self._height + 1:
-                            return
-                        size = 1  # what everything else waits for is always asked for
-                self._ask(found, Kind.BODIES, peer, first, size, now, size * each)
-                room -= size * each
-                first, count = first + size, count - size
+        while len(self._asks) < limits.asks_max:
+            late = self._next_late(now)
+            peer = None if late is None else self._choose(late.first, now)
+            if peer is None or late is None:
+                late = None
+                first, count = self._next_range()
+                peer = self._choose(first, now) if count else None
+            else:
+                first, count = late.first, late.count
+            if peer is None:
+                return
+            fits = max(0, min(room, limits.answer_bytes)) // each
+            size = min(count, limits.bodies_per_ask, fits)
+            if not size:
+                if first != self._height + 1:
+                    return
+                size = 1  # what everything else waits for is always asked for
+            if late is not None:
+                self._repeated.add(late.number)
+            else:
+                size = min(size, self._peers[peer].heights)
+                self._take_range(first, size)
+            self._ask(found, Kind.BODIES, peer, first, size, now, size * each)
+            room -= size * each
 
-    def _asked_for(self, peer: PeerId, height: int) -> bool:
+    def _choose(self, height: int, now: float) -> PeerId | None:
+        """Whom to ask for the body at a height."""
+        for peer, known in self._free(now):
+            if self._believed(known) >= height and not self._has(peer, height):
+                return peer
+        return None
+
+    def _has(self, peer: PeerId, height: int) -> bool:
+        """Whether a peer is asked for the body at this height already."""
         return any(
             ask.peer == peer
             and ask.kind is Kind.BODIES
@@ -421,30 +446,61 @@ class Plan:
             for ask in self._asks.values()
         )
 
-    def _missing(self, now: float) -> list[tuple[int, int]]:
-        """Ranges of proved headers without a body that nobody is about to bring, ascending."""
-        last = min(self.tip[0], self._height + self._limits.bodies_ahead)
-        covered = sorted(
-            (ask.first, ask.first + ask.count)
+    def _next_late(self, now: float) -> Ask | None:
+        """The lowest range that is due for long and was not yet asked of another peer."""
+        late = [
+            ask
             for ask in self._asks.values()
-            if ask.kind is Kind.BODIES and now < ask.since + self._limits.slow
-        )
-        found: list[tuple[int, int]] = []
-        start: int | None = None
-        height, cover = self._height + 1, 0
-        while height <= last:
-            while cover < len(covered) and covered[cover][1] <= height:
-                cover += 1
-            in_flight = cover < len(covered) and covered[cover][0] <= height
-            if in_flight or height in self._bodies:
-                if start is not None:
-                    found.append((start, height - start))
-                    start = None
-                height = covered[cover][1] if in_flight else height + 1
+            if ask.kind is Kind.BODIES
+            and now >= ask.since + self._limits.slow
+            and ask.number not in self._repeated
+            and ask.first + ask.count > self._height + 1
+            and any(h not in self._bodies for h in self._above(ask))
+        ]
+        return min(late, key=lambda ask: ask.first, default=None)
+
+    def _above(self, ask: Ask) -> range:
+        """The heights of an ask that are not passed yet."""
+        return range(max(ask.first, self._height + 1), ask.first + ask.count)
+
+    def _next_range(self) -> tuple[int, int]:
+        """The lowest heights with a proved header whose body nobody is to bring; none: (0, 0)."""
+        if self._returned:
+            return self._returned[0]
+        first = max(self._cut, self._height + 1)
+        last = min(self.tip[0], self._height + self._limits.bodies_ahead)
+        return (first, last - first + 1) if first <= last else (0, 0)
+
+    def _take_range(self, first: int, count: int) -> None:
+        """The lowest range was asked for, or its beginning."""
+        if not self._returned:
+            self._cut = first + count
+            return
+        _, whole = self._returned.pop(0)
+        if whole > count:
+            self._returned.insert(0, (first + count, whole - count))
+
+    def _give_back(self, heights: Iterable[int]) -> None:
+        """What of these heights is still missing must be asked for again."""
+        for height in heights:
+            if height in self._bodies or height not in self._headers or height >= self._cut:
                 continue
-            if start is None:
-                start = height
-            height += 1
-        if start is not None:
-            found.append((start, min(height, last + 1) - start))
-        return found
+            if any(
+                ask.kind is Kind.BODIES and ask.first <= height < ask.first + ask.count
+                for ask in self._asks.values()
+            ):
+                continue
+            at = bisect_right(self._returned, (height, 0))
+            if at and self._returned[at - 1][0] + self._returned[at - 1][1] >= height:
+                first, count = self._returned[at - 1]
+                self._returned[at - 1] = (first, max(count, height - first + 1))
+            elif at == len(self._returned) or self._returned[at][0] != height:
+                self._returned.insert(at, (height, 1))
+
+    def _trim_ranges(self) -> None:
+        """Forget the ranges that the ledger has passed."""
+        while self._returned and self._returned[0][0] <= self._height:
+            first, count = self._returned.pop(0)
+            rest = first + count - self._height - 1
+            if rest > 0:
+                self._returned.insert(0, (self._height + 1, rest))
