@@ -10,12 +10,11 @@ from typing import Final
 from chain.blobs import BlobSidecar
 from chain.errors import Fault, Reason, Rejected
 from chain.forks import Fork
-from chain.headers import base_fee
 from chain.ledger import Ledger
 from chain.transactions import Checked
 from chain.types import Address, Hash
 from chain.validation import check_transaction
-from chain.validators import Validator, ValidatorSet, decode_record
+from chain.validators import ValidatorSet
 from chain.views import TrieView
 from contracts.vm import Interpreter
 from node.agreement import Reports, build_driver
@@ -30,6 +29,7 @@ from node.mempool import Mempool
 from node.net.network import PeerId
 from node.networking import NetworkFactory, Networking
 from node.observation import Measured, Observation
+from node.observer import observe
 from node.pool_journal import DiskJournal, PoolJournal
 from node.settings import Settings
 
@@ -62,7 +62,7 @@ class Node:
         None: a ledger without peers. `environment` is by default this machine's.
         `on_commit` hears of each block after it is on disk.
         """
-        self._environment = environment = environment or real_environment()
+        self.environment = environment = environment or real_environment()
         self.settings = settings
         self.ledger = ledger
         self.accounts = accounts
@@ -241,39 +241,13 @@ class Node:
         head = ledger.head
         return ledger.config.fork_at(
             head.number + 1,
-            max(int(self._environment.clock()), head.timestamp + 1),
+            max(int(self.environment.clock()), head.timestamp + 1),
             merged=ledger.config.merged_after(ledger.total_difficulty(ledger.height)),
         )
 
     def observation(self) -> Observation:
         """What the node shows of itself now."""
-        ledger, head = self.ledger, self.ledger.head
-        record = ledger.record(ledger.height)
-        decoded = decode_record(record) if record else None
-        named = ledger.config.ledger.validators
-        members = tuple(Validator(item.address, item.power) for item in named)
-        if not members and self.validator is not None:
-            members = (Validator(self.validator, 1),)
-        pending, queued = self.mempool.status()
-        return Observation(
-            chain_id=ledger.config.chain_id,
-            height=ledger.height,
-            head_hash=ledger.head_hash,
-            head_time_ms=decoded.timestamp_ms if decoded else head.timestamp * 1000,
-            head_gas_used=head.gas_used,
-            gas_limit=head.gas_limit,
-            base_fee=head.base_fee or 0,
-            epoch=decoded.epoch if decoded else 0,
-            view=decoded.view if decoded else 0,
-            validator=self.validator,
-            validators=members,
-            pool_pending=pending,
-            pool_queued=queued,
-            pool_bytes=self.mempool.holds(),
-            work_waiting=self.mempool.has_ready(base_fee(head, self.next_fork())),
-            highest=ledger.height,
-            failed=repr(self.failed.exception()) if self.failed.done() else "",
-        )
+        return observe(self)
 
     @property
     def machine(self) -> Interpreter:

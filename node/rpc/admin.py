@@ -104,10 +104,10 @@ async def get_bans(ctx: Context) -> list[Any]:
 
 
 def _peers(ctx: Context) -> Peers:
-    peers = getattr(ctx.node, "network", None)
-    if not isinstance(peers, Peers):
+    network = ctx.node.network
+    if network is None or not isinstance(network.links, Peers):
         raise server_error("this node has no network")
-    return peers
+    return network.links
 
 
 def _shown(peers: Peers, link: Link) -> Json:

@@ -27,9 +27,17 @@ async def chain_id(ctx: Context) -> int:
 
 
 @method("eth_syncing")
-async def syncing(ctx: Context) -> bool:
-    """False: this node has the whole chain."""
-    return False
+async def syncing(ctx: Context) -> bool | Json:
+    """How far this node is with what it lacks, as geth tells it; false when it lacks nothing."""
+    network = ctx.node.network
+    progress = None if network is None else network.progress
+    if progress is None:
+        return False
+    return {
+        "startingBlock": hex(progress.started),
+        "currentBlock": hex(progress.current),
+        "highestBlock": hex(progress.highest),
+    }
 
 
 @method("eth_getBlockByNumber")

@@ -43,8 +43,9 @@ async def listening(ctx: Context) -> bool:
 
 @method("net_peerCount")
 async def peer_count(ctx: Context) -> int:
-    """Other nodes that this one talks to: none, as a ledger of one validator has no others."""
-    return 0
+    """Other nodes that this one is linked with."""
+    network = ctx.node.network
+    return 0 if network is None else len(network.links.peers())
 
 
 @method("rpc_modules")
