@@ -14,7 +14,7 @@ from chain.ledger import Ledger
 from chain.transactions import Checked
 from chain.types import Address, Hash
 from chain.validation import check_transaction
-from chain.validators import ValidatorSet
+from chain.validators import ValidatorSet, Vote
 from chain.views import TrieView
 from contracts.vm import Interpreter
 from node.agreement import Reports, build_driver
@@ -31,6 +31,7 @@ from node.networking import NetworkFactory, Networking
 from node.observation import Measured, Observation
 from node.observer import observe
 from node.pool_journal import DiskJournal, PoolJournal
+from node.prosecutor import Prosecutor
 from node.settings import Settings
 
 _log: Final = logging.getLogger("node")
@@ -94,6 +95,16 @@ class Node:
         self._driver: Driver | None = None
         self.consensus: Overview | None = None
         self._running: asyncio.Task[None] | None = None
+        self._prosecutor: Prosecutor | None = None
+        if validator_key is not None:
+            self._prosecutor = Prosecutor(
+                ledger,
+                validator_key,
+                lambda: self.machine,
+                self.mempool.next_nonce,
+                self.submit,
+                self._turn,
+            )
         self.network: Networking | None = None
         if network is not None:
             self.network = Networking(
@@ -115,11 +126,22 @@ class Node:
                 QuietOutbox() if self.network is None else self.network.consensus,
                 environment,
                 self._threads,
-                Reports(self._committed, lambda one, other: None),
+                Reports(self._committed, self._report_evidence),
             )
             self.consensus = Overview(driver)
             if self.network is not None:
                 self.network.attach(driver, driver.domain, self._checkers)
+
+    def _report_evidence(self, one: Vote, other: Vote) -> None:
+        if self._prosecutor is not None:
+            self._prosecutor.report(one, other)
+
+    def _turn(self) -> int:
+        """Where this validator stands among those of its epoch."""
+        driver = self._driver
+        if driver is None or driver.validator is None:
+            return 0
+        return driver.validators.index_of(driver.validator) or 0
 
     def _members(self, epoch: int) -> ValidatorSet | None:
         return None if self._driver is None else self._driver.epochs.set_of(epoch)
@@ -159,6 +181,8 @@ class Node:
         await self._intake.stop()
         if self.network is not None:
             await self.network.stop()
+        if self._prosecutor is not None:
+            await self._prosecutor.stop()
         if self._driver is not None:
             self._driver.stop()
         if self._running is not None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from chain.errors import Rejected
-from chain.evidence import Evidence, check_evidence
+from chain.evidence import check_evidence, evidence_of
 from chain.types import Address, Hash
 from chain.validators import (
     Ballot,
@@ -211,7 +211,7 @@ class Admission:
         if key in self._reported or members is None:
             return
         try:
-            check_evidence(Evidence(first, second), self._driver.domain, members)
+            check_evidence(evidence_of(first, second), self._driver.domain, members)
         except Rejected as rejected:
             self._blame(peer, Offence.BAD_SIGNATURE, str(rejected))
             return
