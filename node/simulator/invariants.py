@@ -141,9 +141,9 @@ class Invariants:
                 self._vote(vote, own)
             case Certificates(_, certificates):
                 for data in certificates:
-                    self._certificate(data)
+                    self._certificate(data, own)
             case Status(finalization=data) if data:
-                self._certificate(data)
+                self._certificate(data, own)
             case Evidence(first, second):
                 self._evidence(first, second)
             case _:
@@ -171,7 +171,7 @@ class Invariants:
             earlier.append(ballot)
         self._ballots[ballot].add(vote.signer)
 
-    def _certificate(self, data: bytes) -> None:
+    def _certificate(self, data: bytes, own: Address) -> None:
         if data in self._seen:
             return
         self._seen.add(data)
@@ -182,7 +182,7 @@ class Invariants:
             return
         ballot = certificate.ballot
         if self._fixed_set:
-            self._weigh(certificate)
+            self._weigh(certificate, own)
         at = (ballot.epoch, ballot.view)
         known = self._certified.setdefault((ballot.kind, *at), ballot.block_hash)
         if known != ballot.block_hash:
@@ -191,7 +191,7 @@ class Invariants:
         if nullified and (VoteKind.FINALIZE, *at) in self._certified:
             self.broken(f"view {ballot.view} of epoch {ballot.epoch} is nullified and finalized")
 
-    def _weigh(self, certificate: Certificate) -> None:
+    def _weigh(self, certificate: Certificate, own: Address) -> None:
         """Whoever stands in a certificate has cast that vote, and they are a quorum."""
         ballot, members = certificate.ballot, self._set.validators
         bitmap = int.from_bytes(certificate.signers, "little")
@@ -199,6 +199,9 @@ class Invariants:
         for index, member in enumerate(members):
             if bitmap >> index & 1:
                 power += member.power
+                if member.address == own:
+                    # Cast before a crash or while nobody listened: this is how it gets out.
+                    self._cast_by(Vote(ballot, own, b""))
                 honest = member.address in self._validators
                 if honest and member.address not in self._ballots[ballot]:
                     self.broken(f"a certificate holds {_text(ballot)}, never cast by its signer")
