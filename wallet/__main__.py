@@ -8,7 +8,7 @@ from typing import Final
 
 from chain.crypto.hd import ETHEREUM_PATH
 from chain.errors import Fault, Rejected
-from wallet import commands
+from wallet import commands, staking
 from wallet.client import DEFAULT_URL, RpcRefused
 from wallet.console import Console
 from wallet.mnemonic import WORD_COUNTS
@@ -131,21 +131,43 @@ def parser() -> ArgumentParser:
     balance = add("balance", commands.balance, "show coins; of every kept key by default", online)
     balance.add_argument("addresses", nargs="*", metavar="ADDRESS")
 
-    sending = add("send", commands.send_coins, "send coins", online, secret, waiting)
+    paying = ArgumentParser(add_help=False)
+    paying.add_argument("--from", dest="sender", metavar="ADDRESS", help="one of several keys")
+    paying.add_argument("--gas-limit", metavar="N", help="default: the node's estimate")
+    paying.add_argument("--max-fee", metavar="FEE", help="most per gas, in gwei or with a unit")
+    paying.add_argument("--tip", metavar="FEE", help="tip per gas, in gwei or with a unit")
+    paying.add_argument("--nonce", metavar="N", help="default: the next one")
+    paying.add_argument("--chain-id", metavar="N", help="refuse a node of another chain")
+    paying.add_argument("--no-wait", action="store_true", help="do not wait for the receipt")
+    transacting = (online, secret, waiting, paying)
+
+    sending = add("send", commands.send_coins, "send coins", *transacting)
     sending.add_argument("to", metavar="TO", help='address; "create" makes a contract of --data')
     sending.add_argument("amount", metavar="AMOUNT", help="such as 1.5, 20gwei or 7wei")
-    sending.add_argument("--from", dest="sender", metavar="ADDRESS", help="one of several keys")
     sending.add_argument("--data", metavar="HEX", help="call data; @FILE reads it from a file")
-    sending.add_argument("--gas-limit", metavar="N", help="default: the node's estimate")
-    sending.add_argument("--max-fee", metavar="FEE", help="most per gas, in gwei or with a unit")
-    sending.add_argument("--tip", metavar="FEE", help="tip per gas, in gwei or with a unit")
-    sending.add_argument("--nonce", metavar="N", help="default: the next one")
-    sending.add_argument("--chain-id", metavar="N", help="refuse a node of another chain")
-    sending.add_argument("--no-wait", action="store_true", help="do not wait for the receipt")
 
     receipt = add("receipt", commands.show_receipt, "what became of a transaction", online, waiting)
     receipt.add_argument("hash", metavar="HASH")
     receipt.add_argument("--wait", action="store_true", help="wait until there is one")
+
+    chosen = ArgumentParser(add_help=False)
+    chosen.add_argument(
+        "--validator",
+        metavar="ADDRESS",
+        help="of the key that signs votes; default: the one whose stake is yours",
+    )
+
+    staking_help = "add coins to a validator's stake; the first to do so owns it"
+    stake = add("stake", staking.stake, staking_help, *transacting, chosen)
+    stake.add_argument("amount", metavar="AMOUNT", help="such as 100 or 0.5ether")
+    stake.add_argument(
+        "--instead-of", metavar="ADDRESS", help="the smaller candidate that makes place, if none is"
+    )
+    unstake = add("unstake", staking.unstake, "take stake out", *transacting, chosen)
+    unstake.add_argument("amount", metavar="AMOUNT", help='such as 100; "all"')
+    add("withdraw", staking.withdraw, "collect stake that was taken out", *transacting, chosen)
+    add("unjail", staking.unjail, "be a candidate after the time in jail", *transacting, chosen)
+    add("validators", staking.list_validators, "show who has stake, votes and waits", online)
     return root
 
 

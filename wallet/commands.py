@@ -116,21 +116,45 @@ def balance(arguments: Namespace, settings: Settings, console: Console) -> Exit:
 def send_coins(arguments: Namespace, settings: Settings, console: Console) -> Exit:
     """Sign a transaction with a kept key, send it, and wait for its receipt."""
     create = arguments.to == "create"
-    transfer = Transfer(
+    to = None if create else parse_address(arguments.to)
+    transfer = transfer_of(arguments, to, parse_amount(arguments.amount), _data(arguments.data))
+    if create and not transfer.data:
+        raise Failed(Exit.USAGE, "creating a contract needs its code: --data 0x...")
+    return submit(
+        Client(settings.rpc), sender_key(settings), transfer, arguments, settings, console
+    )
+
+
+def transfer_of(arguments: Namespace, to: Address | None, value: int, data: bytes) -> Transfer:
+    """What is to be sent, with the options on gas, fees, nonce and chain; its sender is nobody.
+
+    Failed(USAGE) for an option that is no number or fee.
+    """
+    return Transfer(
         sender=Address(bytes(20)),
-        to=None if create else parse_address(arguments.to),
-        value=parse_amount(arguments.amount),
-        data=_data(arguments.data),
+        to=to,
+        value=value,
+        data=data,
         gas_limit=_optional_natural(arguments.gas_limit, "gas limit"),
         max_fee=_optional_fee(arguments.max_fee),
         tip=_optional_fee(arguments.tip),
         nonce=_optional_natural(arguments.nonce, "nonce"),
         chain_id=_optional_natural(arguments.chain_id, "chain id"),
     )
-    if create and not transfer.data:
-        raise Failed(Exit.USAGE, "creating a contract needs its code: --data 0x...")
-    entry = _sender(settings)
-    client = Client(settings.rpc)
+
+
+def submit(
+    client: Client,
+    entry: Entry,
+    transfer: Transfer,
+    arguments: Namespace,
+    settings: Settings,
+    console: Console,
+) -> Exit:
+    """Sign `transfer` with a kept key, whoever its sender is; send it, wait, tell the outcome.
+
+    With `arguments.no_wait` its hash is the outcome.
+    """
     prepared = prepare(client, replace(transfer, sender=entry.address))
     # The password comes last: scrypt takes half a second, a refusal takes none.
     private_key = open_key(entry, password_for(f"of {checksum_address(entry.address)}", settings))
@@ -206,7 +230,8 @@ def _store(private_key: bytes, password: str, arguments: Namespace, settings: Se
     return store_key(settings.keystore, private_key, password, cost)
 
 
-def _sender(settings: Settings) -> Entry:
+def sender_key(settings: Settings) -> Entry:
+    """The key to send with: the one chosen, or the only one. Failed(USAGE, KEYSTORE) otherwise."""
     if settings.sender is not None:
         return find_key(settings.keystore, parse_address(settings.sender))
     entries = list_keys(settings.keystore)
