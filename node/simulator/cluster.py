@@ -11,6 +11,7 @@ from chain.crypto.keccak import keccak
 from chain.crypto.secp256k1 import address_of
 from chain.errors import Fault, Rejected
 from chain.genesis import Genesis, GenesisAccount, new_genesis
+from chain.ledger import Ledger
 from chain.ledger_rules import GenesisValidator, LedgerRules
 from chain.staking import STAKING_ADDRESS
 from chain.types import Height
@@ -151,6 +152,7 @@ class Cluster:
             skew_s=plan.faults.skew(self._random),
             cost=lambda: work.uniform(*_WORK_S),
             connect=lambda receiver: self._connect(number, receiver),
+            opened=lambda ledger: self._opened(number, ledger),
             committed=self._committed,
         )
 
@@ -239,6 +241,11 @@ class Cluster:
                 ):
                     self.invariants.broken(f"a served receipt is lost at {process.name}")
 
+    def _opened(self, number: int, ledger: Ledger) -> None:
+        if number in self._honest:
+            machine = self._machines[number]
+            self.invariants.opened(machine.id, machine.name, ledger)
+
     def _committed(self, process: Process, committed: Committed) -> None:
         now, machine = self._loop.time(), process.machine
         executed = committed.executed
@@ -282,7 +289,7 @@ class Cluster:
     def wipe(self, number: int) -> None:
         machine = self._machines[number]
         machine.disk.wipe()
-        self.invariants.restarted(machine.id, machine.name, 0, wiped=True)
+        self.invariants.wiped(machine.id)
 
     def split(self, groups: Sequence[Sequence[int]]) -> None:
         self._log_weather(f"split {groups}")

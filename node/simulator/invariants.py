@@ -11,6 +11,7 @@ from msgspec import Struct
 from chain.errors import Rejected
 from chain.execution import Executed
 from chain.genesis import Genesis
+from chain.ledger import Ledger
 from chain.types import Address, Hash
 from chain.validators import (
     Ballot,
@@ -110,12 +111,19 @@ class Invariants:
         if self._supply != before - burnt:
             self.broken(f"supply is off by {self._supply - before + burnt} at {header.number}")
 
-    def restarted(self, node: PeerId, name: str, height: int, *, wiped: bool) -> None:
-        """A node opened its ledger again."""
-        before = self._heights.get(node, 0)
-        if height < before and not wiped:
+    def opened(self, node: PeerId, name: str, ledger: Ledger) -> None:
+        """A node opened its ledger again: with all that it announced, perhaps with more."""
+        height, before = ledger.height, self._heights.get(node, 0)
+        if height < before:
             self.broken(f"latest went back from {before} to {height} when {name} restarted")
+        known = self._blocks.get(height)
+        if known is not None and known.hash != ledger.head_hash:
+            self.broken(f"agreement: two blocks are final at height {height}, one on {name}'s disk")
         self._heights[node] = height
+
+    def wiped(self, node: PeerId) -> None:
+        """A node lost its disk, and with it what it announced."""
+        self._heights[node] = 0
 
     # -- receipts ----------------------------------------------------------------------------------
 

@@ -77,6 +77,7 @@ class Machine(Struct, frozen=True):
     skew_s: float
     cost: Callable[[], float]  # seconds of a call in a thread
     connect: Callable[[Receiver], Links | HostileLinks]
+    opened: Callable[[Ledger], None]  # before anything else happens
     committed: Callable[["Process", Committed], None]
 
 
@@ -121,6 +122,7 @@ class Process:
     async def _start(self) -> None:
         machine = self.machine
         ledger = Ledger.open(machine.disk.store(), machine.genesis, cache_entries=_CACHE_ENTRIES)
+        machine.opened(ledger)
         self.node = Node(
             machine.settings,
             ledger,
