@@ -49,7 +49,9 @@ class Listener:
         self._under: dict[Sieve, asyncio.Transport] = {}  # the TCP connection under each sieve
         self._securing: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-        self._http = web.Server(self._handle, access_log=None, keepalive_timeout=0.0)
+        self._http = web.Server(
+            self._handle, access_log=None, keepalive_timeout=0.0, lingering_time=0.0
+        )
 
     @property
     def half_open(self) -> int:
