@@ -70,11 +70,9 @@ class CatchingUp:
         self.serving = serving
         self._driver = driver
         self._ledger = ledger
-        self._highest = -1  # height that a peer has claimed
 
     def peer_status(self, peer: PeerId, status: Status) -> None:
         self.sync.peer_status(peer, status)
-        self._highest = max(self._highest, status.height)
         self.look()
 
     async def asked(self, peer: PeerId, message: GetHeaders | GetBodies) -> None:
@@ -91,8 +89,10 @@ class CatchingUp:
 
     def look(self) -> None:
         """Tell the driver once this node has what its peers have."""
-        behind = self._highest - self._ledger.height
-        if self._highest >= 0 and behind <= LIMITS.gap and self.sync.progress is None:
+        claimed = self.sync.claimed
+        if claimed is None or self.sync.progress is not None:
+            return
+        if claimed - self._ledger.height <= LIMITS.gap:
             self._driver.caught_up()
 
 

@@ -244,6 +244,8 @@ class Admission:
         """
         if status.height == 0:
             return True
+        if not status.finalization:
+            return False  # its head is final by the next block, which it is about to commit
         try:
             certificate = decode_certificate(status.finalization)
         except Rejected as rejected:

@@ -285,6 +285,11 @@ class Plan:
         return Progress(self._started, self._height, max(self._height, self._highest()))
 
     @property
+    def claimed(self) -> int | None:
+        """The highest height that a peer claims and that was not found false; None: no peer."""
+        return max((known.height for known in self._peers.values()), default=None)
+
+    @property
     def held_bytes(self) -> int:
         """Bytes of bodies that wait for those before them."""
         return self._body_bytes

@@ -23,10 +23,11 @@ from node.net.messages import Bodies, FinalHeader, GetBodies, GetHeaders, Header
 from node.net.network import Network, Offence, PeerId
 from node.sync.headers import Proved, Trust, check_body, check_headers, epoch_of
 from node.sync.plan import LIMITS, PROOF_HEADERS, Ask, Body, Fork, Kind, Limits, Plan
-from node.sync.progress import Progress
+from node.sync.progress import Progress, progress_line
 
 _HEADERS_TIMEOUT: Final = 6.0  # seconds
 _BODIES_TIMEOUT: Final = 12.0
+_TOLD_EVERY: Final = 5.0
 _EPOCHS_AHEAD_MAX: Final = 4  # epochs whose validators may be known before they begin
 
 _log: Final = logging.getLogger("sync")
@@ -69,6 +70,7 @@ class Sync:
         self._tasks: set[asyncio.Task[None]] = set()
         self._suspected: set[PeerId] = set()  # whose contradiction is being looked into
         self._timer: asyncio.TimerHandle | None = None
+        self._said: tuple[float, int] | None = None  # when and at which height it was last told
         self._stopped = False
 
     # -- from outside ------------------------------------------------------------------------------
@@ -78,9 +80,19 @@ class Sync:
         """How far it is; None while there is nothing to catch up with."""
         return self._plan.progress
 
+    @property
+    def claimed(self) -> int | None:
+        """The highest height that a peer claims and that was not found false; None: no peer."""
+        return self._plan.claimed
+
     def peer_status(self, peer: PeerId, status: Status) -> None:
         """A peer says what is final with it. That its certificate verified is not relied on."""
-        if not status.height or not status.finalization or self._stopped:
+        if self._stopped:
+            return
+        if not status.height:
+            self._plan.claim(peer, 0, Hash(status.block_hash), provable=True)
+            return
+        if not status.finalization:  # another block proves its head, and it will say so soon
             return
         reason = self._contradiction(status)
         if reason:
@@ -110,6 +122,21 @@ class Sync:
             self._alarm(fork)
         self._plan.set_horizon(self._horizon())
         self._pump()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say now and then how far it is."""
+        progress, now = self._plan.progress, asyncio.get_running_loop().time()
+        if progress is None:
+            if self._said is not None:
+                _log.info("caught up at height %d", self._ledger.height)
+            self._said = None
+            return
+        said, height = self._said or (now, progress.current)
+        if self._said is None or now >= said + _TOLD_EVERY:
+            speed = (progress.current - height) / (now - said) if now > said else 0.0
+            _log.info("%s", progress_line(progress, speed))
+            self._said = (now, progress.current)
 
     async def run(self) -> None:
         """Hand on blocks until cancelled. Raises `Fault` when agreement is broken."""
