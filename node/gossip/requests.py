@@ -31,6 +31,7 @@ from node.net.messages import (
 from node.net.network import Network, Offence, PeerId
 
 OPEN_PER_PEER_MAX: Final = 64
+SILENCE_PAUSE_S: Final = 20.0  # a peer is blamed for silence once in so long: its link may hang
 _CLOSED_PER_PEER_MAX: Final = 256  # ids whose late answer is no offence
 _ID_MAX: Final = 2**32 - 1
 
@@ -65,6 +66,7 @@ class Requests:
         self._open: dict[PeerId, dict[int, _Open]] = {}
         # Per peer: questions that ran out or were answered, and may yet bring one message.
         self._closed: dict[PeerId, OrderedDict[int, None]] = {}
+        self._blamed: dict[PeerId, float] = {}  # when for silence, last
         self._last = 0
 
     def open(self, peer: PeerId) -> int:
@@ -80,8 +82,9 @@ class Requests:
     ) -> Answer | None:
         """Send `make(id)` and wait `timeout` seconds for its answer.
 
-        None when none came in time, which is counted against the peer (NO_ANSWER); and when
-        the peer is gone, its queue full, or `OPEN_PER_PEER_MAX` reached, which is not.
+        None when none came in time, which is counted against the peer (NO_ANSWER), but not
+        every time: whoever is behind a bad link is silent in everything at once. None as well
+        when the peer is gone, its queue full, or `OPEN_PER_PEER_MAX` reached.
         """
         waiting = self._open.get(peer, {})
         if len(waiting) >= OPEN_PER_PEER_MAX:
@@ -96,10 +99,16 @@ class Requests:
             async with asyncio.timeout(timeout):
                 return await question.answered
         except TimeoutError:
-            self._network.blame(peer, Offence.NO_ANSWER, type(message).__name__)
+            self._blame_silence(peer, type(message).__name__)
             return None
         finally:
             self._close(peer, request)
+
+    def _blame_silence(self, peer: PeerId, what: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._blamed.get(peer, -SILENCE_PAUSE_S) + SILENCE_PAUSE_S:
+            self._blamed[peer] = now
+            self._network.blame(peer, Offence.NO_ANSWER, what)
 
     def _close(self, peer: PeerId, request: int) -> None:
         waiting = self._open.get(peer)
@@ -135,6 +144,7 @@ class Requests:
     def forget(self, peer: PeerId) -> None:
         """The peer is gone: whoever waits for it gets None."""
         self._closed.pop(peer, None)
+        self._blamed.pop(peer, None)
         for question in self._open.pop(peer, {}).values():
             if not question.answered.done():
                 question.answered.set_result(None)

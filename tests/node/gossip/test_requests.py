@@ -2,7 +2,7 @@
 
 import asyncio
 
-from node.gossip.requests import OPEN_PER_PEER_MAX, Answer, Requests
+from node.gossip.requests import OPEN_PER_PEER_MAX, SILENCE_PAUSE_S, Answer, Requests
 from node.net.messages import (
     Block,
     GetBlock,
@@ -77,6 +77,21 @@ def test_silence_is_none_and_an_offence() -> None:
         _, one, two = pair()
         assert await one.requests.ask(two.end.id, Ping, timeout=1) is None
         assert offences(one.end) == [Offence.NO_ANSWER]
+
+    virtually(main())
+
+
+def test_a_peer_behind_a_bad_link_is_blamed_once_in_a_while_not_for_every_question() -> None:
+    """Many unanswered questions at once are one offence: its link hangs, it does not lie."""
+
+    async def main() -> None:
+        _, one, two = pair()
+        questions = [one.requests.ask(two.end.id, Ping, timeout=1) for _ in range(20)]
+        assert await asyncio.gather(*questions) == [None] * 20
+        assert offences(one.end) == [Offence.NO_ANSWER]
+        await asyncio.sleep(SILENCE_PAUSE_S)
+        assert await one.requests.ask(two.end.id, Ping, timeout=1) is None
+        assert len(one.end.blamed) == 2
 
     virtually(main())
 
