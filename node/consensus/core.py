@@ -210,11 +210,8 @@ class Core:
 
     def tip(self) -> Hash:
         """The block that the current view would build on: the highest one agreed on."""
-        for view in range(self.view - 1, self.base.view, -1):
-            agreed = self._agreed(view)
-            if agreed is not None:
-                return agreed
-        return self.base.block_hash
+        agreed = self._agreed(self._views.agreed[-1]) if self._views.agreed else None
+        return self.base.block_hash if agreed is None else agreed
 
     @property
     def stirring(self) -> bool:
