@@ -270,6 +270,7 @@ def test_the_most_moves_of_an_epoch_stay_within_the_gas_of_the_protocol() -> Non
     (moves,) = abi.decode_call("move_seats(uint256[])", data)
     assert len(moves) == MOVES_MAX
     ledger.pass_blocks(1)
+    assert 5_000_000 < ledger.gas_used < forks.SYSTEM_CALL_GAS // 2
     assert ledger.sets[2].index_of(account(2001)) is not None
 
 

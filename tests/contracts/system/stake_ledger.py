@@ -116,6 +116,7 @@ class StakeLedger:
     def run(self, caller: Address, data: bytes, value: int = 0) -> Outcome:
         """One message in the present block; `Reverted` when it fails."""
         state = self.state
+        gas = forks.SYSTEM_CALL_GAS if caller == SYSTEM_ADDRESS else GAS
         state.begin_transaction()
         state.add_balance(caller, value)
         outcome = MACHINE.execute(
@@ -125,7 +126,7 @@ class StakeLedger:
                 address=STAKING_ADDRESS,
                 value=value,
                 data=data,
-                gas=forks.SYSTEM_CALL_GAS if caller == SYSTEM_ADDRESS else GAS,
+                gas=gas,
                 code=state.code(STAKING_ADDRESS),
                 code_address=STAKING_ADDRESS,
             ),
@@ -138,7 +139,7 @@ class StakeLedger:
             state.sub_balance(caller, value)
             words = abi.decode_revert(outcome.output)
             raise Reverted(words if words is not None else outcome.halt.value)
-        self.gas_used = GAS - outcome.gas_left
+        self.gas_used = gas - outcome.gas_left
         state.end_transaction(forks.OSAKA)
         return outcome
 
