@@ -42,6 +42,7 @@ from node.net.messages import Status
 from node.net.network import Offence, PeerId
 
 _VERIFIED_MAX: Final = 16_384  # votes whose signature was found good, and is not checked again
+_VIEWS_AHEAD_MAX: Final = 1024  # of a vote; more is no honest peer's, however late I am
 _EVIDENCE_MAX: Final = 1024  # offenders and views that were reported, and are not again
 _DELAY_MAX_MS: Final = 10_000  # a block from further in the future is not waited for
 
@@ -139,8 +140,9 @@ class Admission:
             if members is None:
                 continue
             if ballot.epoch == current and not core.admits(ballot.view):  # R7
-                self._blame(peer, Offence.OUT_OF_RANGE, f"a vote for view {ballot.view}")
-                continue
+                if ballot.view > core.view + _VIEWS_AHEAD_MAX:
+                    self._blame(peer, Offence.OUT_OF_RANGE, f"a vote for view {ballot.view}")
+                continue  # late, or I am: links that healed bring both, and it is no offence
             if (ballot, vote.signer) in self._verified:
                 continue
             if members.index_of(vote.signer) is None or not self._verify(vote):

@@ -27,7 +27,7 @@ class Offence(Enum):
     FALSE_HEIGHT = ("false_height", 100)  # a claim to a height without its proof
     BAD_TRANSACTION = ("bad_transaction", 20)  # one that no honest node would pass on
     FLOOD = ("flood", 20)  # above the rate that the protocol needs
-    OUT_OF_RANGE = ("out_of_range", 5)  # a vote for a view that is too old or too far ahead (R7)
+    OUT_OF_RANGE = ("out_of_range", 5)  # a vote for a view far ahead (R7)
     UNASKED = ("unasked", 20)  # an answer to no question
     NO_ANSWER = ("no_answer", 10)  # a question that was not answered in time
     EMPTY_ANSWER = ("empty_answer", 5)  # it announced or certified what it then did not have
