@@ -39,7 +39,8 @@ _VALIDATOR_BALANCE: Final = 10**21
 _POWER: Final = 10
 _CHAOS: Final = 0.6  # the part of a run in which faults happen
 _PROGRESS_S: Final = 10.0  # after healing, for every honest node to have new blocks
-_PROGRESS_HEIGHTS: Final = 3
+_PROGRESS_AMONG_LIARS_S: Final = 30.0  # each view that one of them leads may cost a timeout
+_PROGRESS_HEIGHTS: Final = 2
 _RESTART_S: Final = 0.5  # after a node failed with its disk
 _WORK_S: Final = (0.0001, 0.0015)  # of a call in a thread
 _FINALITIES_MAX: Final = 200_000
@@ -205,13 +206,14 @@ class Cluster:
 
     async def _progress(self) -> None:
         """Within a bounded time after healing every honest node has new blocks."""
-        end = self._loop.time() + _PROGRESS_S
+        bound = _PROGRESS_AMONG_LIARS_S if self.plan.byzantine else _PROGRESS_S
+        end = self._loop.time() + bound
         goal = max(self._heights(), default=0) + _PROGRESS_HEIGHTS
         while min(self._heights(), default=goal) < goal:
             if self._loop.time() > end:
                 heights = ", ".join(map(str, self._heights()))
                 self.invariants.broken(
-                    f"no progress to height {goal} within {_PROGRESS_S:.0f} s: {heights}"
+                    f"no progress to height {goal} within {bound:.0f} s: {heights}"
                 )
                 return
             await asyncio.sleep(0.05)
