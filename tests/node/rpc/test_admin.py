@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from random import SystemRandom
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,11 +37,12 @@ class Operated(Served):
         )
         await self.peers.start()
         await self.other.start()
-        self.node.network = self.peers  # type: ignore[attr-defined]
+        self.node.network = SimpleNamespace(links=self.peers, progress=None)  # type: ignore[assignment]
 
     async def _stop(self) -> None:
         await self.peers.stop()
         await self.other.stop()
+        self.node.network = None
         await super()._stop()
 
     def connected(self) -> dict[str, Any]:
