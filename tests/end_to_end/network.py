@@ -16,9 +16,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
+from chain.crypto.keccak import keccak
+from chain.crypto.secp256k1 import address_of
 from tests.support.daemon import (
     DEV_KEYS,
     Rpc,
@@ -142,7 +145,7 @@ class NetworkNode:
         assert self.running, f"{self.name} is not running\n{self.tail()}"
         try:
             return bool(self.rpc.call("eth_chainId"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, HTTPException):
             return False
 
     def height(self) -> int:
@@ -282,7 +285,7 @@ class Testnet:
         def held() -> Any:
             try:
                 return condition()
-            except (OSError, ValueError):  # a node that starts, or was just killed
+            except (OSError, ValueError, HTTPException):  # a node that starts, or was just killed
                 return None
 
         try:
@@ -319,7 +322,7 @@ class Testnet:
 
     def send(self, index: int = 0, *, key: str = DEV_KEYS[0], **fields: Any) -> str:
         """Send a transfer from a funded account through a node; its hash."""
-        nonce = self._nonces.get(key, 0)
+        nonce = max(self._nonces.get(key, 0), next_nonce(self.nodes[index].rpc, key))
         fields = {"max_fee": _FEE_MAX, "chain_id": self.chain_id} | fields
         raw = signed_transfer(key, nonce, **fields)
         sent = str(self.nodes[index].rpc.call("eth_sendRawTransaction", raw))
@@ -365,10 +368,11 @@ class Testnet:
 class Load:
     """Clients that send transfers to the nodes of a network and collect receipts until `stop`.
 
+    Nobody else may send from their accounts meanwhile; `Testnet.send` has another by default.
     Each has an account of its own and goes to another node when its own does not answer.
     """
 
-    def __init__(self, net: Testnet, *, keys: Sequence[str] = DEV_KEYS, size: int = 5) -> None:
+    def __init__(self, net: Testnet, *, keys: Sequence[str] = DEV_KEYS[1:], size: int = 5) -> None:
         self._net = net
         self._size = size
         self._ended = threading.Event()
@@ -405,7 +409,7 @@ class Load:
     def _run(self, place: int, key: str) -> None:
         nodes = self._net.nodes
         sent: dict[str, str] = {}  # hash -> raw, until the receipt came
-        nonce = 0
+        nonce: int = self._net.wait(lambda: next_nonce(nodes[place % len(nodes)].rpc, key) + 1) - 1
         while not self._ended.is_set():
             node = nodes[place % len(nodes)]
             if not node.running or node.paused:
@@ -426,13 +430,17 @@ class Load:
                         with self._lock:
                             self.served[key_hash] = answer["result"]
                         del sent[key_hash]
-            except (OSError, ValueError, RpcFailure):
+            except (OSError, ValueError, HTTPException, RpcFailure):
                 place += 1  # killed, cut off or too slow: the next node
             self._ended.wait(0.05)
 
 
+def next_nonce(rpc: Rpc, key: str) -> int:
+    """The nonce of an account's next transaction, behind those that a node has pooled."""
+    address = "0x" + address_of(bytes.fromhex(key)).hex()
+    return int(rpc.call("eth_getTransactionCount", address, "pending"), 16)
+
+
 def transaction_hash(raw: str) -> str:
     """The hash of a raw transaction."""
-    from chain.crypto.keccak import keccak
-
     return "0x" + keccak(bytes.fromhex(raw[2:])).hex()
