@@ -1,6 +1,6 @@
 """The pool: lanes, replacement, limits, order, following the chain."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 import pytest
@@ -75,12 +75,14 @@ def transaction(
 
 def pool(
     accounts: Mapping[int, Account] | None = None, codes: Mapping[Hash, bytes] | None = None,
-    **limits: int,
+    *, clock: Callable[[], float] = lambda: 0.0, allowed: Collection[Address] = (), **limits: int,
 ) -> Mempool:  # fmt: skip
     if accounts is None:
         accounts = {number: Account(0, RICH) for number in range(1, 20)}
     view = Accounts({sender(number): item for number, item in accounts.items()}, codes or {})
-    return Mempool(replace(PoolSettings(), **limits), view, GAS_LIMIT, clock=lambda: 0.0)
+    return Mempool(
+        replace(PoolSettings(), **limits), view, GAS_LIMIT, clock=clock, allowed_senders=allowed
+    )
 
 
 def executed(accounts: Mapping[int, Account | None]) -> Executed:
@@ -351,22 +353,22 @@ def test_a_dropped_transaction_leaves_a_gap() -> None:
 @given(
     st.lists(
         st.one_of(
-            st.tuples(st.just("add"), st.integers(1, 4), st.integers(0, 6), st.integers(1, 60)),
+            st.tuples(st.just("add"), st.integers(1, 4), st.integers(0, 8), st.integers(1, 60)),
             st.tuples(st.just("drop"), st.integers(1, 4), st.integers(0, 6), st.just(0)),
             st.tuples(st.just("block"), st.integers(1, 4), st.integers(0, 6), st.integers(0, 3)),
         ),
-        max_size=60,
+        max_size=80,
     )
 )
 def test_counts_always_agree_with_contents(steps: list[tuple[str, int, int, int]]) -> None:
     """Whatever happens: counts, lanes, order and limits stay consistent."""
-    mempool = pool(transactions_max=16, sender_transactions_max=6)
+    mempool = pool(transactions_max=16, sender_transactions_max=6, local_max=3)
     nonces = dict.fromkeys(range(1, 5), 0)
     accounts: dict[int, Account | None] = {number: Account(0, RICH) for number in range(1, 5)}
     for action, who, nonce, extra in steps:
         if action == "add":
             with suppress(Rejected):
-                mempool.add(transaction(who, nonce, tip=extra, fee=100 + extra))
+                mempool.add(transaction(who, nonce, tip=extra, fee=100 + extra), local=extra > 50)
         elif action == "drop":
             for checked in list(mempool.everything()):
                 if (checked.sender, checked.transaction.nonce) == (sender(who), nonce):
@@ -382,6 +384,9 @@ def test_counts_always_agree_with_contents(steps: list[tuple[str, int, int, int]
             sum(map(len, queued.values())),
         )
         assert len(mempool) == sum(mempool.status()) <= 16
+        entries = mempool.entries()
+        assert mempool.holds() == sum(entry.size for entry in entries)
+        assert sum(entry.local for entry in entries) <= 3
         assert sorted(order(mempool, 0)) == sorted(
             (int.from_bytes(address, "big"), checked.transaction.nonce)
             for address, lane in pending.items()
@@ -390,3 +395,211 @@ def test_counts_always_agree_with_contents(steps: list[tuple[str, int, int, int]
         for address, lane in pending.items():
             first = nonces[int.from_bytes(address, "big")]
             assert [c.transaction.nonce for c in lane] == list(range(first, first + len(lane)))
+
+
+# -- when it is full -------------------------------------------------------------------------------
+
+
+def crowd(count: int) -> dict[int, Account]:
+    return {number: Account(0, RICH) for number in range(1, count + 1)}
+
+
+def test_what_waits_behind_a_gap_goes_before_what_can_run_whatever_it_pays() -> None:
+    mempool = pool(crowd(40), transactions_max=16)
+    for number in range(1, 9):
+        mempool.add(transaction(number, 0, tip=1))
+    for number in range(9, 17):
+        mempool.add(transaction(number, 1, tip=90))
+    mempool.add(transaction(20, 0, tip=1))
+    assert mempool.status() == (9, 7)
+    assert (20, 0) in order(mempool)
+
+
+def test_what_waits_behind_a_gap_pushes_nothing_out_that_can_run() -> None:
+    mempool = pool(crowd(40), transactions_max=16)
+    for number in range(1, 17):
+        mempool.add(transaction(number, 0, tip=1))
+    assert refused(mempool, transaction(20, 1, tip=90)) is Reason.POOL_FULL
+
+
+def test_a_flood_of_gaps_neither_evicts_the_honest_nor_keeps_them_out() -> None:
+    """Thousands of rich senders, dear transactions, none of which can ever run."""
+    mempool = pool(crowd(3000), transactions_max=256, sender_queued_max=4)
+    honest = [transaction(number, 0, tip=1) for number in range(1, 101)]
+    for checked in honest[:50]:
+        mempool.add(checked)
+    for number in range(1000, 3000):
+        for nonce in (1, 2, 3):
+            with suppress(Rejected):
+                mempool.add(transaction(number, nonce, tip=99))
+    for checked in honest[50:]:
+        mempool.add(checked)
+    assert all(checked.transaction.hash in mempool for checked in honest)
+    assert len(mempool) == 256
+
+
+def test_a_filled_gap_is_as_safe_as_what_was_never_behind_one() -> None:
+    mempool = pool(crowd(40), transactions_max=16)
+    for number in range(2, 15):
+        mempool.add(transaction(number, 1, tip=5))
+    mempool.add(transaction(1, 1, tip=5))
+    mempool.add(transaction(30, 1, tip=50))
+    mempool.add(transaction(31, 1, tip=50))
+    assert refused(mempool, transaction(32, 3, tip=1)) is Reason.POOL_FULL  # the order is kept now
+    assert mempool.add(transaction(1, 0, tip=5)) == [transaction(1, 0, tip=5),
+                                                     transaction(1, 1, tip=5)]  # fmt: skip
+    for number in range(20, 40):
+        with suppress(Rejected):
+            mempool.add(transaction(number, 2, tip=90))
+    assert order(mempool) == [(1, 0), (1, 1)]
+
+
+def test_peers_may_not_send_much_that_waits_for_a_nonce_but_callers_may() -> None:
+    mempool = pool(sender_queued_max=3)
+    for nonce in (2, 3, 4):
+        mempool.add(transaction(1, nonce))
+    assert refused(mempool, transaction(1, 5)) is Reason.SENDER_LIMIT
+    mempool.add(transaction(1, 5), local=True)
+    assert mempool.add(transaction(1, 0)) == [transaction(1, 0)]
+    assert [item.transaction.nonce for item in mempool.add(transaction(1, 1))] == [1, 2, 3, 4, 5]
+
+
+def test_what_was_submitted_here_stays_when_peers_pay_more() -> None:
+    mempool = pool(crowd(60), transactions_max=16)
+    for number in range(1, 9):
+        mempool.add(transaction(number, 0, tip=1), local=True)
+    for number in range(9, 17):
+        mempool.add(transaction(number, 0, tip=2))
+    for number in range(20, 30):
+        with suppress(Rejected):
+            mempool.add(transaction(number, 0, tip=90))
+    assert {who for who, _ in order(mempool)} == {*range(1, 9), *range(20, 28)}
+    mempool.add(transaction(30, 0, tip=1), local=True)
+    assert (30, 0) in order(mempool)
+
+
+def test_only_so_many_are_kept_for_having_been_submitted_here() -> None:
+    mempool = pool(crowd(60), transactions_max=16, local_max=4)
+    for number in range(1, 17):
+        mempool.add(transaction(number, 0, tip=1), local=True)
+    for number in range(20, 50):
+        with suppress(Rejected):
+            mempool.add(transaction(number, 0, tip=90))
+    assert {who for who, _ in order(mempool)} == {*range(1, 5), *range(20, 32)}
+
+
+# -- beside blocks that are not final --------------------------------------------------------------
+
+
+def test_what_blocks_that_are_not_final_hold_is_passed_over_and_stays() -> None:
+    mempool = pool()
+    for nonce in range(4):
+        mempool.add(transaction(1, nonce))
+    mempool.add(transaction(2, 0, tip=5))
+    after = {sender(1): 2}
+    assert [(c.sender, c.transaction.nonce) for c in mempool.ready(1, after)] == [
+        (sender(1), 2), (sender(1), 3), (sender(2), 0),
+    ]  # fmt: skip
+    assert order(mempool) == [(1, 0), (1, 1), (1, 2), (1, 3), (2, 0)]
+    after = {sender(1): 4, sender(2): 1}
+    assert list(mempool.ready(1, after)) == []
+    assert not mempool.has_ready(1, after)
+    assert mempool.best_fee_cap(after) == 0
+    assert mempool.has_ready(1)
+
+
+def test_a_nonce_that_only_another_nodes_block_holds_lets_the_next_one_run() -> None:
+    mempool = pool()
+    mempool.add(transaction(1, 1))
+    assert order(mempool) == []
+    assert [c.transaction.nonce for c in mempool.ready(1, {sender(1): 1})] == [1]
+
+
+def test_a_block_tells_what_can_run_now() -> None:
+    mempool = pool()
+    mempool.add(transaction(1, 1))
+    mempool.add(transaction(1, 2))
+    mempool.add(transaction(2, 0))
+    view = Accounts({sender(1): Account(1, RICH), sender(2): Account(0, RICH)}, {})
+    promoted = mempool.advance(view, GAS_LIMIT, executed({1: Account(1, RICH)}))
+    assert [c.transaction.nonce for c in promoted] == [1, 2]
+
+
+# -- expiry, permission ----------------------------------------------------------------------------
+
+
+def test_what_waits_too_long_expires_the_gapped_sooner() -> None:
+    now = 0.0
+    mempool = pool(clock=lambda: now, queued_seconds=100, pending_seconds=1000)
+    mempool.add(transaction(1, 0))
+    mempool.add(transaction(2, 1))
+    now = 90.0
+    mempool.add(transaction(3, 1))
+    mempool.expire()
+    assert mempool.status() == (1, 2)
+    now = 101.0
+    mempool.expire()
+    assert mempool.status() == (1, 1)
+    now = 1001.0
+    mempool.expire()
+    assert len(mempool) == 0
+
+
+def test_expiry_comes_by_itself_with_transactions_and_blocks() -> None:
+    now = 0.0
+    mempool = pool(clock=lambda: now, queued_seconds=100, pending_seconds=100)
+    mempool.add(transaction(1, 0))
+    now = 150.0
+    mempool.add(transaction(2, 0))
+    assert order(mempool) == [(2, 0)]
+    now = 300.0
+    advance(mempool, {})
+    assert len(mempool) == 0
+
+
+def test_time_waited_before_counts() -> None:
+    mempool = pool(queued_seconds=100, pending_seconds=100)
+    mempool.add(transaction(1, 0), age=99.0)
+    mempool.add(transaction(2, 0), age=101.0)
+    mempool.expire()
+    assert order(mempool) == [(1, 0)]
+
+
+def test_a_long_lane_expires_in_bounded_steps() -> None:
+    now = 0.0
+    mempool = pool(clock=lambda: now, queued_seconds=100, pending_seconds=100)
+    for nonce in range(6000):
+        mempool.add(transaction(1, nonce, fee=10, tip=1))
+    now = 200.0
+    mempool.expire()
+    assert mempool.status() == (6000 - 4096, 0)
+    mempool.expire()
+    assert len(mempool) == 0
+
+
+def test_only_allowed_senders_get_in_where_the_genesis_names_them() -> None:
+    mempool = pool(allowed=[sender(1), sender(2)])
+    mempool.add(transaction(1, 0))
+    assert refused(mempool, transaction(3, 0)) is Reason.SENDER_NOT_ALLOWED
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 12), st.integers(0, 3), st.integers(1, 60), st.booleans()),
+        max_size=80,
+    )
+)
+def test_while_something_waits_behind_a_gap_nothing_that_can_run_is_evicted(
+    steps: list[tuple[int, int, int, bool]],
+) -> None:
+    """Unless it is the newcomer's own sender that waits there."""
+    mempool = pool(transactions_max=16)
+    for who, nonce, tip, local in steps:
+        runnable = {c.transaction.hash: c for lane in mempool.pending().values() for c in lane}
+        others = {address for address in mempool.queued() if address != sender(who)}
+        checked = transaction(who, nonce, tip=tip, fee=1000)
+        with suppress(Rejected):
+            mempool.add(checked, local=local)
+        if others:
+            gone = [c for key, c in runnable.items() if key not in mempool]
+            assert all(c.sender == sender(who) for c in gone)  # replaced
