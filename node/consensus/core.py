@@ -391,15 +391,21 @@ class Core:
     # -- R1: notarize ------------------------------------------------------------------------------
 
     def _see(self, proposal: Proposal) -> None:
-        """A proposal of the leader; the first one of its view is the one that counts."""
+        """A proposal of the leader; the first one of its view is the one that counts.
+
+        What will never be notarized is not executed either, unless a certificate names it.
+        """
         if not self.base.view < proposal.view <= self.view + 1:
             return
         state = self._views[proposal.view]
+        named = proposal.block_hash in self._missing
         if state.proposal is None:
             state.proposal = proposal
-        elif state.proposal != proposal and proposal.block_hash not in self._missing:
+        elif state.proposal != proposal and not named:
             return
-        if not proposal.again and not self._behind:
+        if proposal.again or self._behind:
+            return
+        if named or self._may_be_justified(proposal):
             self._add(proposal)
 
     def _try_notarize(self, view: int) -> None:

@@ -303,7 +303,9 @@ def test_a_proposal_that_jumps_over_a_final_block_is_nullified_at_once() -> None
     receive(core, first)
     hold(core, certificate(FINALIZE, first))
     beside = block(2, 0, GENESIS, height=1)
-    assert casts(core.handle(ProposalReceived(beside))) == [(NULLIFY, 2)]
+    effects = core.handle(ProposalReceived(beside))
+    assert casts(effects) == [(NULLIFY, 2)] and not only(CheckBody, effects)
+    assert not core.knows(beside.block_hash)
 
 
 def test_more_certificates_are_asked_for_when_some_came() -> None:
@@ -547,8 +549,8 @@ def test_a_final_block_beside_a_delivered_one_stops_everything() -> None:
     receive(core, first)
     hold(core, certificate(FINALIZE, first))
     beside = block(2, 0, GENESIS, height=1)
-    core.handle(ProposalReceived(beside))
-    assert only(Stop, hold(core, certificate(FINALIZE, beside)))
+    hold(core, certificate(FINALIZE, beside))
+    assert only(Stop, core.handle(BlockReceived(beside)))
 
 
 def test_missing_ancestors_are_asked_for_one_after_the_other() -> None:
