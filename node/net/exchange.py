@@ -1,5 +1,6 @@
 """Peers tell each other of peers: who is asked when, and what is answered. Knows no socket."""
 
+import math
 from random import Random
 from typing import Final
 
@@ -9,9 +10,10 @@ from node.net.messages import GetPeers, PeerAddress, Peers
 from node.net.network import PeerId
 
 TOLD_MAX: Final = 32  # addresses in an answer; more in one that comes are passed over
-_ASK_SECONDS: Final = 30.0  # between questions, whomever they go to
-_FIRST_SECONDS: Final = 1.0  # while the book is nearly empty
-_FEW: Final = 32
+_ASK_SECONDS: Final = 30.0  # between questions, and between two to the same peer
+_FEW: Final = 32  # addresses; with fewer in the book questions come sooner:
+_FEW_ASK_SECONDS: Final = 0.5
+_FEW_AGAIN_SECONDS: Final = 3.0
 
 
 class Exchange:
@@ -29,15 +31,17 @@ class Exchange:
         """Whom to ask now, if anybody: the one that was not asked for longest."""
         if now < self._next or not peers:
             return None
+        few = len(self._book) < _FEW
+        again = _FEW_AGAIN_SECONDS if few else _ASK_SECONDS
         free = [
             peer
             for peer in peers
-            if peer not in self._open and now - self._asked.get(peer, -_ASK_SECONDS) >= _ASK_SECONDS
+            if peer not in self._open and now - self._asked.get(peer, -math.inf) >= again
         ]
         if not free:
             return None
-        self._next = now + (_FIRST_SECONDS if len(self._book) < _FEW else _ASK_SECONDS)
-        peer = min(free, key=lambda one: (self._asked.get(one, 0.0), self._random.random()))
+        self._next = now + (_FEW_ASK_SECONDS if few else _ASK_SECONDS)
+        peer = min(free, key=lambda one: (self._asked.get(one, -math.inf), self._random.random()))
         self._request = (self._request + 1) % 2**32
         self._open[peer] = self._request
         self._asked[peer] = now

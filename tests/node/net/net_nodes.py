@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -92,6 +92,7 @@ async def running(
     identity: Identity | None = None,
     folder: Path | None = None,
     clock: Callable[[], float] = time.time,
+    genesis_allowed: Iterable[bytes] = (),
     **changes: Any,
 ) -> AsyncIterator[NetNode]:
     """A node that listens; `changes` go to `Peers`, or to the settings that have that name."""
@@ -108,6 +109,7 @@ async def running(
         clock=clock,
         random=random,
         folder=folder,
+        allowed=genesis_allowed,
         **changes,
     )
     await peers.start()

@@ -16,6 +16,13 @@ from tests.node.rpc.serving import Served
 OTHER = identity_of(9).node.hex()
 
 
+class Links:
+    """What a node's network is asked by the methods of this test."""
+
+    def __init__(self, links: Peers) -> None:
+        self.links = links
+
+
 class Operated(Served):
     """A served node with links of its own, and the links of another one that it may dial."""
 
