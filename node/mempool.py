@@ -8,6 +8,7 @@ the new one after each block. One owner: the event loop's thread.
 
 import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from chain.blobs import BlobSidecar
@@ -333,17 +334,18 @@ class Mempool:
         queued_since = now - settings.queued_seconds
         pending_since = now - settings.pending_seconds
         since = max(queued_since, pending_since)
-        expired = [
+        over = (
             entry
             for entry in self._by_hash.values()
             if entry.arrived < since
             and entry.arrived < (pending_since if self._is_pending(entry) else queued_since)
-        ]
-        # The highest nonces first, so that nothing changes sides before it goes.
+        )
+        expired = list(islice(over, _EXPIRED_MAX))
+        # The highest nonces first, so that little changes sides before it goes.
         expired.sort(key=lambda entry: -entry.checked.transaction.nonce)
-        for entry in expired[:_EXPIRED_MAX]:
+        for entry in expired:
             self.drop(entry.checked.transaction.hash)
-        self._expiry_due = now + (self._expiry_pause if len(expired) <= _EXPIRED_MAX else 0)
+        self._expiry_due = now + (self._expiry_pause if len(expired) < _EXPIRED_MAX else 0)
 
     def advance(self, view: StateView, gas_limit: int, executed: Executed) -> list[Checked]:
         """Follow the chain to the block `executed`, whose state is `view`.

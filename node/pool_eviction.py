@@ -58,7 +58,10 @@ class EvictionOrder:
         if not self.kept:
             self.kept = True
             for entry in self._entries.values():
-                self.push(entry, pending=self._is_pending(entry))
+                heap = self._pending if self._is_pending(entry) else self._queued
+                heap.append((worth(entry), -entry.order, entry.checked.transaction.hash))
+            heapq.heapify(self._pending)
+            heapq.heapify(self._queued)
 
     def leave(self) -> None:
         """The pool is far from full."""
