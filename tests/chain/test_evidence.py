@@ -177,3 +177,23 @@ def test_evidence_cut_short_or_padded_is_refused() -> None:
         with pytest.raises(Rejected) as caught:
             decode_evidence(bad)
         assert caught.value.reason is Reason.BAD_EVIDENCE
+
+
+def test_the_bytes_of_evidence_are_these() -> None:
+    """For a second implementation: key 1, chain id 31337, genesis hash 22..22, epoch 3, view 7."""
+    evidence = evidence_of(vote(NOTARIZE, 1), vote(FINALIZE, 2))
+    assert DOMAIN.sign_hash(evidence.first.ballot).hex() == (
+        "4d8ad9c05508eb2167105d3c3eeb6f453d430c490482a52ac830e272b117b24d"
+    )
+    assert encode_evidence(evidence).hex() == (
+        "f90104b880f87ee5010307a001010101010101010101010101010101010101010101010101010101"
+        "0101010106947e5f4552091a69125d5dfcb7b8c2659029395bdfb841a3cb9fa423a3366539e07978"
+        "2f07dc3e954fe692691f771b37b689a558e9082137a2dbf7ff8b2727658510132622cef4c4ed5aee"
+        "eb3576f3e7b323f646181b9100b880f87ee5030307a0020202020202020202020202020202020202"
+        "020202020202020202020202020206947e5f4552091a69125d5dfcb7b8c2659029395bdfb841167d"
+        "2701127b6630cda32bec36e3ca56087e43f9537c961b6f576af3bbf323c76a18ffccdcad33878a78"
+        "6de66e2ec23807f729a4db7fb993246380adf953a57e00"
+    )
+    assert offence_hash(evidence).hex() == (
+        "75d6ce894920d34ffe3efc519ef5d28dcbdb22e967aee3b6221621355bfbed61"
+    )
