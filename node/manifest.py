@@ -1,6 +1,8 @@
 """testnet.json: the nodes of a network on this machine, and where each of them answers."""
 
+import fcntl
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +13,8 @@ from chain.errors import Reason, Rejected
 
 MANIFEST: Final = "testnet.json"
 GENESIS: Final = "genesis.json"
+RUN_FOLDER: Final = "run"  # what a running `chain-node up` keeps: its lock and its socket
+_LOCK: Final = "lock"
 _BYTES_MAX: Final = 16 * 2**20
 
 
@@ -68,3 +72,20 @@ def store_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, readable by programs and people."""
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
     (folder / MANIFEST).write_bytes(text + b"\n")
+
+
+def lock_folder(folder: Path, held: ExitStack) -> None:
+    """Keep everybody else from running or rewriting the network until `held` ends.
+
+    Rejected(DATADIR_IN_USE) when somebody does already. The lock ends with its process.
+    """
+    run = folder / RUN_FOLDER
+    run.mkdir(mode=0o700, exist_ok=True)
+    file = os.open(run / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    held.callback(os.close, file)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Rejected(
+            Reason.DATADIR_IN_USE, f"{folder}: its network is up (chain-node up)"
+        ) from None

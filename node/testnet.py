@@ -5,7 +5,6 @@ them all. The manifest is written last: a folder that has one is whole.
 """
 
 import argparse
-import fcntl
 import json
 import os
 import secrets
@@ -30,11 +29,16 @@ from chain.validators import POWER_MAX, VALIDATORS_MAX
 from contracts.system.genesis import validators_alloc
 from contracts.vm import Interpreter
 from node import identity, keys
-from node.manifest import GENESIS, MANIFEST, Manifest, NodeEntry, store_manifest
+from node.manifest import (
+    GENESIS,
+    MANIFEST,
+    Manifest,
+    NodeEntry,
+    lock_folder,
+    store_manifest,
+)
 from node.settings import CONFIG_FILE, TEST_MNEMONIC
 
-RUN_FOLDER: Final = "run"  # what a running `chain-node up` keeps: its lock and its socket
-LOCK: Final = "lock"
 P2P_PORT_OFFSET: Final = 1000  # from a node's RPC port to the port its peers connect to
 FUNDED_ACCOUNTS: Final = 10
 _HOST: Final = "127.0.0.1"
@@ -206,23 +210,6 @@ def _make_room(folder: Path, held: ExitStack, *, force: bool) -> None:
     for node in folder.glob("node*"):
         if node.name.removeprefix("node").isdigit() and (node / CONFIG_FILE).exists():
             shutil.rmtree(node)
-
-
-def lock_folder(folder: Path, held: ExitStack) -> None:
-    """Keep everybody else from running or rewriting the network until `held` ends.
-
-    Rejected(DATADIR_IN_USE) when somebody does already. The lock ends with its process.
-    """
-    run = folder / RUN_FOLDER
-    run.mkdir(mode=0o700, exist_ok=True)
-    file = os.open(run / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    held.callback(os.close, file)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Rejected(
-            Reason.DATADIR_IN_USE, f"{folder}: its network is up (chain-node up)"
-        ) from None
 
 
 def _write_node(plan: Plan, node: _Keys, entry: NodeEntry, entries: Sequence[NodeEntry]) -> None:

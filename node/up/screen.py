@@ -35,9 +35,9 @@ class Screen:
         self._shown: list[str] = []  # what of it is on the terminal
 
     @property
-    def live(self) -> bool:
-        """Whether there is a table that `draw` keeps up to date."""
-        return self._terminal
+    def tells_tables(self) -> bool:
+        """Whether a table is worth a few lines of the log: it is for people, and not live."""
+        return not self._terminal and not self._json
 
     def line(self, name: str, text: str) -> None:
         """A line that a node printed; an empty name is ours."""

@@ -110,6 +110,11 @@ class NetworkNode:
             self.resume()
         if self.running:
             self.signal(signal.SIGTERM)
+        return self.wait_ended()
+
+    def wait_ended(self) -> int:
+        """Its exit status, once it was told to stop; AssertionError when it does not."""
+        assert self.process is not None
         try:
             return self._ended()
         except subprocess.TimeoutExpired:
@@ -251,7 +256,7 @@ class Testnet:
                 node.resume()
             node.signal(signal.SIGTERM)
         for node in running:
-            status = node.stop()
+            status = node.wait_ended()
             assert status == 0, f"{node.name} ended with {status}\n{node.tail()}"
 
     def kill(self, *indices: int) -> None:

@@ -14,9 +14,9 @@ from contracts.system.genesis import STAKE_UNIT
 from node import identity, keys
 from node.__main__ import Exit, main
 from node.datadir import VOTES, read_genesis
-from node.manifest import GENESIS, MANIFEST, Manifest, load_manifest
+from node.manifest import GENESIS, MANIFEST, Manifest, load_manifest, lock_folder
 from node.settings import TEST_MNEMONIC, load_settings
-from node.testnet import Plan, lock_folder, write_testnet
+from node.testnet import Plan, write_testnet
 from tests.support.daemon import DEV_ADDRESSES
 
 
