@@ -30,9 +30,9 @@ class Address(Struct, frozen=True, order=True):
 class Reach(IntEnum):
     """From where an address can be reached: wider ones are greater."""
 
-    LOOPBACK = 0
-    PRIVATE = 1
-    PUBLIC = 2
+    LOOPBACK = 1
+    PRIVATE = 2
+    PUBLIC = 3
 
 
 def parse_node_id(text: str) -> PeerId:
