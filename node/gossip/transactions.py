@@ -31,7 +31,8 @@ from node.net.network import Network, Offence, Peer, PeerId
 PUSH_BYTES_MAX: Final = 1024  # of a transaction that may be sent without being asked for
 PUSH_PEERS_ALL: Final = 8  # up to so many peers, all are pushed to; of more, the square root
 PUSH_DELAY_S: Final = 0.002
-ANNOUNCE_DELAY_S: Final = 0.008
+ANNOUNCE_DELAY_S: Final = 0.008  # with few peers; more peers wait longer, for larger batches
+ANNOUNCE_DELAY_MAX_S: Final = 0.1
 ANNOUNCE_BATCH_MAX: Final = 1024
 RETRY_DELAY_S: Final = 0.1  # after a peer's queue was full
 PENDING_PER_PEER_MAX: Final = 16_384  # hashes that wait to be announced to one peer
@@ -148,7 +149,7 @@ class TransactionGossip:
             if full or len(state.pending) < PENDING_PER_PEER_MAX:
                 state.pending[transaction.hash] = full
                 hurry = full or len(state.pending) >= ANNOUNCE_BATCH_MAX
-                self._arm(peer, state, PUSH_DELAY_S if hurry else ANNOUNCE_DELAY_S)
+                self._arm(peer, state, PUSH_DELAY_S if hurry else self._announce_delay())
 
     def included(self, hashes: Iterable[Hash]) -> None:
         """These are in a block: nobody needs to send them any more."""
@@ -166,6 +167,11 @@ class TransactionGossip:
         turned = [*peers[start:], *peers[:start]]
         turned.sort(key=lambda peer: not peer.validator)
         return [peer.id for peer in turned[: max(PUSH_PEERS_ALL, isqrt(len(peers)))]]
+
+    def _announce_delay(self) -> float:
+        """Every peer tells every other, so that their number makes the messages many."""
+        crowd = max(1.0, len(self._peers) / PUSH_PEERS_ALL)
+        return min(ANNOUNCE_DELAY_S * crowd, ANNOUNCE_DELAY_MAX_S)
 
     def _arm(self, peer: PeerId, state: _PeerState, delay: float) -> None:
         """Let `_flush` run in `delay` seconds, or earlier if it was to."""
