@@ -65,7 +65,7 @@ KINDS: Final[dict[type, Kind]] = dict(
         _kind(messages.Bodies, FRAME_BYTES_MAX, 100, 500, BULK),
         _kind(messages.GetPeers, _REQUEST, 0.5, 10, BULK),
         _kind(messages.Peers, 64 * 288 + 64, 2, 20, BULK),
-        _kind(messages.Goodbye, 640, 1, 2, URGENT),
+        _kind(messages.Goodbye, 2 * 1024 + 64, 1, 2, URGENT),
         _kind(messages.Ping, _REQUEST, 25, 100, URGENT),
         _kind(messages.Pong, _REQUEST, 25, 100, URGENT),
     ]
