@@ -27,6 +27,7 @@ from node.consensus.signer import Signer
 from node.consensus.vote_log import VoteLog
 from node.environment import Environment
 from node.mempool import Mempool
+from node.observation import Measured
 from node.settings import Settings
 
 _SECOND: Final = 1000
@@ -37,6 +38,7 @@ class Reports(Struct, frozen=True):
 
     committed: Callable[[Committed], None]
     evidence: Callable[[Vote, Vote], None]
+    measured: Measured
 
 
 def build_driver(
@@ -87,6 +89,7 @@ def build_driver(
         timing=timing_of(settings, ledger),
         clock=environment.clock,
         stopwatch=environment.stopwatch,
+        measured=reports.measured,
         threads=threads,
         on_commit=reports.committed,
         on_evidence=reports.evidence,

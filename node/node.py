@@ -126,7 +126,7 @@ class Node:
                 QuietOutbox() if self.network is None else self.network.consensus,
                 environment,
                 self._threads,
-                Reports(self._committed, self._report_evidence),
+                Reports(self._committed, self._report_evidence, self.measured),
             )
             self.consensus = Overview(driver)
             if self.network is not None:

@@ -79,7 +79,9 @@ from node.consensus.pacemaker import Pacemaker
 from node.consensus.pacing import Timing, block_time
 from node.consensus.signer import Signer
 from node.consensus.vote_log import Kept, Position, position_of
+from node.exposition import Histogram
 from node.mempool import Mempool
+from node.observation import Measured
 from node.proposer import Run, build_block, candidates_max
 
 _HELD_MAX: Final = 256  # certificates since the last vote that go to disk with the next one
@@ -129,6 +131,7 @@ class Driver:
         timing: Timing,
         clock: Callable[[], float],
         stopwatch: Callable[[], float],
+        measured: Measured,
         threads: Threads,
         on_commit: Callable[[Committed], None],
         on_evidence: Callable[[Vote, Vote], None],
@@ -155,6 +158,7 @@ class Driver:
         self._mute_through: int | None = None  # the epoch that the network was found in
         self._coinbase = coinbase
         self._stopwatch = stopwatch
+        self._measured = measured
         self._threads = threads
         self._on_commit = on_commit
         self._on_evidence = on_evidence
@@ -422,6 +426,25 @@ class Driver:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(thread, partial(call, *args, **kwargs))
 
+    async def _timed(
+        self,
+        histogram: Histogram,
+        thread: Executor,
+        call: Callable[P, R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """As `_in`, and how long the call took is counted."""
+
+        def timed() -> tuple[R, float]:
+            start = self._stopwatch()
+            result = call(*args, **kwargs)
+            return result, self._stopwatch() - start
+
+        result, seconds = await self._in(thread, timed)
+        histogram.observe(seconds)
+        return result
+
     # -- build -------------------------------------------------------------------------------------
 
     async def _build(self, effect: Build) -> None:
@@ -441,7 +464,8 @@ class Driver:
         ready = self._mempool.ready(base_fee, after)
         chosen = list(islice(ready, candidates_max(ground.parent)))
         settled = effect.parent_hash == ledger.head_hash
-        built = await self._in(
+        built = await self._timed(
+            self._measured.block_processing,
             self._threads.writer,
             build_block,
             ground,
@@ -530,8 +554,14 @@ class Driver:
             ground = self.candidates.ground(proposed.record.parent_hash)
         except KeyError:
             return None
-        return await self._in(
-            self._threads.writer, execute, proposed, ground, self.ledger, self._machine
+        return await self._timed(
+            self._measured.block_processing,
+            self._threads.writer,
+            execute,
+            proposed,
+            ground,
+            self.ledger,
+            self._machine,
         )
 
     def _check_record(self, record: ConsensusRecord, proposal: Proposal) -> None:
@@ -562,7 +592,9 @@ class Driver:
         self, candidate: Candidate, certificate: Certificate | None, *, live: bool
     ) -> None:
         """V6: everything about the block in one synced batch; only then it is announced."""
-        await self._in(self._threads.writer, self._write, candidate, certificate)
+        await self._timed(
+            self._measured.block_commit, self._threads.writer, self._write, candidate, certificate
+        )
         executed, record = candidate.executed, candidate.record
         self.candidates.prune()
         self._mempool.advance(self.ledger.view(), executed.block.header.gas_limit, executed)

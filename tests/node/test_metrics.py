@@ -63,7 +63,7 @@ def page_of(seen: Observation = SEEN, measured: Measured | None = None) -> dict[
 
 
 def value(page: dict[str, Metric], name: str, **labels: str) -> float:
-    family = page[name.removesuffix("_total") if name.endswith("_total") else name]
+    family = page[name.removesuffix("_total").removesuffix("_count")]
     found = [s.value for s in family.samples if s.labels == labels and s.name == name]
     assert len(found) == 1, (name, labels, family.samples)
     return float(found[0])
@@ -221,6 +221,8 @@ def test_a_node_serves_its_metrics_to_prometheus() -> None:
     assert value(page, "chain_head_height") == 1
     assert value(page, "chain_vm_gas_total") == 21_000
     assert value(page, "chain_transactions_total") == 1
+    for name in ("block_processing", "block_commit", "finality_latency"):
+        assert value(page, f"chain_{name}_seconds_count") == 1, name
     requests = {"method": "eth_getBalance", "outcome": "failure"}
     assert value(page, "chain_rpc_requests_total", **requests) == 1
     assert value(page, "chain_rpc_requests_total", method="other", outcome="failure") == 1
