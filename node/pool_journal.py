@@ -35,6 +35,7 @@ _FACTS: Final = 9  # bytes of a payload before the transaction
 _PAYLOAD_BYTES_MAX: Final = 4 * 2**20
 _SLACK_BYTES: Final = 8 * 2**20  # appended beyond what the pool held before all is written anew
 _BUFFER_BYTES_MAX: Final = 32 * 2**20  # waiting while the file is written anew
+_ATTEMPTS: Final = 3  # to write anew before arrivals that did not fit are let go
 _WRITE_BYTES: Final = 2**20  # written at once rather than with the batch
 _BATCH: Final = 512  # transactions checked together while loading
 _BATCH_BYTES: Final = 4 * 2**20
@@ -51,11 +52,15 @@ class JournalFile(Protocol):
         ...
 
     def write(self, data: bytes) -> None:
-        """Append without syncing; there was a `replace` before."""
+        """Append without syncing; there was a `swap` before."""
         ...
 
-    def replace(self, data: bytes) -> None:
-        """Put a new file with this content in its place: the old one or the new, never between."""
+    def prepare(self, data: bytes) -> None:
+        """Write a new file with this content; in another thread, while `write` goes on."""
+        ...
+
+    def swap(self) -> None:
+        """Put the new file in the old one's place: there is the one or the other, never half."""
         ...
 
     def close(self) -> None: ...
@@ -75,6 +80,7 @@ class DiskJournal:
     def __init__(self, path: Path, *, bytes_max: int) -> None:
         """`bytes_max` is how much of it is read."""
         self._path = path
+        self._fresh = path.with_suffix(".new")
         self._bytes_max = bytes_max
         self._file = -1
 
@@ -95,12 +101,14 @@ class DiskJournal:
         while view:
             view = view[os.write(self._file, view) :]
 
-    def replace(self, data: bytes) -> None:
+    def prepare(self, data: bytes) -> None:
+        file = os.open(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(file, "wb") as opened:
+            opened.write(data)
+
+    def swap(self) -> None:
         self.close()
-        fresh = self._path.with_suffix(".new")
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-        fresh.replace(self._path)
+        self._fresh.replace(self._path)
 
     def close(self) -> None:
         if self._file >= 0:
@@ -155,7 +163,10 @@ class PoolJournal:
         self._rewrite_at = 0  # its size from which on all is written anew
         self._usable = False  # whether the file may be appended to
         self._retry_at = 0.0
-        self._incomplete = False  # something did not fit the buffer
+        self._kept: list[bytes] = []  # what arrived while the file is written anew
+        self._kept_bytes = 0
+        self._incomplete = False  # something did not fit there
+        self._begun = False  # before `restore` is over arrivals wait: all is written at its end
         self._rewriting: asyncio.Task[None] | None = None
 
     # -- loading -----------------------------------------------------------------------------------
@@ -181,7 +192,9 @@ class PoolJournal:
                     pooled += 1
         if found:
             _log.info("%d of the %d transactions kept in %s wait again", pooled, found, self._file)
-        await self._rewrite()
+        self._clear()
+        self._begun = True
+        await self._rewrite_soon()
         return pooled
 
     def _batches(self) -> Iterator[list[Waiting]]:
@@ -212,8 +225,7 @@ class PoolJournal:
         raw = transaction.raw
         if sidecar is not None:
             raw = encode_network_transaction(transaction, sidecar)
-        if self._buffered >= _BUFFER_BYTES_MAX:
-            self._incomplete = True
+        if self._buffered >= _BUFFER_BYTES_MAX:  # while the old file is read: all is written then
             return
         record = encode_record(raw, local=local, arrived_ms=int(self._wall() * 1000))
         if not self._buffer:
@@ -224,24 +236,30 @@ class PoolJournal:
             self._flush()
 
     def _flush(self) -> None:
-        if self._rewriting is not None or not self._buffer:
+        if not self._begun or not self._buffer:
             return
+        data = b"".join(self._buffer)
+        self._clear()
+        if self._rewriting is not None:  # the old file has it until the new one has it as well
+            if self._kept_bytes + len(data) > _BUFFER_BYTES_MAX:
+                self._incomplete = True
+            else:
+                self._kept.append(data)
+                self._kept_bytes += len(data)
         if self._usable:
-            data = b"".join(self._buffer)
-            self._clear()
-            try:
-                self._file.write(data)
-            except OSError as error:
-                # There may be half a record now: nothing more can follow it.
-                self._fail(error)
-                return
-            self._size += len(data)
-            if self._size >= self._rewrite_at:
-                self._rewriting = asyncio.create_task(self._rewrite())
-        elif self._clock() >= self._retry_at:
-            self._rewriting = asyncio.create_task(self._rewrite())
+            self._write(data)
+        if self._rewriting is not None:
+            return
+        if self._size >= self._rewrite_at if self._usable else self._clock() >= self._retry_at:
+            self._rewrite_soon()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self._fail(error)  # there may be half a record now: nothing more can follow it
         else:
-            self._clear()  # the whole pool is written when it is tried again
+            self._size += len(data)
 
     def _clear(self) -> None:
         self._buffer, self._buffered = [], 0
@@ -249,51 +267,58 @@ class PoolJournal:
     def _fail(self, error: OSError) -> None:
         self._usable = False
         self._retry_at = self._clock() + _RETRY_SECONDS
-        self._clear()
         _log.warning("the pool is not kept for now: %s: %s", self._file, error.strerror)
 
     # -- writing anew ------------------------------------------------------------------------------
 
+    def _rewrite_soon(self) -> "asyncio.Task[None]":
+        self._rewriting = asyncio.create_task(self._rewrite())
+        return self._rewriting
+
+    async def written(self) -> None:
+        """Wait while the file is being written anew."""
+        while self._rewriting is not None:
+            await self._rewriting
+
     async def _rewrite(self) -> None:
-        """Write a file of just what the pool holds, as often as arrivals did not fit meanwhile."""
+        """Write a file of just what the pool holds and of what arrives meanwhile."""
         loop = asyncio.get_running_loop()
-        again = True
         try:
-            while again:
-                self._clear()
-                self._incomplete = self._usable = False
+            for attempt in range(_ATTEMPTS):
+                self._kept, self._kept_bytes, self._incomplete = [], 0, False
                 entries, offset = self._mempool.entries(), self._wall() - self._clock()
-                try:
-                    self._size = await loop.run_in_executor(
-                        self._threads, self._replace, entries, offset
-                    )
-                except OSError as error:
-                    self._fail(error)
-                    return
-                self._rewrite_at = 2 * self._size + _SLACK_BYTES
-                self._usable = True
-                again = self._incomplete
+                size = await loop.run_in_executor(self._threads, self._prepare, entries, offset)
+                if not self._incomplete or attempt == _ATTEMPTS - 1:
+                    break
+            self._flush()
+            # In one turn of the loop, so that nothing answered is ever in no file.
+            self._file.swap()
+            self._size, self._usable = size, True
+            self._rewrite_at = 2 * size + _SLACK_BYTES
+            self._write(b"".join(self._kept))
+        except OSError as error:
+            self._fail(error)
         finally:
             self._rewriting = None
-        self._flush()
+            self._kept = []
 
-    def _replace(self, entries: Sequence[Entry], offset: float) -> int:
+    def _prepare(self, entries: Sequence[Entry], offset: float) -> int:
         data = MAGIC + b"".join(_records(entries, offset))
-        self._file.replace(data)
+        self._file.prepare(data)
         return len(data)
 
     async def stop(self, *, keep: bool = True) -> None:
         """Write down what waits now, or, unless it is to be kept, that nothing does."""
-        rewriting = self._rewriting
-        if rewriting is not None:
-            await rewriting
+        await self.written()
         self._clear()
+        self._begun = False
         loop = asyncio.get_running_loop()
         entries = self._mempool.entries() if keep else []
         offset = self._wall() - self._clock()
         self._usable = False
         try:
-            await loop.run_in_executor(self._threads, self._replace, entries, offset)
+            await loop.run_in_executor(self._threads, self._prepare, entries, offset)
+            self._file.swap()
             self._file.close()
         except OSError as error:
             _log.warning("the pool was not kept: %s: %s", self._file, error.strerror)
