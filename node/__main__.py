@@ -112,7 +112,7 @@ def _run_command(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="chain-node",
         allow_abbrev=False,
-        description="A ledger node: one validator, real JSON-RPC.",
+        description="A ledger node: agreement, execution, JSON-RPC.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -139,7 +139,7 @@ def run_peers(arguments: argparse.Namespace) -> int:
     elif action == "list":
         print(_peer_table(found))
     else:
-        print("\n".join(json.dumps(ban) for ban in found) or "nobody is banned")
+        print(_ban_table(found))
     return 0
 
 
@@ -164,6 +164,14 @@ def _peer_table(peers: Sequence[dict[str, Any]]) -> str:
                 str(peer.get("name") or "-"),
             )
         )
+    return rows(table)
+
+
+def _ban_table(bans: Sequence[dict[str, Any]]) -> str:
+    if not bans:
+        return "nobody is banned"
+    table = [("who", "until", "reason")]
+    table += [(ban["who"], ban["until"] or "for ever", ban["reason"]) for ban in bans]
     return rows(table)
 
 

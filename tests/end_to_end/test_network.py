@@ -1,6 +1,6 @@
 """Networks of real processes: agreement whatever happens to a minority, and what the docs promise.
 
-`CHAIN_KILL_ROUNDS` sets the rounds of kills (default 3; `make e2e` runs more), `CHAIN_KILL_SEED`
+`CHAIN_KILL_ROUNDS` sets the rounds of kills (default 2; `make e2e` runs more), `CHAIN_KILL_SEED`
 who is killed when.
 """
 
@@ -34,7 +34,7 @@ from tests.support.daemon import (
     wait_until,
 )
 
-ROUNDS: Final = int(os.environ.get("CHAIN_KILL_ROUNDS", "3"))
+ROUNDS: Final = int(os.environ.get("CHAIN_KILL_ROUNDS", "2"))
 SEED: Final = int(os.environ.get("CHAIN_KILL_SEED", "1"))
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCUMENT: Final = ROOT / "docs" / "network.md"
@@ -351,7 +351,7 @@ def test_joining_and_leaving_work_as_documented(
     tmp_path: Path, two_free_ports: tuple[int, int]
 ) -> None:
     """A follower, who becomes a validator over epochs, votes, and leaves again."""
-    options = ("--epoch-length", "8", "--interval-ms", "100")
+    options = ("--epoch-length", "8", "--interval-ms", "50")
     with Testnet.running(tmp_path / "net", *options, validators=4) as net:
         newcomer = Newcomer(net, tmp_path, two_free_ports)
         try:

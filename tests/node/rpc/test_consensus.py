@@ -21,6 +21,7 @@ from chain.validators import (
     record_hash,
     validator_set,
 )
+from node import ask
 from node.__main__ import Exit, main
 from node.rpc.consensus import signers_of
 from tests.node.rpc.serving import ACCOUNTS, Served
@@ -115,3 +116,9 @@ def test_the_bitmap_names_the_signers() -> None:
         (ordered[0].address, 5),
         (ordered[2].address, 5),
     ]
+
+
+def test_who_is_banned_is_a_table_for_people() -> None:
+    bans = [{"who": "00" * 20, "until": None, "reason": "by the operator"}]
+    assert ask._ban_table([]) == "nobody is banned"
+    assert ask._ban_table(bans).splitlines()[1].split()[1:3] == ["for", "ever"]
