@@ -10,8 +10,9 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.node.consensus.cluster import Step, Violation, play, scenario, shrink
 from tests.node.consensus.mutants import MUTANTS
+from tests.node.consensus.scenarios import Step, play, scenario, shrink
+from tests.node.consensus.watch import Violation
 
 
 def run_seeds(first: int, last: int) -> int:
@@ -20,7 +21,7 @@ def run_seeds(first: int, last: int) -> int:
     begun = time.perf_counter()
     for seed in range(first, last):
         try:
-            heights += len(play(*scenario(seed)).final)
+            heights += len(play(*scenario(seed)).watch.delivered)
         except Violation as violation:
             failed += 1
             print(f"seed {seed}: {violation}")

@@ -19,7 +19,9 @@ from node.consensus.messages import Cast, Proposal
 from node.consensus.signer import Signer
 from node.consensus.views import ViewState
 from node.consensus.votes import Counted, Tally
-from tests.node.consensus.cluster import Rules, Violation, play, scenario
+from tests.node.consensus.member import Rules
+from tests.node.consensus.scenarios import play, scenario
+from tests.node.consensus.watch import Violation
 
 
 def _finalize_nullified(

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.node.consensus.cluster import Step, Violation, play, scenario, shrink
 from tests.node.consensus.mutants import MUTANTS, Mutant
+from tests.node.consensus.scenarios import Step, play, scenario, shrink
+from tests.node.consensus.watch import Violation
 
 
 @pytest.mark.parametrize("block", range(8))
@@ -20,7 +21,7 @@ def test_the_honest_agree_whatever_happens_and_go_on_when_it_is_over(block: int)
     heights = 0
     for seed in range(block * 70, block * 70 + 70):
         try:
-            heights += len(play(*scenario(seed)).final)
+            heights += len(play(*scenario(seed)).watch.delivered)
         except Violation as violation:
             pytest.fail(f"{violation}: python -m tests.node.consensus --replay {seed}")
     assert heights > 70
@@ -52,5 +53,5 @@ def test_a_failing_scenario_is_made_short() -> None:
 
 def test_the_same_seed_is_the_same_run() -> None:
     first, second = play(*scenario(3)), play(*scenario(3))
-    assert first.signatures == second.signatures
-    assert first.final == second.final
+    assert first.watch.votes == second.watch.votes
+    assert first.watch.delivered == second.watch.delivered

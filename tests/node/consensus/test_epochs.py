@@ -6,7 +6,6 @@ from random import Random
 import pytest
 
 from chain.types import Hash
-from chain.validators import Certificate
 from node.consensus.core import Core, Restored
 from node.consensus.messages import (
     AdvanceTimeout,
@@ -15,7 +14,6 @@ from node.consensus.messages import (
     BodyChecked,
     Broadcast,
     Build,
-    CertificateReceived,
     CheckBody,
     Deliver,
     Effect,
@@ -32,7 +30,8 @@ from node.consensus.messages import (
     SyncedTo,
     VoteReceived,
 )
-from tests.node.consensus.cluster import SETTINGS, Cluster, quick_signatures
+from tests.node.consensus.cluster import Cluster
+from tests.node.consensus.scenarios import SETTINGS, perform, quick_signatures
 from tests.node.consensus.world import (
     FINALIZE,
     FOUR,
@@ -49,19 +48,13 @@ from tests.node.consensus.world import (
     core_of,
     epoch,
     follower,
+    hold,
     leader,
     vote,
 )
 
 SHORT = epoch([1, 1, 1, 1], last_height=1)  # an epoch of one block
 LAST = block(1)
-
-
-def hold(core: Core, *certificates: Certificate) -> list[Effect]:
-    effects: list[Effect] = []
-    for item in certificates:
-        effects += core.handle(CertificateReceived(item))
-    return effects
 
 
 def receive(core: Core, proposal: Proposal) -> list[Effect]:
@@ -280,7 +273,8 @@ def test_all_crash_at_once_in_different_views_and_go_on_together(seed: int) -> N
         cluster = Cluster(SETTINGS[3])
         for _ in range(150):
             kind = random.choice((0, 0, 0, 1, 1, 2, 3, 4, 4, 5, 9))
-            cluster.step((kind, random.randrange(999), random.randrange(999), random.randrange(99)))
+            numbers = [random.randrange(999) for _ in range(3)]
+            perform(cluster, (kind, numbers[0], numbers[1], numbers[2]))
         cluster.group = None
         cluster.flight.clear()
         for member in cluster.members.values():

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import TypeVar
 
 from chain.crypto.keccak import keccak
 from chain.types import ZERO_HASH, Address, Hash
@@ -16,8 +17,17 @@ from chain.validators import (
     validator_set,
 )
 from node.consensus.core import Core, Epoch, Restored
-from node.consensus.messages import Base, Cast, Effect, Proposal
+from node.consensus.messages import (
+    Base,
+    BodyChecked,
+    Cast,
+    CertificateReceived,
+    Effect,
+    Proposal,
+    ProposalReceived,
+)
 
+E = TypeVar("E", bound=Effect)
 NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
 GENESIS = Hash(b"\x99" * 32)
 START = Base(0, GENESIS, 0)
@@ -113,3 +123,29 @@ def core_of(
     core = Core(rules, base, me, restored or Restored())
     core.start()
     return core
+
+
+def execute(core: Core, proposal: Proposal, valid: bool = True) -> list[Effect]:
+    """The effects of the end of an execution that was asked for."""
+    return core.handle(BodyChecked(proposal.block_hash, valid))
+
+
+def receive(core: Core, proposal: Proposal) -> list[tuple[VoteKind, int]]:
+    """What is cast when a proposal comes and is valid."""
+    seen = core.handle(ProposalReceived(proposal))
+    return [*casts(seen), *casts(core.handle(BodyChecked(proposal.block_hash, True)))]
+
+
+def hold(core: Core, *certificates: Certificate) -> list[Effect]:
+    effects: list[Effect] = []
+    for item in certificates:
+        effects += core.handle(CertificateReceived(item))
+    return effects
+
+
+def skips(first: int, last: int) -> list[Certificate]:
+    return [certificate(NULLIFY, None, view) for view in range(first, last + 1)]
+
+
+def only(kind: type[E], effects: Sequence[Effect]) -> list[E]:
+    return [effect for effect in effects if isinstance(effect, kind)]
