@@ -49,14 +49,17 @@ class Bans:
     def offend(self, node: PeerId, host: str, offence: Offence, detail: str, now: float) -> bool:
         """Count an offence; whether the node is banned from now on."""
         why = f"{offence.value[0]}: {detail}"[:256] if detail else offence.value[0]
-        reach = reach_of(host)
-        if reach is not None and reach is not Reach.LOOPBACK:
-            if self._add(host, offence.points, now) >= HOST_POINTS:
-                self.ban(host, why, now)
+        self.offend_host(host, offence.points, why, now)
         if self._add(node.hex(), offence.points, now) < BAN_POINTS:
             return False
         self.ban(node.hex(), why, now)
         return True
+
+    def offend_host(self, host: str, points: int, why: str, now: float) -> None:
+        """Count what somebody at an IP address did, and ban it when that is too much."""
+        if reach_of(host) in (Reach.PRIVATE, Reach.PUBLIC):
+            if self._add(host, points, now) >= HOST_POINTS:
+                self.ban(host, why, now)
 
     def score(self, who: str, now: float) -> float:
         """Points now, of a node id in hex or a host."""

@@ -47,6 +47,9 @@ _STORE_SECONDS: Final = 60.0
 # Links that two nodes made to each other within this time were dialled by both at once.
 _SIMULTANEOUS_SECONDS: Final = 5.0
 _TOLD_MAX: Final = 256  # nodes whose refusal was logged already
+# What no honest node does before it is proved; the host is scored, as there is no node yet.
+_MALICE: Final = frozenset({Reason.BAD_HANDSHAKE, Reason.BAD_MESSAGE, Reason.TOO_LARGE})
+_MALICE_POINTS: Final = 20
 _FREE_BYTES: Final = 2**20  # of unfinished messages that every peer may have
 
 
@@ -367,6 +370,10 @@ class Peers:
             link = await self._prove(socket, self._fingerprint, None)
         except Rejected as rejected:
             self._refused(socket.remote[0], rejected)
+            if rejected.reason in _MALICE:
+                self.bans.offend_host(
+                    socket.remote[0], _MALICE_POINTS, str(rejected), self._clock()
+                )
             return
         except ConnectionError:
             return  # it left in the middle of the handshake
@@ -405,7 +412,7 @@ class Peers:
         while True:
             received = await socket.receive()
             if received is None:
-                raise Rejected(Reason.BAD_HANDSHAKE, "it closed in the middle of a handshake")
+                raise ConnectionError("it closed in the middle of a handshake")
             answer = handshake.receive(received)
             proven = handshake.proven
             link = None
