@@ -4,8 +4,10 @@
 who is killed when.
 """
 
+import fcntl
 import json
 import os
+import pty
 import random
 import re
 import shutil
@@ -13,9 +15,10 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -254,6 +257,45 @@ def test_up_runs_a_network_and_takes_orders(tmp_path: Path) -> None:
         assert running.process.wait(60) == 0
     names = {json.loads(line)["node"] for line in running.lines}
     assert names - {"up"} == {"node0", "node1", "node2", "node3"}
+
+
+def test_on_a_terminal_keys_are_orders_and_the_table_is_live(tmp_path: Path) -> None:
+    """Given a terminal, k0 kills, r0 starts again, q stops all; the terminal is left as it was."""
+    net = Testnet.create(tmp_path / "net", validators=1)
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    shown = bytearray()
+    process = subprocess.Popen(
+        command("up", str(net.folder)),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=clean_environment(),
+        cwd=ROOT,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+
+    def read() -> None:
+        with suppress(OSError):  # the terminal is closed
+            while data := os.read(ours, 65536):
+                shown.extend(data)
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        net.wait(lambda: re.search(rb"node0 +running +\d+", shown))
+        for key, state in ((b"k0", rb"node0 +killed"), (b"r0", rb"node0 +running +\d+")):
+            shown.clear()
+            os.write(ours, key)
+            net.wait(lambda state=state: re.search(state, shown))
+        os.write(ours, b"q")
+        assert process.wait(60) == 0
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        process.kill()
+        process.wait(30)
+        os.close(theirs)
+        os.close(ours)
 
 
 def test_up_names_a_port_that_is_in_use(tmp_path: Path) -> None:
