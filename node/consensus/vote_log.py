@@ -29,6 +29,7 @@ from chain.validators import (
     Ballot,
     Certificate,
     Vote,
+    VoteKind,
     decode_certificate,
     decode_vote,
     encode_certificate,
@@ -41,6 +42,7 @@ Position = tuple[int, int]  # epoch, view; views restart in each epoch
 _MAGIC: Final = b"cnvotes2"
 _HEADER_SIZE: Final = 24
 _FRAME_SIZE: Final = 12
+_PROPOSALS_MAX: Final = 64  # beyond this, those that nobody can come to need are forgotten
 _COMPACT_BYTES: Final = 16 * 2**20  # a file beyond this that has doubled is rewritten
 
 
@@ -115,16 +117,13 @@ class VoteLog:
             raise self._fault(error) from error
         self._size += len(data)
         self._take(record)
+        self._keep_short()
 
     def raise_floor(self, floor: Position) -> None:
         """The ledger has everything up to here on disk; reaches the file with the next append."""
         self.floor = max(self.floor, floor)
         self._drop_below_floor()
-        if self._size > max(_COMPACT_BYTES, 2 * self._compacted):
-            try:
-                self._compact()
-            except OSError as error:
-                raise self._fault(error) from error
+        self._keep_short()
 
     def close(self) -> None:
         self._file.close()
@@ -136,6 +135,26 @@ class VoteLog:
         for certificate in record.kept.certificates:
             self._certificates[certificate.ballot] = certificate
         self._drop_below_floor()
+        if len(self._proposals) > _PROPOSALS_MAX:
+            self._drop_skipped()
+
+    def _drop_skipped(self) -> None:
+        """Forget old proposals whose views are nullified, and not notarized as far as is known.
+
+        Whoever votes for a block on such a proposal holds its notarization, and keeps it.
+        """
+        certified = {(position_of(ballot), ballot.kind) for ballot in self._certificates}
+        for at in sorted(self._proposals)[:-_PROPOSALS_MAX]:
+            if (at, VoteKind.NULLIFY) in certified and (at, VoteKind.NOTARIZE) not in certified:
+                del self._proposals[at]
+
+    def _keep_short(self) -> None:
+        if self._size <= max(_COMPACT_BYTES, 2 * self._compacted):
+            return
+        try:
+            self._compact()
+        except OSError as error:
+            raise self._fault(error) from error
 
     def _drop_below_floor(self) -> None:
         floor = self.floor

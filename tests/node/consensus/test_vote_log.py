@@ -140,11 +140,11 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 def test_a_long_file_is_rewritten_when_the_floor_rises(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vote_log, "_COMPACT_BYTES", 1000)
     path = tmp_path / "votes.log"
     log = VoteLog(DiskFile(path))
     log.append([vote(NOTARIZE, 1)], kept(1, bytes(2000)))
     log.append([vote(NOTARIZE, 2)])
+    monkeypatch.setattr(vote_log, "_COMPACT_BYTES", 1000)
     log.raise_floor((0, 1))
     assert path.stat().st_size < 1000
     log.append([vote(FINALIZE, 2)])
@@ -290,3 +290,27 @@ def test_what_goes_with_a_vote_that_was_cast_before_is_kept() -> None:
     signer.sign([ballot(NOTARIZE, 1)], Kept())
     signer.sign([ballot(NOTARIZE, 1)], kept(1, b"late"))
     assert dict(VoteLog(file).proposals) == {(0, 1): b"late"}
+
+
+def test_proposals_of_skipped_views_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without finality: the file and the memory hold the last ones, and what is notarized."""
+    monkeypatch.setattr(vote_log, "_COMPACT_BYTES", 50_000)
+    file = MemoryFile()
+    log = VoteLog(file)
+    notarized = Certificate(ballot(NOTARIZE, 3), b"\x07", (bytes(65),) * 3)
+    for view in range(1, 301):
+        held = (skip(view), notarized) if view == 3 else (skip(view),)
+        log.append([vote(NOTARIZE, view)], Kept((((0, view), bytes(2000)),), held))
+    kept_views = [view for _, view in log.proposals]
+    assert kept_views == [3, *range(237, 301)]
+    assert len(file.read() or b"") < 2 * 65 * 2000 + 300 * 1000
+    again = VoteLog(file)
+    assert dict(again.proposals) == dict(log.proposals)
+    assert len(again.votes) == 300
+
+
+def test_a_proposal_whose_view_is_still_open_is_kept_however_old() -> None:
+    log = VoteLog(MemoryFile())
+    for view in range(1, 101):
+        log.append([vote(NOTARIZE, view)], kept(view, b"block"))
+    assert len(log.proposals) == 100
