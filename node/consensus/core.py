@@ -194,7 +194,7 @@ class Core:
         return self._views.leader(view)
 
     def admits(self, view: int) -> bool:
-        """Whether votes of this view are in order; others are an offence (R7)."""
+        """Whether votes of this view are counted; others are dropped (R7)."""
         return max(1, self._floor - VIEWS_RETAINED) <= view <= self.view + 1
 
     def wants_proposal(self, view: int, block_hash: Hash) -> bool:
