@@ -6,7 +6,6 @@ upwards from the ledger's head, as far as validators are known; bodies follow in
 several peers at once, within a window of bytes, and leave in order of height.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable
 from enum import Enum
 from typing import Final
@@ -18,6 +17,7 @@ from chain.types import ZERO_HASH, Hash
 from node.net.network import PeerId
 from node.sync.headers import Proved
 from node.sync.progress import Progress
+from node.sync.ranges import Ranges
 
 
 class Limits(Struct, frozen=True):
@@ -113,8 +113,7 @@ class Plan:
         self._body_bytes = 0
         self._asks: dict[int, Ask] = {}
         self._asked = 0
-        self._cut = 0  # from this height on no body was asked for yet
-        self._returned: list[tuple[int, int]] = []  # (first, count) to be asked for again
+        self._ranges = Ranges()
         self._repeated: set[int] = set()  # numbers of asks that another peer was given too
         self._block_bytes = float(_BLOCK_BYTES_AT_FIRST)  # the average of late
         self._behind_since: float | None = None
@@ -152,9 +151,9 @@ class Plan:
         if ours is None:  # what is above does not hang together any more
             self._headers.clear()
             self._bodies.clear()
-            self._body_bytes = self._cut = 0
-            self._returned.clear()
-        self._trim_ranges()
+            self._body_bytes = 0
+            self._ranges.clear()
+        self._ranges.pass_over(height)
         return None
 
     def _drop_body(self, height: int) -> None:
@@ -415,7 +414,8 @@ class Plan:
             peer = None if late is None else self._choose(late.first, now)
             if peer is None or late is None:
                 late = None
-                first, count = self._next_range()
+                last = min(self.tip[0], self._height + limits.bodies_ahead)
+                first, count = self._ranges.lowest(self._height, last)
                 peer = self._choose(first, now) if count else None
             else:
                 first, count = late.first, late.count
@@ -431,7 +431,7 @@ class Plan:
                 self._repeated.add(late.number)
             else:
                 size = min(size, self._peers[peer].heights)
-                self._take_range(first, size)
+                self._ranges.take(first, size)
             self._ask(found, Kind.BODIES, peer, first, size, now, size * each)
             room -= size * each
 
@@ -468,44 +468,17 @@ class Plan:
         """The heights of an ask that are not passed yet."""
         return range(max(ask.first, self._height + 1), ask.first + ask.count)
 
-    def _next_range(self) -> tuple[int, int]:
-        """The lowest heights with a proved header whose body nobody is to bring; none: (0, 0)."""
-        if self._returned:
-            return self._returned[0]
-        first = max(self._cut, self._height + 1)
-        last = min(self.tip[0], self._height + self._limits.bodies_ahead)
-        return (first, last - first + 1) if first <= last else (0, 0)
-
-    def _take_range(self, first: int, count: int) -> None:
-        """The lowest range was asked for, or its beginning."""
-        if not self._returned:
-            self._cut = first + count
-            return
-        _, whole = self._returned.pop(0)
-        if whole > count:
-            self._returned.insert(0, (first + count, whole - count))
-
     def _give_back(self, heights: Iterable[int]) -> None:
         """What of these heights is still missing must be asked for again."""
-        for height in heights:
-            if height in self._bodies or height not in self._headers or height >= self._cut:
-                continue
-            if any(
+        self._ranges.give_back(heights, self._missing)
+
+    def _missing(self, height: int) -> bool:
+        """Whether the body at this height is neither here nor asked for."""
+        return (
+            height in self._headers
+            and height not in self._bodies
+            and not any(
                 ask.kind is Kind.BODIES and ask.first <= height < ask.first + ask.count
                 for ask in self._asks.values()
-            ):
-                continue
-            at = bisect_right(self._returned, (height, 0))
-            if at and self._returned[at - 1][0] + self._returned[at - 1][1] >= height:
-                first, count = self._returned[at - 1]
-                self._returned[at - 1] = (first, max(count, height - first + 1))
-            elif at == len(self._returned) or self._returned[at][0] != height:
-                self._returned.insert(at, (height, 1))
-
-    def _trim_ranges(self) -> None:
-        """Forget the ranges that the ledger has passed."""
-        while self._returned and self._returned[0][0] <= self._height:
-            first, count = self._returned.pop(0)
-            rest = first + count - self._height - 1
-            if rest > 0:
-                self._returned.insert(0, (self._height + 1, rest))
+            )
+        )
