@@ -5,7 +5,7 @@ Implements `node.net.network.Network` over TLS and WebSocket.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -29,7 +29,8 @@ from node.net.certificate import dialling_context, listening_context
 from node.net.dialing import DIALS_MAX, DialPlan
 from node.net.dialler import Dialler
 from node.net.exchange import Exchange
-from node.net.handshake import NONCE_SIZE, Handshake, Identity, Proven, goodbye
+from node.net.greeting import greet
+from node.net.handshake import NONCE_SIZE, Handshake, Identity, Proven
 from node.net.kept import Kept
 from node.net.link import Link, Traffic
 from node.net.listening import Listener
@@ -38,14 +39,13 @@ from node.net.messages import Peers as PeersMessage
 from node.net.network import Offence, Peer, PeerId, Receiver
 from node.net.rates import kind_of
 from node.net.sockets import FrameSocket
+from node.net.welcome import Standing, Welcome
 from node.settings import NetSettings
 
 _log: Final = logging.getLogger("node.net")
 
 _TICK_SECONDS: Final = 0.2
 _STORE_SECONDS: Final = 60.0
-# Links that two nodes made to each other within this time were dialled by both at once.
-_SIMULTANEOUS_SECONDS: Final = 5.0
 _TOLD_MAX: Final = 256  # nodes whose refusal was logged already
 # What no honest node does before it is proved; the host is scored, as there is no node yet.
 _MALICE: Final = frozenset({Reason.BAD_HANDSHAKE, Reason.BAD_MESSAGE, Reason.TOO_LARGE})
@@ -89,16 +89,22 @@ class Peers:
         self._receiver = receiver
         self._clock = clock
         self._random = random
-        self._favours = favours
-        self._allowed = frozenset(allowed) | frozenset(map(parse_node_id, settings.allowed))
-        self.trusted: set[PeerId] = set()
         self._plan = DialPlan(random)
+        self._welcome = Welcome(
+            identity.node,
+            settings,
+            self.bans,
+            allowed=frozenset(allowed) | frozenset(map(parse_node_id, settings.allowed)),
+            persistent=self._plan.persistent,
+            favours=favours,
+        )
         self.book = Book(identity.node, random.randbytes(32), random, settings.book_addresses_max)
         self._kept = Kept(folder, self.book, self.bans)
         self._exchange = Exchange(self.book, random)
         self._links: dict[PeerId, Link] = {}
         self._leaving: set[Link] = set()
         self._dialling: dict[PeerId, asyncio.Task[None]] = {}
+        self._dialled: set[asyncio.Task[None]] = set()  # dials, and the links that came of them
         self._told: dict[str, None] = {}
         self._last: tuple[Message, bytes] | None = None  # encoded once for all peers
         self._jobs: list[asyncio.Task[None]] = []
@@ -166,10 +172,10 @@ class Peers:
             await self._dialler.close()
         self._kept.store()
 
-    async def _guarded(self, job: Callable[[], object]) -> None:
+    async def _guarded(self, job: Callable[[], Awaitable[None]]) -> None:
         """Run a part of the links; its failure is ours, and ends the node."""
         try:
-            await job()  # type: ignore[misc]
+            await job()
         except Exception as error:
             self._fail(error)
 
@@ -239,9 +245,14 @@ class Peers:
     def persistent(self) -> Sequence[Address]:
         return list(self._plan.persistent.values())
 
-    def excused(self, peer: PeerId) -> bool:
+    @property
+    def trusted(self) -> set[PeerId]:
+        """Nodes that are let in beyond every limit."""
+        return self._welcome.trusted
+
+    def excused(self, node: PeerId) -> bool:
         """Whether a peer is never banned."""
-        return peer in self.trusted or peer in self._plan.persistent
+        return self._welcome.excused(node)
 
     def add_peer(self, address: Address) -> None:
         """Stay connected with a peer from now on; a ban of it is lifted."""
@@ -315,6 +326,9 @@ class Peers:
         for address in due:
             task = asyncio.create_task(self._dial(address))
             self._dialling[address.node] = task
+            # The loop itself would not keep it from being collected.
+            self._dialled.add(task)
+            task.add_done_callback(self._dialled.discard)
 
     def _kept_out(self) -> list[PeerId]:
         """Nodes that it is no use to dial."""
@@ -393,49 +407,20 @@ class Peers:
             fingerprint=fingerprint,
             expected=None if dialled is None else dialled.node,
         )
+
+        def welcome(proven: Proven) -> Link:
+            link = self._link(proven, socket, dialled)
+            self._check_welcome(link)
+            return link
+
         try:
-            link = await self._shake(handshake, socket, dialled)
-        except Rejected as rejected:
+            link = await greet(handshake, socket, dialling=dialled is not None, welcome=welcome)
+        except Rejected:
             self.handshakes_refused += 1
-            await self._tell(socket, rejected)
             raise
         if self._listener is not None:
             self._listener.proved(socket)
         return link
-
-    async def _shake(
-        self, handshake: Handshake, socket: FrameSocket, dialled: Address | None
-    ) -> Link:
-        """Exchange the handshake's frames; the link that comes of it, if it is welcome."""
-        for frame in handshake.start():
-            await socket.send(frame)
-        while True:
-            received = await socket.receive()
-            if received is None:
-                raise ConnectionError("it closed in the middle of a handshake")
-            answer = handshake.receive(received)
-            proven = handshake.proven
-            link = None
-            if proven is not None:
-                link = self._link(proven, socket, dialled)
-                self._check_welcome(link)
-            if answer and (dialled is not None or link is not None):
-                # After this answer the peer, if all is well, may send what it likes.
-                socket.sieve.admit()
-            for frame in answer:
-                await socket.send(frame)
-            if link is not None:
-                return link
-
-    async def _tell(self, socket: FrameSocket, rejected: Rejected) -> None:
-        """Say why, if the connection still takes it, and close."""
-        try:
-            if not socket.sieve.violation:
-                await socket.send(goodbye(rejected))
-        except ConnectionError:
-            return
-        finally:
-            await socket.close()
 
     def _link(self, proven: Proven, socket: FrameSocket, dialled: Address | None) -> Link:
         peer = Peer(
@@ -458,41 +443,16 @@ class Peers:
 
     def _check_welcome(self, link: Link) -> None:
         """Whether a node that has proved itself may have this link; Rejected if not."""
-        peer, host = link.peer, link.socket.remote[0]
         if self._stopping:
             raise Rejected(Reason.NODE_STOPS)
-        if not self.excused(peer.id):
-            ban = self.bans.banned(peer.id, host, self._clock())
-            if ban is not None:
-                raise Rejected(Reason.PEER_BANNED, ban.why)
-        if self._allowed and peer.id not in self._allowed and peer.id not in self.trusted:
-            raise Rejected(Reason.PEER_NOT_ALLOWED, f"node {peer.id.hex()} is not on the list")
-        old = self._links.get(peer.id)
-        if old is not None:
-            self._check_duplicate(old, link)
-        elif peer.inbound and not self.excused(peer.id) and not self._favours(peer):
-            self._check_room(host)
-
-    def _check_room(self, host: str) -> None:
-        inbound = [link for link in self._links.values() if link.peer.inbound]
-        if len(inbound) >= self.settings.peers_in_max:
-            raise Rejected(Reason.TOO_MANY_PEERS, f"{len(inbound)} have dialled in")
-        if reach_of(host) is not Reach.LOOPBACK:
-            same = sum(link.socket.remote[0] == host for link in inbound)
-            if same >= self.settings.host_peers_max:
-                raise Rejected(Reason.TOO_MANY_PEERS, f"{same} from {host}")
-
-    def _check_duplicate(self, old: Link, link: Link) -> None:
-        """Of two links between two nodes one stays, the same for both of them.
-
-        When each dialled the other at once, it is that of the smaller id. Otherwise the
-        newer one: a node dials again only when it knows that the old link is dead.
-        """
-        young = asyncio.get_running_loop().time() - old.since < _SIMULTANEOUS_SECONDS
-        if old.peer.inbound is not link.peer.inbound and young:
-            dialled_by_me = not link.peer.inbound
-            if dialled_by_me is not (self.node < link.peer.id):
-                raise Rejected(Reason.DUPLICATE_LINK)
+        old = self._links.get(link.peer.id)
+        self._welcome.check(
+            link.peer,
+            link.socket.remote[0],
+            None if old is None else _standing(old),
+            [_standing(other) for other in self._links.values()],
+            self._clock(),
+        )
 
     async def _serve(self, link: Link) -> None:
         """Run a link that is welcome, and tell the receiver of its beginning and end."""
@@ -608,3 +568,7 @@ class Peers:
             await asyncio.sleep(_STORE_SECONDS)
             if self._kept.changed:
                 await asyncio.to_thread(self._kept.write, self._kept.encode())
+
+
+def _standing(link: Link) -> Standing:
+    return Standing(link.peer, link.socket.remote[0], link.age)
