@@ -2,6 +2,7 @@
 
     core  --seeds A-B            the light cluster
     nodes --seeds A-B            whole nodes, a scenario per seed
+    storms --seeds A-B           whole nodes that crash all the time
     mutants --seeds A-B          how many seeds each planted bug needs; the table of
                                  docs/protocol/simulation.md
 
@@ -17,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from node.simulator.cluster import run as run_nodes
 from tests.simulation.core_cluster import run as run_core
 from tests.simulation.mutants import CORE_MUTANTS, NODE_MUTANTS, Mutant, planted
-from tests.simulation.scenarios import plan_of
+from tests.simulation.scenarios import plan_of, storm_of
 
 _CHUNK = 8
 _FINDS = 5  # per mutant: the table shows the median and the worst
@@ -25,7 +26,7 @@ _FINDS = 5  # per mutant: the table shows the median and the worst
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
-    parser.add_argument("what", choices=("core", "nodes", "mutants"))
+    parser.add_argument("what", choices=("core", "nodes", "storms", "mutants"))
     parser.add_argument("--seeds", default="0-999", help="A-B, both included (0-999)")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="mutants whose names hold these words")
@@ -36,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     with ProcessPoolExecutor(arguments.jobs) as pool:
         if arguments.what == "mutants":
             return _mutants(pool, seeds, arguments.only)
-        check = _core_failure if arguments.what == "core" else _node_failure
+        check = _CHECKS[arguments.what]
         failures = 0
         for seed, failure in _each(pool, check, seeds):
             if failure is not None:
@@ -59,6 +60,11 @@ def _core_failure(seed: int) -> str | None:
 
 def _node_failure(seed: int) -> str | None:
     violations = run_nodes(plan_of(seed)).violations
+    return "; ".join(violations[:3]) if violations else None
+
+
+def _storm_failure(seed: int) -> str | None:
+    violations = run_nodes(storm_of(seed)).violations
     return "; ".join(violations[:3]) if violations else None
 
 
@@ -93,7 +99,7 @@ def _mutants(pool: ProcessPoolExecutor, seeds: range, only: str) -> int:
 
 def _seeds_to_find(mutant: Mutant, core: bool, seeds: range) -> tuple[list[int], float, str]:
     """How many seeds each of the first finds took, the seconds of all, and the first text."""
-    check = _core_failure if core else _node_failure
+    check = _core_failure if core else _storm_failure
     gaps: list[int] = []
     text = ""
     started, since = time.process_time(), 0
@@ -109,6 +115,8 @@ def _seeds_to_find(mutant: Mutant, core: bool, seeds: range) -> tuple[list[int],
                     break
     return gaps, time.process_time() - started, text
 
+
+_CHECKS = {"core": _core_failure, "nodes": _node_failure, "storms": _storm_failure}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

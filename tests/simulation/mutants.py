@@ -133,6 +133,22 @@ NODE_MUTANTS = (
         "state batch without sync",
         (Edit("chain.ledger:Ledger.commit", "sync=True", "sync=False"),),
     ),
+    # The contract ages evidence by height. Here a node refuses blocks with evidence that is
+    # older than a second by its own clock: those who run a block later see another block.
+    Mutant(
+        "evidence aged by the local clock",
+        (
+            Edit(
+                "node.consensus.driver:Driver._execute",
+                "return await self._timed(",
+                "if any(item.to == __import__('chain.staking').staking.STAKING_ADDRESS "
+                "for item in proposed.block.transactions) "
+                "and self.now_ms() - proposed.record.timestamp_ms > 1000: "
+                "raise Rejected(Reason.BAD_EVIDENCE, 'too old')\n"
+                "    return await self._timed(",
+            ),
+        ),
+    ),
 )
 
 

@@ -32,3 +32,17 @@ def plan_of(seed: int, seconds: float = 10.0) -> Plan:
         empty_blocks=random.random() < 0.6,
         epoch_length=epoch_length,
     )
+
+
+def storm_of(seed: int, seconds: float = 6.0) -> Plan:
+    """Four nodes that crash all the time, one of them a liar in every other seed."""
+    random = Random(f"{seed}/storm")
+    return Plan(
+        seed=seed,
+        byzantine=seed % 2,
+        misdeeds=frozenset({"nullify-and-finalize", random.choice(MISDEEDS)}),
+        seconds=seconds,
+        faults=Faults(frozenset({"crash", "restart-all"}), pause_s=0.7),
+        interval_ms=random.choice((50, 200)),
+        epoch_length=random.choice((0, 5)),
+    )
