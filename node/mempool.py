@@ -231,18 +231,24 @@ class Mempool:
             )
 
     def _check_replacement(self, checked: Checked, old: Entry) -> None:
-        """A replacement raises every fee field by the percentage set."""
+        """A replacement raises every fee field by the percentage set, and by 1 wei at least.
+
+        Otherwise replacing costs nothing where the price is 0, and would have no end.
+        """
         new, before = checked.transaction, old.checked.transaction
         percent = 100 + self._settings.replacement_percent
-        for offered, present in (
+        fees = [
             (new.max_fee, before.max_fee),
             (new.max_priority_fee, before.max_priority_fee),
-            (new.max_blob_fee, before.max_blob_fee),
-        ):
-            if offered * 100 < present * percent:
+        ]
+        if before.blob_hashes:
+            fees.append((new.max_blob_fee, before.max_blob_fee))
+        for offered, present in fees:
+            needed = max(-(-present * percent // 100), present + 1)
+            if offered < needed:
                 raise Rejected(
                     Reason.REPLACEMENT_UNDERPRICED,
-                    f"nonce {new.nonce}: {offered} offered, {-(-present * percent // 100)} needed",
+                    f"nonce {new.nonce}: {offered} offered, {needed} needed",
                 )
 
     def _make_room(self, entry: Entry, old: Entry | None, pending: bool) -> None:
