@@ -37,14 +37,21 @@ class Links(Network, Protocol):
     async def stop(self) -> None: ...
 
 
-NetworkFactory = Callable[[Receiver], Links]
-
-
 class Door:
     """What the links are given before there is anybody to receive: it hands on from then on."""
 
-    def __init__(self) -> None:
+    def __init__(self, broken: Callable[[BaseException], None]) -> None:
+        """`broken` hears of a fault that ends the links."""
         self.receiver: Receiver | None = None
+        self.driver: Driver | None = None
+        self.broken = broken
+
+    def favours(self, peer: Peer) -> bool:
+        """Whether a peer is let in beyond the limits: a validator of the current epoch."""
+        driver = self.driver
+        return (
+            driver is not None and driver.validators.index_of(Address(peer.validator)) is not None
+        )
 
     def connected(self, peer: Peer) -> None:
         if self.receiver is not None:
@@ -60,6 +67,9 @@ class Door:
 
 
 Submit = Callable[[Sequence[bytes], PeerId], Awaitable[Sequence[Hash | Rejected]]]
+
+
+NetworkFactory = Callable[[Door], Links]
 
 
 class CatchingUp:
@@ -113,7 +123,7 @@ class Networking:
 
         `failed` hears of what broke in the background: it is a bug here.
         """
-        self._door = Door()
+        self._door = Door(failed)
         self.links = links = factory(self._door)
         self._ledger = ledger
         self._members = members
@@ -150,6 +160,7 @@ class Networking:
         serving = Serving(self.links, self._ledger, threads)
         self._catching_up = CatchingUp(sync, serving, driver, self._ledger)
         self._admission = Admission(driver, self.links.blame)
+        self._door.driver = driver
         self._door.receiver = Dispatch(
             self.links, self.requests, self.transactions, self.consensus, self._catching_up
         )

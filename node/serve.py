@@ -229,16 +229,16 @@ def _network(prepared: Prepared, version: str) -> NetworkFactory | None:
         genesis_hash=ledger.genesis_hash,
         agent=f"chain-node/{version}",
     )
-    members = frozenset(item.address for item in ledger.config.ledger.validators)
-    return lambda receiver: Peers(
+    return lambda door: Peers(
         prepared.settings.net,
         identity,
-        receiver,
+        door,
         clock=time.time,
         random=SystemRandom(),
         folder=prepared.folder,
         allowed=ledger.config.ledger.allowed_nodes,
-        favours=lambda peer: peer.validator in members,
+        favours=door.favours,
+        broken=door.broken,
     )
 
 

@@ -70,11 +70,13 @@ class Peers:
         folder: Path | None = None,
         allowed: Iterable[bytes] = (),
         favours: Callable[[Peer], bool] = lambda peer: False,
+        broken: Callable[[Fault], None] = lambda fault: None,
     ) -> None:
         """`clock` gives seconds since 1970, `random` nonces as well and so must be a
         SystemRandom outside tests. `folder` keeps address book and bans; None: nobody does.
         `allowed` are the genesis' node ids, none of them: everybody may connect. `favours`
-        says who is let in beyond `peers_in_max`: validators.
+        says who is let in beyond `peers_in_max`: validators. `broken` hears of the fault of
+        ours that ends all links.
 
         Rejected(BAD_PEER_ADDRESS) when the settings name a peer that can't be.
         """
@@ -182,6 +184,7 @@ class Peers:
     def _fail(self, error: Exception) -> None:
         fault = error if isinstance(error, Fault) else Fault(f"the links failed: {error!r}")
         _log.critical("the links failed", exc_info=error)
+        self._broken(fault)
         if self.failed is not None and not self.failed.done():
             self.failed.set_exception(fault)
 
