@@ -117,7 +117,8 @@ class Plan:
         self._repeated: set[int] = set()  # numbers of asks that another peer was given too
         self._block_bytes = float(_BLOCK_BYTES_AT_FIRST)  # the average of late
         self._behind_since: float | None = None
-        self._started: int | None = None  # where the ledger was when this began
+        self._active = False  # whether there is anything to ask for
+        self._started: int | None = None  # where the ledger was when this began, for people
 
     # -- news --------------------------------------------------------------------------------------
 
@@ -251,7 +252,7 @@ class Plan:
         found: list[Ask] = []
         self._judge(now)
         self._ask_proofs(now, found)
-        if self._started is not None:
+        if self._active:
             self._ask_headers(now, found)
             self._ask_bodies(now, found)
         return found
@@ -264,9 +265,9 @@ class Plan:
     def wake_at(self, now: float) -> float | None:
         """When `asks` should be called again if nothing happens."""
         times = [ask.since + self._limits.slow for ask in self._asks.values()]
-        if self._started is None and self._behind_since is not None:
+        if not self._active and self._behind_since is not None:
             times.append(self._behind_since + self._limits.patience)
-        if self._behind_since is not None or self._started is not None:
+        if self._behind_since is not None:
             times += [known.rests_until for known in self._peers.values()]
         return min((time for time in times if time > now), default=None)
 
@@ -317,19 +318,27 @@ class Plan:
             return known.height
         return known.proved
 
-    def _goal(self) -> int:
-        """The height to reach with the validators known now."""
-        claimed = max((self._believed(known) for known in self._peers.values()), default=0)
+    def _trusted(self) -> list[_Peer]:
+        """The peers whose claim was proved, or that bore out what was asked of them so far."""
+        return [
+            known
+            for known in self._peers.values()
+            if known.height <= known.proved
+            or (not known.failures and (known.provable or known.proved))
+        ]
+
+    def _goal(self, peers: Iterable[_Peer]) -> int:
+        """The height that these peers let one reach with the validators known now."""
+        claimed = max((self._believed(known) for known in peers), default=0)
         goal = max(claimed, self.tip[0])
         return goal if self._horizon is None else min(goal, self._horizon)
 
     def _highest(self) -> int:
         """Where the others are: the highest proved height, or, beyond the validators known,
         what half of those who claim so claim."""
-        proved = max(
-            (self._believed(known) for known in self._peers.values() if known.provable), default=0
-        )
-        beyond = sorted(known.height for known in self._peers.values() if not known.provable)
+        trusted = self._trusted()
+        proved = max((self._believed(known) for known in trusted if known.provable), default=0)
+        beyond = sorted(known.height for known in trusted if not known.provable)
         half = beyond[(len(beyond) - 1) // 2] if beyond else 0
         return max(self.tip[0], proved, half)
 
@@ -338,13 +347,18 @@ class Plan:
         claimed = max((known.height for known in self._peers.values()), default=0)
         if max(claimed, self.tip[0]) <= self._height:
             self._behind_since = self._started = None
+            self._active = False
             return
         if self._behind_since is None:
             self._behind_since = now
-        goal = self._goal()
-        if goal <= self._height:
+        goal = self._goal(self._peers.values())
+        wide = goal > self._height + self._patient_gap(now)
+        self._active = goal > self._height and (self._active or wide)
+        # Who claims a lot and proves nothing is asked, but does not make this node call itself
+        # behind.
+        if not self._active or self._goal(self._trusted()) <= self._height:
             self._started = None
-        elif self._started is None and goal > self._height + self._patient_gap(now):
+        elif self._started is None:
             self._started = self._height
 
     def _patient_gap(self, now: float) -> int:
@@ -390,7 +404,7 @@ class Plan:
         last = self._height + self._limits.headers_ahead
         if self._horizon is not None:
             last = min(last, self._horizon)
-        if tip >= self._goal() or tip >= last:
+        if tip >= self._goal(self._peers.values()) or tip >= last:
             return
         open_asks = [ask for ask in self._asks.values() if ask.kind is Kind.HEADERS]
         if any(now < ask.since + self._limits.slow for ask in open_asks) or len(open_asks) > 2:

@@ -201,6 +201,37 @@ def test_a_fork_is_told_apart_from_a_slow_answer() -> None:
     assert fork is not None and fork.theirs == CHAIN.hashes[151]
 
 
+def test_who_claims_without_proof_is_asked_but_makes_nobody_call_itself_behind() -> None:
+    """At the head of the chain, a peer claims an epoch that nobody knows, and is silent."""
+    plan = plan_at(600)
+    plan.set_horizon(800)
+    claim(plan, A, 600)
+    claim(plan, B, 10**6, provable=False)
+    (ask,) = plan.asks(0)
+    assert (ask.kind, ask.peer, ask.first) == (Kind.HEADERS, B, 601)
+    assert plan.progress is None
+    plan.failed(ask, 6.0)
+    assert plan.asks(6.0) == []
+    assert plan.progress is None
+
+
+def test_what_a_peer_does_not_bear_out_any_more_is_not_shown() -> None:
+    plan = plan_at(400)
+    claim(plan, A, 500)
+    (ask,) = plan.asks(0)
+    plan.took_proof(ask, 0, PROVED[499])
+    (ask,) = plan.asks(0)
+    assert plan.progress is not None
+    plan.took_headers(ask, 0, headers(401, 500))
+    plan.advance(500, CHAIN.hashes[500])
+    claim(plan, A, 590)
+    (ask,) = [ask for ask in plan.asks(1) if ask.first == 501]
+    assert plan.progress is not None
+    plan.failed(ask, 7)
+    plan.asks(7)
+    assert plan.progress is None
+
+
 def test_false_claims_do_not_show_in_the_progress() -> None:
     plan, _ = begun(A, B)
     claim(plan, C, 10**9)
@@ -209,7 +240,7 @@ def test_false_claims_do_not_show_in_the_progress() -> None:
     assert progress is not None and progress.highest == 600
     plan.set_horizon(400)
     claim(plan, A, 600, provable=False)
-    claim(plan, B, 599, provable=False)
+    claim(plan, B, 600, provable=False)
     claim(plan, C, 10**9, provable=False)
     progress = plan.progress
     assert progress is not None and progress.highest == 600
