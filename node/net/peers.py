@@ -89,6 +89,7 @@ class Peers:
         self.handshakes_refused = 0
         self.failed: asyncio.Future[None] | None = None  # made by `start`; a Fault of ours
         self._receiver = receiver
+        self._broken = broken
         self._clock = clock
         self._random = random
         self._plan = DialPlan(random)
