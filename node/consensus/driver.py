@@ -681,10 +681,12 @@ class Driver:
         await self._commit(candidate, certificate, live=False)
         if certificate is not None:
             view = certificate.ballot.view
-            await self._raise_floor((record.epoch, view))
             if record.epoch == self.core.epoch.number:
                 base = Base(view, proposed.hash, height)
                 await self._perform(self.core.handle(SyncedTo(base, certificate)))
+            # Only now: a turn meanwhile must not ask for a vote that the floor forbids, and
+            # what was asked for before is signed first, in the signer's thread.
+            await self._raise_floor((record.epoch, view))
             self._end_epoch()
             self._resume()
 
