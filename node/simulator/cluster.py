@@ -139,9 +139,12 @@ class Cluster:
         work = Random(f"{plan.seed}/work/{number}")
         honest = number in self._honest
         delta = plan.delta_ms if plan.delta_ms is not None else _DELTAS_MS[plan.distance]
-        disk = Disk(Random(f"{plan.seed}/disk/{number}"), plan.faults.disk() if honest else SOUND)
-        # A validator's vote log is made with its key, before the node first starts.
+        disk = Disk(Random(f"{plan.seed}/disk/{number}"))
+        # A validator's vote log is made with its key, before the node first starts and its
+        # disk begins to fail.
         disk.file("votes.log").replace(b"")
+        if honest:
+            disk.faults = plan.faults.disk()
         return Machine(
             name=self._names[self._ids[number]],
             id=self._ids[number],
