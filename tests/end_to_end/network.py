@@ -65,14 +65,19 @@ class NetworkNode:
         *arguments: str,
         environment: dict[str, str] | None = None,
         prefix: Sequence[str] = (),
+        alterations: Sequence[str] = (),
     ) -> None:
         """Start it, with flags beside its settings; does not wait until it answers.
 
-        `prefix` goes before the command: `ip netns exec ...`, `prlimit ...`, `faketime ...`.
+        `prefix` goes before the command: `ip netns exec ...`, `prlimit ...`. With
+        `alterations` it is the program of `tests.end_to_end.altered`.
         """
         assert not self.running, f"{self.name} runs already"
+        line = command("run", "--datadir", str(self.datadir), *arguments)
+        if alterations:
+            line[1:3] = ["-m", "tests.end_to_end.altered", *alterations, "--"]
         self.process = process = subprocess.Popen(
-            [*prefix, *command("run", "--datadir", str(self.datadir), *arguments)],
+            [*prefix, *line],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -173,6 +178,30 @@ class NetworkNode:
             calls = [("eth_getBlockByNumber", [hex(n), False]) for n in range(start, end)]
             found += [str(answer["result"]["hash"]) for answer in self.rpc.batch(calls)]
         return found
+
+    def memory_bytes(self) -> int:
+        """What the process holds in memory now."""
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return 1024 * int(status.partition("VmRSS:")[2].split()[0])
+
+    def score(self, node_id: str) -> float:
+        """The points that a node has at this one; 100 when it is banned."""
+        if any(ban["who"] == node_id for ban in self.rpc.call("admin_bans")):
+            return 100.0
+        for peer in self.rpc.call("admin_peers"):
+            if peer["id"] == node_id:
+                return float(peer["protocols"]["chain"]["score"])
+        return 0.0
+
+    def peer_ids(self) -> set[str]:
+        """The nodes that it has links with."""
+        return {peer["id"] for peer in self.rpc.call("admin_peers")}
+
+    def signs(self, block: str = "latest") -> set[str]:
+        """The validators whose signatures make a block final, as far as this node knows."""
+        found = self.rpc.call("ledger_finality", block)
+        return set() if found is None else {i["address"] for i in found["certificate"]["signers"]}
 
     def forget_heights(self) -> None:
         """The node starts anew (a wiped folder): its heights may begin below."""
