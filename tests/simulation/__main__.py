@@ -42,8 +42,8 @@ def main(argv: Sequence[str]) -> int:
         for seed, failure in _each(pool, check, seeds):
             if failure is not None:
                 failures += 1
-                print(f"seed {seed}: {failure}")
-                print(f"  replay: python -m tests.simulation {arguments.what} --seeds {seed}")
+                again = f"python -m tests.simulation {arguments.what} --seeds {seed}"
+                print(f"seed {seed}: {failure}\n  replay: {again}", flush=True)
     print(f"{len(seeds)} seeds, {failures} failures, {time.monotonic() - started:.0f} s")
     return 1 if failures else 0
 
