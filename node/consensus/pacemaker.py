@@ -95,6 +95,7 @@ class Pacemaker:
         parent_ms = min(driver.candidates.time_ms(core.tip()), self._entered_ms)
         if not self._timers:
             self._arm(parent_ms, now)
+        self._expect_finality()
         if core.leader(core.view) == driver.validator and not self._asked:
             earliest = parent_ms + driver.timing.interval_ms
             if now >= earliest:
@@ -168,8 +169,12 @@ class Pacemaker:
             loop.call_later((times.leader - now) / 1000, driver.feed, [LeaderTimeout(view)]),
             loop.call_later((times.advance - now) / 1000, driver.feed, [AdvanceTimeout(view)]),
         ]
-        if self._standstill is None:
-            wait = standstill_after(driver.timing, self._standstills)
+
+    def _expect_finality(self) -> None:
+        """While a view's timers run there is a limit to the quiet, also after a commit."""
+        if self._timers and self._standstill is None:
+            wait = standstill_after(self._driver.timing, self._standstills)
+            loop = asyncio.get_running_loop()
             self._standstill = loop.call_later(wait / 1000, self._stand_still)
 
     def _stand_still(self) -> None:
