@@ -61,6 +61,7 @@ class StateTables:
         self.mark = mark
         self.writing = RLock()  # held from before `mark` moves until all is written and cached
         self.epoch = 0  # raised when blocks are taken back
+        self.amendments = 0  # raised when the head's state is changed in place
         self._filling = Lock()
         self._pasts: dict[Height, Overlay] = {}  # tries of the past, over that of `_pasts_mark`
         self._pasts_mark = mark
@@ -173,7 +174,16 @@ class StoredView:
     when its height is no longer kept.
     """
 
-    __slots__ = ("_epoch", "_mark", "_past", "_past_mark", "_tables", "height", "root")
+    __slots__ = (
+        "_amendments",
+        "_epoch",
+        "_mark",
+        "_past",
+        "_past_mark",
+        "_tables",
+        "height",
+        "root",
+    )
 
     def __init__(self, tables: StateTables, height: Height, root: Hash, mark: Mark | None) -> None:
         """`mark` is the tables' one when this is the head's state, and None otherwise."""
@@ -182,6 +192,7 @@ class StoredView:
         self._tables = tables
         self._mark = mark
         self._epoch = tables.epoch
+        self._amendments = tables.amendments
         self._past: Overlay | None = None
         self._past_mark: Mark | None = None
 
@@ -280,6 +291,8 @@ class StoredView:
         if self._past is None or self._past_mark is not mark:
             past = tables.past(self.height, mark)
             self._check_retained()
+            if past.root != self.root and self._amendments != tables.amendments:
+                raise Rejected(Reason.STATE_NOT_RETAINED, "the state was changed meanwhile")
             if past.root != self.root:
                 raise Fault(f"history does not lead back to the state of height {self.height}")
             self._past, self._past_mark = past, mark

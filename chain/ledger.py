@@ -10,8 +10,18 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from chain import codec
+from chain.amendments import (
+    Amended,
+    amendment_deletes,
+    amendment_writes,
+    load_amended,
+    replaced_leaves,
+    root_after,
+)
 from chain.batches import block_writes, first_writes, state_writes
 from chain.blocks import Block, Header, Receipt, decode_block, encode_header
+from chain.changes import Changes
+from chain.commitment import commit_leaves
 from chain.errors import Fault, Reason, Rejected
 from chain.execution import Executed
 from chain.genesis import ChainConfig, Genesis, genesis_block, parse_genesis
@@ -31,6 +41,7 @@ from chain.types import Address, Hash, Height
 from chain.views import TrieView
 
 _CACHE_ENTRIES = 1 << 17  # accounts, slots and trie records, each
+_TAKEN_BACK_MAX = 1024  # heights that are taken back in one write
 _PRUNED_MAX = 8  # heights whose history goes with one commit, when retention was lowered
 
 
@@ -67,7 +78,9 @@ class Ledger:
         self._store = store
         self._retain = retain_heights
         height = Height(head.header.number)
-        mark = Mark(height, head.header.state_root)
+        self._amended = load_amended(store)
+        amended = self._amended.get(height)
+        mark = Mark(height, amended.root if amended else head.header.state_root)
         self._tables = StateTables(store, mark, oldest=oldest, cache_entries=cache_entries)
         self._head = (head, mark)  # replaced as one, so that readers see both or neither
         self._headers: Cache[int, StoredHeader] = Cache(4096)
@@ -151,7 +164,17 @@ class Ledger:
             raise Rejected(
                 Reason.STATE_NOT_RETAINED, f"height {height}; the oldest is {self._tables.oldest}"
             )
-        return StoredView(self._tables, height, self.header(height).state_root, None)
+        return StoredView(self._tables, height, self.state_root(height), None)
+
+    def state_root(self, height: Height) -> Hash:
+        """The root of the state after `height`: its header's, unless that state was amended."""
+        amended = self._amended.get(height)
+        return self.header(height).state_root if amended is None else amended.root
+
+    def amendments(self, height: Height) -> int:
+        """How often the state after `height` was amended."""
+        amended = self._amended.get(height)
+        return 0 if amended is None else amended.count
 
     def prove(self, height: Height, address: Address, slots: Sequence[int] = ()) -> AccountProof:
         """An account's proof at a height; takes long when the height is far below the head.
@@ -340,6 +363,7 @@ class Ledger:
         tables.oldest = Height(wanted)
         for passed in range(oldest + 1, wanted + 1):
             yield from self._history_deletes(passed)
+            yield from self._amendment_deletes(passed - 1)
         yield schema.META, schema.OLDEST_STATE, height_key(wanted)
 
     def _history_deletes(self, height: int) -> Iterator[Change]:
@@ -351,11 +375,38 @@ class Ledger:
             yield schema.STORAGE_HISTORY, key + at, None
         yield schema.CHANGED, at, None
 
-    def rollback(self, height: Height) -> None:
-        """Take blocks back until `height` is the head; each in one synced write.
+    def _amendment_deletes(self, height: int) -> Iterator[Change]:
+        """Forget what amended a height whose state is no longer kept."""
+        amended = self._amended.pop(height, None)
+        if amended is not None:
+            yield from amendment_deletes(height, range(amended.count))
 
-        Views made before become useless. Raises `Rejected`: UNKNOWN_BLOCK, or
-        STATE_NOT_RETAINED when the history does not go back that far.
+    def amend(self, changes: Changes) -> None:
+        """Change the head's state without a block, in one synced write (developer's chains).
+
+        `changes` stand on `view()`. Headers stay as they are: `state_root` tells the new root,
+        and the next block stands on it. Source: decision 0007.
+        """
+        tables = self._tables
+        with tables.writing:
+            head, mark = self._head
+            count = self.amendments(mark.height)
+            view = StoredView(tables, mark.height, mark.root, mark)
+            writes = list(amendment_writes(tables, view, changes, count))
+            after = Mark(mark.height, changes.root)
+            tables.begin(after)
+            tables.amendments += 1
+            self._store.write(writes, sync=True)
+            tables.advance(changes)
+            self._amended[mark.height] = Amended(count + 1, changes.root)
+            self._head = (head, after)
+
+    def rollback(self, height: Height, *, amendments: int | None = None) -> None:
+        """Take blocks back until `height` is the head, up to 1024 in one synced write.
+
+        `amendments` is how many of the height's amendments stay, None for all; those of later
+        heights go with their blocks. Views made before become useless. Raises `Rejected`:
+        UNKNOWN_BLOCK, or STATE_NOT_RETAINED when the history does not go back that far.
         """
         self._stored_header(height)
         if height < self._tables.oldest:
@@ -364,37 +415,77 @@ class Ledger:
             )
         with self._tables.writing:
             while self.height > height:
-                self._take_back()
+                self._take_back(Height(max(height, self.height - _TAKEN_BACK_MAX)))
+            if amendments is not None and amendments < self.amendments(height):
+                self._take_amendments_back(amendments)
 
-    def _take_back(self) -> None:
-        """Undo the head block."""
+    def _take_back(self, height: Height) -> None:
+        """Undo the blocks above `height`."""
         tables = self._tables
         head, mark = self._head
-        height = head.header.number
-        before = self._stored_header(height - 1)
-        changes = tables.undo(StoredView(tables, mark.height, mark.root, mark), Height(height - 1))
-        if changes.root != before.header.state_root:
-            raise Fault(f"history does not lead back to the state of height {height - 1}")
-        writes: list[Change] = [(schema.TRIE, key, node) for key, node in changes.nodes.items()]
-        for key, leaf in changes.account_leaves.items():
-            writes.append((schema.ACCOUNTS, key, leaf))
-        for key, leaves in changes.storage_leaves.items():
-            writes += [(schema.STORAGE, key + slot, leaf) for slot, leaf in leaves.items()]
-        writes += self._history_deletes(height)
-        for transaction in self.block(Height(height)).transactions:
-            writes.append((schema.TRANSACTIONS, transaction.hash, None))
-        for table in _BY_HEIGHT:
-            writes.append((table, height_key(height), None))
-        writes.append((schema.HEIGHTS, head.hash, None))
-        writes.append((schema.META, schema.HEAD, height_key(height - 1)))
-        after = Mark(Height(height - 1), before.header.state_root)
+        before = self._stored_header(height)
+        root = self.state_root(height)
+        changes = tables.undo(StoredView(tables, mark.height, mark.root, mark), height)
+        if changes.root != root:
+            raise Fault(f"history does not lead back to the state of height {height}")
+        writes = _restored(changes)
+        taken = range(height + 1, head.header.number + 1)
+        for passed in taken:
+            writes += self._history_deletes(passed)
+            writes += amendment_deletes(passed, range(self.amendments(Height(passed))))
+            for transaction in self.block(Height(passed)).transactions:
+                writes.append((schema.TRANSACTIONS, transaction.hash, None))
+            for table in _BY_HEIGHT:
+                writes.append((table, height_key(passed), None))
+            writes.append((schema.HEIGHTS, self.hash_at(Height(passed)), None))
+        writes.append((schema.META, schema.HEAD, height_key(height)))
+        after = Mark(height, root)
         tables.begin(after)
         tables.epoch += 1
         self._store.write(writes, sync=True)
-        tables.forget()
+        for passed in taken:
+            self._amended.pop(passed, None)
+        self._forget()
+        self._head = (before, after)
+
+    def _take_amendments_back(self, count: int) -> None:
+        """Undo the head's amendments but for the first `count`."""
+        tables = self._tables
+        head, mark = self._head
+        height = mark.height
+        gone = range(count, self.amendments(height))
+        view = StoredView(tables, height, mark.root, mark)
+        changes = commit_leaves(view, *replaced_leaves(self._store, height, gone))
+        root = root_after(self._store, height, count, head.header.state_root)
+        if changes.root != root:
+            raise Fault(f"amendments of height {height} do not lead back to its state")
+        writes = _restored(changes)
+        writes += amendment_deletes(height, gone)
+        after = Mark(height, root)
+        tables.begin(after)
+        tables.epoch += 1
+        self._store.write(writes, sync=True)
+        if count:
+            self._amended[height] = Amended(count, root)
+        else:
+            del self._amended[height]
+        self._forget()
+        self._head = (head, after)
+
+    def _forget(self) -> None:
+        self._tables.forget()
         for cache in (self._headers, self._blocks, self._receipts):
             cache.clear()
-        self._head = (before, after)
+
+
+def _restored(changes: Changes) -> list[Change]:
+    """The leaves and records of a state that is gone back to."""
+    writes: list[Change] = [(schema.TRIE, key, node) for key, node in changes.nodes.items()]
+    for key, leaf in changes.account_leaves.items():
+        writes.append((schema.ACCOUNTS, key, leaf))
+    for key, leaves in changes.storage_leaves.items():
+        writes += [(schema.STORAGE, key + slot, leaf) for slot, leaf in leaves.items()]
+    return writes
 
 
 _BY_HEIGHT = (
@@ -446,7 +537,8 @@ def _check_head(store: Store) -> StoredHeader:
     for table in (schema.BODIES, schema.RECEIPTS, schema.SENDERS):
         if store.get(table, height_key(height)) is None:
             raise Fault(f"{table} of the head, height {height}, are missing")
-    root = stored.header.state_root
+    amended = load_amended(store).get(height)
+    root = stored.header.state_root if amended is None else amended.root
     mark = Mark(height, root)
     view = StoredView(StateTables(store, mark, oldest=height, cache_entries=1), height, root, mark)
     if stored_root(view) != root:

@@ -58,6 +58,20 @@ HEAD: Final = b"head"  # height of the last committed block
 OLDEST_STATE: Final = b"oldest_state"  # the first height whose state is still readable
 
 
+AMENDMENTS: Final = b"amendment/"  # with height and index: chain.amendments
+
+
+def amendment_key(height: int, index: int) -> bytes:
+    """The fact in META that holds how to take back a height's amendment."""
+    return AMENDMENTS + height_key(height) + index.to_bytes(4, "big")
+
+
+def read_amendment_key(key: bytes) -> tuple[Height, int]:
+    """The height and the index of an amendment."""
+    at = len(AMENDMENTS)
+    return read_height(key[at : at + 8]), int.from_bytes(key[at + 8 :], "big")
+
+
 def validators_key(epoch: int) -> bytes:
     """The fact in META that holds an epoch's validator set."""
     return b"validators/" + epoch.to_bytes(8, "big")
