@@ -1,7 +1,7 @@
 """What can go wrong with a validator's machine: it hangs, its disk fills, its clock is set.
 
-`CHAIN_KILL_ROUNDS` sets the rounds of kills (default 2; `make e2e` runs more), and
-`CHAIN_PAUSE_SECONDS` how long a node hangs (default 4). Clocks are set by what
+`CHAIN_KILL_ROUNDS` sets the rounds of kills (default 2; `make e2e` runs more). With
+`CHAIN_NETWORK_LONG` a node hangs for 20 s, and links live as long as they do by default. Clocks are set by what
 `tests.end_to_end.altered` does to a node's process: the product has no switch for it.
 """
 
@@ -21,12 +21,13 @@ from tests.end_to_end.network import Load, NetworkNode, Testnet
 
 ROUNDS: Final = int(os.environ.get("CHAIN_KILL_ROUNDS", "2"))
 SEED: Final = int(os.environ.get("CHAIN_KILL_SEED", "1"))
-PAUSE_SECONDS: Final = float(os.environ.get("CHAIN_PAUSE_SECONDS", "4"))
+LONG: Final = "CHAIN_NETWORK_LONG" in os.environ
+PAUSE_SECONDS: Final = 20.0 if LONG else 4.0
 HEALING_SECONDS: Final = 30.0  # a loaded machine's 10
 EPOCH: Final = 25
 OPTIONS: Final = ("--epoch-length", str(EPOCH), "--interval-ms", "100")
 # Links notice a peer that hangs within a pause of these tests.
-LINKS: Final = ("--net-silence-max-ms", "2500", "--net-ping-interval-ms", "500")
+LINKS: Final = () if LONG else ("--net-silence-max-ms", "2500", "--net-ping-interval-ms", "500")
 DISK_BYTES: Final = 96 * 2**20
 
 
