@@ -1,18 +1,24 @@
-"""The developer's accounts: transactions and messages signed by keys that the node holds."""
+"""The developer's accounts: transactions and messages signed by keys that the node holds.
+
+What a request for a transaction leaves out is filled in as geth does, here and for
+eth_fillTransaction, which needs no key.
+"""
 
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chain.crypto import secp256k1
 from chain.messages import personal_message_hash, typed_data_hash
 from chain.transactions import Kind, Transaction, build_transaction, sign_transaction
-from chain.types import Address, Hash
+from chain.types import ZERO_ADDRESS, Address, Hash
+from node.rpc.blocks import next_blob_base_fee
 from node.rpc.calls import Scene, scene
 from node.rpc.context import Context
 from node.rpc.errors import invalid_params, server_error
-from node.rpc.formats import Json, data, transaction_json
+from node.rpc.formats import Json, data, unplaced_transaction_json
 from node.rpc.gas import estimate
 from node.rpc.registry import method
 from node.rpc.requests import CallRequest
@@ -65,14 +71,24 @@ async def sign_only(ctx: Context, request: CallRequest) -> Json:
         raise server_error("missing gasPrice or maxFeePerGas/maxPriorityFeePerGas")
     if request.nonce is None:
         raise server_error("not specify Nonce")
-    signed = _signed(ctx, await _filled(ctx, request))
-    return {"raw": data(signed.raw), "tx": transaction_json(signed)}
+    sendable = await _sendable(ctx, request)
+    return _shown(_signed(ctx, sendable))
+
+
+@method("eth_fillTransaction")
+async def fill_transaction(ctx: Context, request: CallRequest) -> Json:
+    """A transaction with what was left out filled in: nonce, gas, fees. It is not signed."""
+    return _shown(_unsigned(ctx, await _filled(ctx, request)))
+
+
+def _shown(transaction: Transaction) -> Json:
+    return {"raw": data(transaction.raw), "tx": unplaced_transaction_json(transaction)}
 
 
 @method("eth_sendTransaction")
 async def send_transaction(ctx: Context, request: CallRequest) -> Hash:
     """Sign by one of the node's accounts and pool; what is left out is filled in."""
-    sendable = await _filled(ctx, request)
+    sendable = await _sendable(ctx, request)
     async with ctx.signing:
         return await ctx.node.submit(_signed(ctx, sendable).raw)
 
@@ -84,7 +100,7 @@ def _key(ctx: Context, address: Address) -> bytes:
     return key
 
 
-class _Sendable(Struct, frozen=True):
+class _Filled(Struct, frozen=True):
     """A request with everything but its nonce settled."""
 
     sender: Address
@@ -94,15 +110,23 @@ class _Sendable(Struct, frozen=True):
     gas: int
     max_fee: int
     tip: int
+    max_blob_fee: int
 
 
-async def _filled(ctx: Context, request: CallRequest) -> _Sendable:
-    """The transaction that a request describes, with gas and fees filled in."""
+async def _sendable(ctx: Context, request: CallRequest) -> _Filled:
+    """As `_filled`, for a transaction that the node is to sign."""
     if request.sender is None:
         raise invalid_params("missing from address")
     _key(ctx, request.sender)
     if request.blob_hashes is not None:
         raise server_error("a blob transaction needs its blobs: use eth_sendRawTransaction")
+    return await _filled(ctx, request)
+
+
+async def _filled(ctx: Context, request: CallRequest) -> _Filled:
+    """The transaction that a request describes, with gas and fees filled in."""
+    if request.to is None and request.blob_hashes is not None:
+        raise server_error('missing "to" in blob transaction')
     if request.to is None and not request.data:
         raise server_error("contract creation without any data provided")
     where = scene(ctx, "pending")
@@ -112,32 +136,50 @@ async def _filled(ctx: Context, request: CallRequest) -> _Sendable:
             f"chainId does not match node's (have={request.chain_id}, want={chain_id})"
         )
     kind, max_fee, tip = await _fees(ctx, request, where)
+    max_blob_fee = 0
+    if request.blob_hashes is not None:
+        max_blob_fee = _blob_fee(ctx, request)
+        request = replace(request, max_blob_fee=max_blob_fee)
     gas = request.gas
     if gas is None:
         gas = await ctx.heavy.run(estimate, ctx, request, where)
-    return _Sendable(request.sender, request, kind, chain_id, gas, max_fee, tip)
+    sender = request.sender or ZERO_ADDRESS
+    return _Filled(sender, request, kind, chain_id, gas, max_fee, tip, max_blob_fee)
 
 
-def _signed(ctx: Context, sendable: _Sendable) -> Transaction:
-    """The transaction with its nonce, by default the sender's next one, and its signature."""
-    request = sendable.request
+def _blob_fee(ctx: Context, request: CallRequest) -> int:
+    if request.max_blob_fee is None:
+        return 2 * next_blob_base_fee(ctx)
+    if not request.max_blob_fee:
+        raise server_error("maxFeePerBlobGas, if specified, must be non-zero")
+    return request.max_blob_fee
+
+
+def _unsigned(ctx: Context, filled: _Filled) -> Transaction:
+    """The transaction with its nonce, by default the sender's next one."""
+    request = filled.request
     nonce = request.nonce
     if nonce is None:
-        nonce = ctx.node.mempool.next_nonce(sendable.sender)
-    unsigned = build_transaction(
-        kind=sendable.kind,
-        chain_id=sendable.chain_id,
+        nonce = ctx.node.mempool.next_nonce(filled.sender)
+    return build_transaction(
+        kind=filled.kind,
+        chain_id=filled.chain_id,
         nonce=nonce,
-        gas_limit=sendable.gas,
-        max_fee=sendable.max_fee,
-        max_priority_fee=sendable.tip,
+        gas_limit=filled.gas,
+        max_fee=filled.max_fee,
+        max_priority_fee=filled.tip,
         to=request.to,
         value=request.value or 0,
         data=request.data or b"",
         access_list=request.access_list or (),
+        max_blob_fee=filled.max_blob_fee,
+        blob_hashes=request.blob_hashes or (),
         authorizations=request.authorizations or (),
     )
-    return sign_transaction(unsigned, _key(ctx, sendable.sender))
+
+
+def _signed(ctx: Context, filled: _Filled) -> Transaction:
+    return sign_transaction(_unsigned(ctx, filled), _key(ctx, filled.sender))
 
 
 async def _fees(ctx: Context, request: CallRequest, where: Scene) -> tuple[Kind, int, int]:
@@ -158,4 +200,6 @@ async def _fees(ctx: Context, request: CallRequest, where: Scene) -> tuple[Kind,
     max_fee = tip + 2 * where.block.base_fee if request.max_fee is None else request.max_fee
     if max_fee < tip:
         raise server_error(f"maxFeePerGas ({max_fee}) < maxPriorityFeePerGas ({tip})")
+    if request.blob_hashes is not None:
+        return Kind.BLOB, max_fee, tip
     return Kind.SET_CODE if request.authorizations else Kind.DYNAMIC_FEE, max_fee, tip

@@ -134,6 +134,20 @@ def blob_base_fee(ctx: Context, header: Header) -> int:
     return headers.blob_base_fee(header.excess_blob_gas, ctx.fork_of(header))
 
 
+def next_blob_base_fee(ctx: Context) -> int:
+    """The fee per blob gas of the block after the head; 0 after one without."""
+    head = ctx.header(ctx.ledger.height)
+    if head.excess_blob_gas is None:
+        return 0
+    return blob_base_fee(ctx, next_header(ctx, head))
+
+
+@method("eth_getBlockAccessList")
+async def get_block_access_list(ctx: Context, block: BlockTag) -> None:
+    """What a block read and wrote, where its header commits to that: no fork so far has it."""
+    ctx.height(block)
+
+
 @method("eth_getUncleCountByBlockNumber")
 async def count_uncles_by_number(ctx: Context, block: BlockNumber) -> int | None:
     """How many uncles a block has: none from the merge on."""

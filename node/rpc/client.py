@@ -5,12 +5,15 @@ import sys
 from typing import Final
 
 from chain.crypto.keccak import keccak
-from chain.types import Hash
+from chain.types import ZERO_ADDRESS, Address, Hash
+from node.agreement import parse_coinbase
 from node.rpc import registry
 from node.rpc.context import Context
+from node.rpc.errors import server_error
 from node.rpc.registry import method
 
 VERSION: Final = "0.1.0"
+_ETHEREUM_PROTOCOL: Final = 65  # what clients that are asked this still say
 CLIENT_VERSION: Final = (
     f"chain-node/v{VERSION}/{sys.platform}-{platform.machine()}"
     f"/python{sys.version_info.major}.{sys.version_info.minor}"
@@ -46,6 +49,34 @@ async def peer_count(ctx: Context) -> int:
     """Other nodes that this one is linked with."""
     network = ctx.node.network
     return 0 if network is None else len(network.links.peers())
+
+
+@method("eth_coinbase")
+async def coinbase(ctx: Context) -> Address:
+    """The account that earns the tips of the blocks that this node builds."""
+    node = ctx.node
+    chosen = ctx.ledger.config.ledger.fee_recipient or parse_coinbase(node.settings.chain.coinbase)
+    if chosen is None and node.validator is None:
+        raise server_error("etherbase must be explicitly specified")
+    return chosen or node.validator or ZERO_ADDRESS
+
+
+@method("eth_mining")
+async def mining(ctx: Context) -> bool:
+    """Whether this node builds blocks."""
+    return ctx.node.validator is not None
+
+
+@method("eth_hashrate")
+async def hash_rate(ctx: Context) -> int:
+    """Hashes per second: none, blocks are agreed on."""
+    return 0
+
+
+@method("eth_protocolVersion")
+async def protocol_version(ctx: Context) -> int:
+    """The version of Ethereum's wire protocol whose formats of blocks and transactions hold."""
+    return _ETHEREUM_PROTOCOL
 
 
 @method("rpc_modules")

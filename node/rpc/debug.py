@@ -1,4 +1,6 @@
-"""debug_getRaw*: what is on the chain, in its canonical bytes."""
+"""debug_getRaw* and its like: what is on the chain, in its canonical bytes."""
+
+from typing import Any
 
 from chain.blocks import encode_header, encode_receipt
 from chain.types import Hash, Height
@@ -32,6 +34,18 @@ async def get_raw_transaction(ctx: Context, transaction_hash: Hash) -> bytes:
     """A transaction's canonical bytes; none for one that is not known."""
     raw: bytes = await METHODS["eth_getRawTransactionByHash"].function(ctx, transaction_hash)
     return raw
+
+
+@method("debug_getRawBlockAccessList")
+async def get_raw_block_access_list(ctx: Context, block: BlockTag) -> None:
+    """What a block read and wrote, encoded, where its header commits to that: no fork has it."""
+    _height(ctx, block)
+
+
+@method("debug_getBadBlocks")
+async def get_bad_blocks(ctx: Context) -> list[dict[str, Any]]:
+    """Blocks that were refused: none is kept, for only what is final becomes a block here."""
+    return []
 
 
 def _height(ctx: Context, block: BlockTag) -> Height:

@@ -19,6 +19,7 @@ RESPONSE_TOO_LARGE: Final = -32003
 LIMIT_EXCEEDED: Final = -32005
 CLIENT_LIMIT_EXCEEDED: Final = -38026
 REVERTED: Final = 3
+NOT_IN_TIME: Final = 4  # EIP-7966
 
 
 class RpcError(Exception):

@@ -157,6 +157,15 @@ def transaction_json(transaction: Transaction) -> Json:
     return fields
 
 
+def unplaced_transaction_json(transaction: Transaction) -> Json:
+    """A transaction as it was made or is to be signed: fees that its kind has not are null."""
+    fields = transaction_json(transaction)
+    fees: Json = {"gasPrice": None, "maxPriorityFeePerGas": None, "maxFeePerGas": None}
+    if transaction.kind <= Kind.ACCESS_LIST:
+        return {**fees, **fields}
+    return {**fields, "gasPrice": None}
+
+
 def pending_transaction_json(transaction: Transaction, sender: Address) -> Json:
     """A transaction that is in no block yet."""
     fields = transaction_json(transaction)

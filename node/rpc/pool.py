@@ -1,12 +1,17 @@
 """txpool_: what waits for a block."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any, Final
 
 from chain.transactions import Checked
 from chain.types import Address
 from node.rpc.context import Context
 from node.rpc.formats import Json, data, pending_transaction_json
 from node.rpc.registry import method
+
+# How many transactions eth_pendingTransactions shows.
+_SHOWN_MAX: Final = 10_000
 
 _Content = Mapping[Address, Sequence[Checked]]
 
@@ -38,6 +43,20 @@ async def content_from(ctx: Context, address: Address) -> Json:
 async def inspect(ctx: Context) -> Json:
     """A line about every transaction in the pool, by sender and nonce."""
     return await _shown(ctx, _lines)
+
+
+@method("eth_pendingTransactions")
+async def pending_transactions(ctx: Context) -> list[dict[str, Any]]:
+    """The pool's transactions from the accounts that this node signs for, ready to run."""
+    pending = ctx.node.mempool.pending()
+    own = chain.from_iterable(pending.get(address, ()) for address in ctx.node.accounts)
+    items = list(islice(own, _SHOWN_MAX))
+    shown: list[dict[str, Any]] = await ctx.heavy.read(_list, items)
+    return shown
+
+
+def _list(items: Sequence[Checked]) -> list[Json]:
+    return [pending_transaction_json(item.transaction, item.sender) for item in items]
 
 
 async def _shown(ctx: Context, render: Callable[[_Content], Json]) -> Json:

@@ -1,11 +1,19 @@
 """Transactions and receipts by hash and by place; sending signed ones."""
 
+import asyncio
+from typing import Final
+
 from chain.types import Hash, Height
+from node.announce import Closed
 from node.rpc.blocks import receipts_at
 from node.rpc.context import Context
-from node.rpc.formats import Json, mined_transaction_json, pending_transaction_json
-from node.rpc.parameters import BlockHash, BlockNumber, Index
+from node.rpc.errors import NOT_IN_TIME, RpcError, server_error
+from node.rpc.formats import Json, data, mined_transaction_json, pending_transaction_json
+from node.rpc.parameters import BlockHash, BlockNumber, Count, Index
 from node.rpc.registry import method
+
+_WAIT_MS: Final = 20_000  # for a receipt when no time is named; geth's
+_WAIT_MS_MAX: Final = 60_000
 
 
 @method("eth_getTransactionByHash")
@@ -89,6 +97,10 @@ def _raw(ctx: Context, height: Height, index: int) -> bytes:
 @method("eth_getTransactionReceipt")
 async def get_transaction_receipt(ctx: Context, transaction_hash: Hash) -> Json | None:
     """The outcome of a transaction that is in a block."""
+    return await _receipt(ctx, transaction_hash)
+
+
+async def _receipt(ctx: Context, transaction_hash: Hash) -> Json | None:
     place = ctx.ledger.locate(transaction_hash)
     if place is None:
         return None
@@ -100,3 +112,41 @@ async def get_transaction_receipt(ctx: Context, transaction_hash: Hash) -> Json 
 async def send_raw_transaction(ctx: Context, raw: bytes) -> Hash:
     """Pool a signed transaction, given with its blobs if it has any; gives its hash."""
     return await ctx.node.submit(raw)
+
+
+@method("eth_sendRawTransactionSync", together=True)
+async def send_raw_transaction_sync(
+    ctx: Context, raw: bytes, timeout_ms: Count | None = None
+) -> Json:
+    """Pool a signed transaction and wait for its receipt (EIP-7966).
+
+    After the time, by default 20 s and at most 60 s, an error with the code 4 and the
+    transaction's hash; it stays in the pool.
+    """
+    wait_ms = min(timeout_ms or _WAIT_MS, _WAIT_MS_MAX)
+    blocks = ctx.node.announcements.subscribe("blocks")
+    try:
+        transaction_hash = await ctx.node.submit(raw)
+        async with asyncio.timeout(wait_ms / 1000):
+            while (receipt := await _receipt(ctx, transaction_hash)) is None:
+                await blocks.get()
+    except TimeoutError:
+        raise RpcError(
+            NOT_IN_TIME,
+            "The transaction was added to the transaction pool but wasn't processed in "
+            f"{_go_duration(wait_ms)}.",
+            data(transaction_hash),
+        ) from None
+    except Closed:
+        raise server_error("the node stops; the transaction stays in its pool") from None
+    finally:
+        blocks.close()
+    return receipt
+
+
+def _go_duration(milliseconds: int) -> str:
+    """As Go writes it: 1m0s, 20s, 1.5s, 250ms."""
+    if milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{f'{minutes}m' if minutes else ''}{rest / 1000:g}s"
