@@ -69,7 +69,7 @@ class Signer:
             vote = known.get(ballot)
             if vote is None:
                 self._check(ballot, [*self._log.votes, *fresh])
-                vote = known[ballot] = sign_ballot(ballot, self._domain, self._key)
+                vote = known[ballot] = sign_ballot(ballot, self._domain, self._key, self.address)
                 fresh.append(vote)
             signed.append(vote)
         if fresh or kept.proposals or kept.certificates:
