@@ -32,6 +32,8 @@ from node.net.messages import (
 from node.net.network import Network, Offence, Peer, PeerId
 
 STATUS_PAUSE_S: Final = 0.5  # at least, between two of my statuses
+STATUS_PEERS: Final = 16  # more of them are told of heights less often, up to
+STATUS_PAUSE_MAX_S: Final = 3.0
 STATUS_PERIOD_S: Final = 10.0  # at most: a sign of life
 FETCHES_MAX: Final = 8  # of certificates
 VIEWS_PER_QUESTION_MAX: Final = 64  # as many certificates fit an answer
@@ -95,13 +97,13 @@ class ConsensusGossip:
         self._blocks.connected(peer.id)
         if self._inbox is not None:
             self._greet(peer.id, self._inbox)
-            self.status_changed()
+            self._tell_status_within(STATUS_PAUSE_S)  # whom I hear decides what is passed on
 
     def disconnected(self, peer: PeerId) -> None:
         self._hearing.disconnected(peer)
         self._votes.disconnected(peer)
         self._blocks.disconnected(peer)
-        self.status_changed()
+        self._tell_status_within(STATUS_PAUSE_S)
 
     def _greet(self, peer: PeerId, inbox: Inbox) -> None:
         """Where I am, and what leads there."""
@@ -151,11 +153,15 @@ class ConsensusGossip:
         self._votes.accuse(first, second)
 
     def status_changed(self) -> None:
+        """Every peer tells every other, so that where they are many each tells it less often."""
+        crowd = max(1.0, len(self._network.peers()) / STATUS_PEERS)
+        self._tell_status_within(min(STATUS_PAUSE_S * crowd, STATUS_PAUSE_MAX_S))
+
+    def _tell_status_within(self, pause: float) -> None:
         if self._inbox is None:
             return
         now = self._now()
-        due = now if self._told is None else max(now, self._told + STATUS_PAUSE_S)
-        self._tell_status_at(due)
+        self._tell_status_at(now if self._told is None else max(now, self._told + pause))
 
     # -- status ------------------------------------------------------------------------------------
 
@@ -185,6 +191,7 @@ class ConsensusGossip:
         """Whether the peer's claim to its height is proved; then it is remembered."""
         if self._inbox is None or not self._votes.within(peer, "statuses", 1):
             return False
+        self._hearing.note_hears(peer, status)
         if not self._inbox.proved(peer, status):
             return False
         self._hearing.note(peer, status)

@@ -8,16 +8,18 @@ from node.net.messages import Status
 from node.net.network import Network, PeerId
 
 _EPOCHS_MAX: Final = 4  # whose members are kept
+_DEAF_MAX: Final = 4096  # signers for whom it is known who does not hear them
 
 Members = Callable[[int], Sequence[Address]]  # of an epoch, in the set's order; empty: unknown
 
 
 class _Peer:
-    __slots__ = ("reached", "status", "validator")
+    __slots__ = ("hears", "reached", "status", "validator")
 
     def __init__(self, validator: bytes) -> None:
         self.validator = validator  # empty: none
         self.status: Status | None = None
+        self.hears: tuple[int, bytes] | None = None  # an epoch, and whom of its members
         self.reached = (0, 0)  # epoch and view that the peer has entered
 
 
@@ -29,12 +31,16 @@ class Hearing:
         self._members = members
         self._peers: dict[PeerId, _Peer] = {}
         self._indices: dict[int, dict[bytes, int]] = {}
+        # By signer, of those that were asked about since anything changed.
+        self._deaf: dict[bytes, tuple[PeerId, ...]] = {}
 
     def connected(self, peer: PeerId, validator: bytes) -> None:
         self._peers[peer] = _Peer(validator)
+        self._deaf.clear()
 
     def disconnected(self, peer: PeerId) -> None:
         self._peers.pop(peer, None)
+        self._deaf.clear()
 
     def note(self, peer: PeerId, status: Status) -> None:
         """A status whose claim was proved."""
@@ -42,6 +48,15 @@ class Hearing:
         if state is not None:
             state.status = status
             self.note_view(peer, status.epoch, status.view)
+            self.note_hears(peer, status)
+
+    def note_hears(self, peer: PeerId, status: Status) -> None:
+        """Whose votes the peer says it gets: that needs no proof, and concerns only itself."""
+        state = self._peers.get(peer)
+        hears = (status.epoch, status.hears)
+        if state is not None and state.hears != hears:
+            state.hears = hears
+            self._deaf.clear()
 
     def note_view(self, peer: PeerId, epoch: int, view: int) -> None:
         """The peer itself says that it is in this view."""
@@ -71,15 +86,28 @@ class Hearing:
             return False
         if state.validator == validator:
             return True
-        if state.status is None:
+        if state.hears is None:
             return False
-        index = self._index(state.status.epoch).get(validator)
-        bitmap = state.status.hears
+        epoch, bitmap = state.hears
+        index = self._index(epoch).get(validator)
         return (
             index is not None
             and index // 8 < len(bitmap)
             and bool(bitmap[index // 8] >> index % 8 & 1)
         )
+
+    def deaf(self, validator: bytes) -> Sequence[PeerId]:
+        """The peers that don't hear this validator, as far as is known.
+
+        Asked for every vote: the answer is kept until a link or what a peer hears changes.
+        """
+        found = self._deaf.get(validator)
+        if found is None:
+            found = tuple(peer for peer in self._peers if not self.hears(peer, validator))
+            epochs = {state.hears[0] for state in self._peers.values() if state.hears is not None}
+            if epochs <= self._indices.keys() and len(self._deaf) < _DEAF_MAX:
+                self._deaf[validator] = found
+        return found
 
     def mine(self, epoch: int) -> bytes:
         """The bitmap of the epoch's validators that this node has a link to."""

@@ -32,6 +32,8 @@ from node.net.network import Network, Offence, PeerId
 VOTES_PER_MESSAGE_MAX: Final = 256
 CERTIFICATES_PER_MESSAGE_MAX: Final = 64
 VOTES_REMEMBERED_MAX: Final = 8_192
+RELAY_AFTER_S: Final = 1.0  # from connecting on: who is new does not know yet whom it hears
+RELAYS_WAITING_MAX: Final = 2_048  # votes for one peer that is new
 CERTIFICATES_REMEMBERED_MAX: Final = 1_024
 OFFENCES_REMEMBERED_MAX: Final = 1_024
 CERTIFICATE_PEERS_AT_ONCE: Final = 8
@@ -50,9 +52,19 @@ Key = TypeVar("Key")
 
 
 class _PeerState:
-    __slots__ = ("certificates", "evidence", "questions", "statuses", "votes")
+    __slots__ = (
+        "certificates",
+        "evidence",
+        "questions",
+        "settling",
+        "statuses",
+        "votes",
+        "waiting",
+    )
 
     def __init__(self, now: float) -> None:
+        self.settling: asyncio.TimerHandle | None = None  # until it has said whom it hears
+        self.waiting: OrderedDict[tuple[Ballot, Address], None] = OrderedDict()  # for that
         self.votes = Bucket(*VOTES_RATE, now)
         self.certificates = Bucket(*CERTIFICATES_RATE, now)
         self.evidence = Bucket(*EVIDENCE_RATE, now)
@@ -78,6 +90,16 @@ class _Held:
         self.data = b""
 
 
+class _Seen:
+    """A verified vote: its bytes, and who has it."""
+
+    __slots__ = ("data", "holders")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.holders: set[PeerId] = set()
+
+
 class VoteGossip:
     """Of the event loop's thread only."""
 
@@ -85,8 +107,7 @@ class VoteGossip:
         self._network = network
         self._hearing = hearing
         self._peers: dict[PeerId, _PeerState] = {}
-        # Who has a vote: only verified ones are in here.
-        self._votes: OrderedDict[tuple[Ballot, Address], set[PeerId]] = OrderedDict()
+        self._votes: OrderedDict[tuple[Ballot, Address], _Seen] = OrderedDict()  # verified
         # Who sent or was sent the certificate of a ballot; verified or not.
         self._holders: OrderedDict[Ballot, set[PeerId]] = OrderedDict()
         self._held: OrderedDict[Ballot, _Held] = OrderedDict()  # verified
@@ -94,51 +115,88 @@ class VoteGossip:
         self._turn = 0  # of the peers that get what is sent to some
 
     def connected(self, peer: PeerId) -> None:
-        self._peers[peer] = _PeerState(self._now())
+        """What goes round already is passed on to it too, once it is known what it lacks."""
+        state = self._peers[peer] = _PeerState(self._now())
+        state.waiting.update(dict.fromkeys(list(self._votes)[-RELAYS_WAITING_MAX:]))
+        loop = asyncio.get_running_loop()
+        state.settling = loop.call_later(RELAY_AFTER_S, self._settled, peer, state)
 
     def disconnected(self, peer: PeerId) -> None:
-        self._peers.pop(peer, None)
-        for holders in (*self._votes.values(), *self._holders.values()):
-            holders.discard(peer)  # what it had may be lost with it
+        state = self._peers.pop(peer, None)
+        if state is not None and state.settling is not None:
+            state.settling.cancel()
+        for seen in self._votes.values():
+            seen.holders.discard(peer)  # what it had may be lost with it
+        for holders in self._holders.values():
+            holders.discard(peer)
 
     def stop(self) -> None:
         for held in self._held.values():
             held.settle()
+        for state in self._peers.values():
+            if state.settling is not None:
+                state.settling.cancel()
 
     # -- votes -------------------------------------------------------------------------------------
 
     def send_votes(self, votes: Sequence[Vote]) -> None:
         """My own votes, to every peer."""
-        data = [encode_vote(vote) for vote in votes]
-        for vote in votes:
-            _remember(self._votes, (vote.ballot, vote.signer), VOTES_REMEMBERED_MAX)
+        data = [self._note_vote(vote).data for vote in votes]
         for message in _votes_messages(data):
             for peer in self._network.peers():
                 self._network.send(peer.id, message)
 
     def relay_votes(self, votes: Sequence[Vote], source: PeerId) -> None:
         """Verified votes of others, to the peers that do not hear their signers; once."""
-        fresh: list[tuple[Vote, bytes, set[PeerId]]] = []
+        lacking: dict[PeerId, list[_Seen]] = {}
         for vote in votes:
             if self._hearing.is_validator(source, vote.signer):
                 self._hearing.note_view(source, vote.ballot.epoch, vote.ballot.view)
             key = (vote.ballot, vote.signer)
             if key in self._votes:
-                self._votes[key].add(source)
+                self._votes[key].holders.add(source)
                 continue
-            holders = _remember(self._votes, key, VOTES_REMEMBERED_MAX)
-            holders.add(source)
-            fresh.append((vote, encode_vote(vote), holders))
-        if not fresh:
-            return
-        for peer in self._network.peers():
-            mine: list[bytes] = []
-            for vote, data, holders in fresh:
-                if peer.id not in holders and not self._hearing.hears(peer.id, vote.signer):
-                    mine.append(data)
-                    holders.add(peer.id)
-            for message in _votes_messages(mine):
-                self._network.send(peer.id, message)
+            seen = self._note_vote(vote)
+            seen.holders.add(source)
+            for peer in self._hearing.deaf(vote.signer):
+                state = self._peers.get(peer)
+                if state is None or peer in seen.holders:
+                    continue
+                if state.settling is None:
+                    lacking.setdefault(peer, []).append(seen)
+                else:
+                    state.waiting[key] = None
+                    if len(state.waiting) > RELAYS_WAITING_MAX:
+                        state.waiting.popitem(last=False)
+        for peer, mine in lacking.items():
+            self._pass_on(peer, mine)
+
+    def _settled(self, peer: PeerId, state: _PeerState) -> None:
+        """The peer had time to connect to others: it gets what it lacks nevertheless."""
+        state.settling = None
+        mine = []
+        for key in state.waiting:
+            seen = self._votes.get(key)
+            if seen is not None and peer not in seen.holders:
+                if not self._hearing.hears(peer, key[1]):
+                    mine.append(seen)
+        state.waiting.clear()
+        self._pass_on(peer, mine)
+
+    def _pass_on(self, peer: PeerId, votes: Sequence[_Seen]) -> None:
+        for seen in votes:
+            seen.holders.add(peer)
+        for message in _votes_messages([seen.data for seen in votes]):
+            self._network.send(peer, message)
+
+    def _note_vote(self, vote: Vote) -> _Seen:
+        key = (vote.ballot, vote.signer)
+        seen = self._votes.get(key)
+        if seen is None:
+            seen = self._votes[key] = _Seen(encode_vote(vote))
+            if len(self._votes) > VOTES_REMEMBERED_MAX:
+                self._votes.popitem(last=False)
+        return seen
 
     def votes_received(self, peer: PeerId, message: Votes) -> list[Vote]:
         """What is worth verifying: well-formed and not verified before."""
@@ -152,11 +210,11 @@ class VoteGossip:
                 self._network.blame(peer, Offence.MALFORMED, f"a vote: {rejected}")
                 return []
             key = (vote.ballot, vote.signer)
-            holders = self._votes.get(key)
-            if holders is None:
+            seen = self._votes.get(key)
+            if seen is None:
                 fresh[key] = vote
                 continue
-            holders.add(peer)
+            seen.holders.add(peer)
         return list(fresh.values())
 
     # -- certificates ------------------------------------------------------------------------------
