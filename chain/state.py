@@ -52,6 +52,14 @@ class Delta(Struct, frozen=True):
     codes: Mapping[Hash, bytes]
 
 
+class Known(Struct, frozen=True):
+    """What a living state had at some time: copies. Slots of `wiped` that are not here are 0."""
+
+    accounts: Mapping[Address, Account | None]
+    slots: Mapping[Address, Mapping[int, int]]
+    wiped: frozenset[Address]
+
+
 class _Missing:
     """The old value of a key that was not there."""
 
@@ -376,6 +384,11 @@ class State:
     def destructed(self) -> Iterator[Address]:
         """The accounts that the current transaction deletes."""
         return iter(self._destructed)
+
+    def known(self) -> Known:
+        """All accounts and slots read or written so far, as they stand now."""
+        slots = {address: dict(slots) for address, slots in self._storage.items()}
+        return Known(dict(self._accounts), slots, frozenset(self._wiped))
 
     def override_account(self, address: Address, account: Account | None) -> None:
         """Set an account as if the view had it (RPC state overrides, developer's methods)."""

@@ -20,6 +20,8 @@ from node.rpc import (
     storage_range,
     subscriptions,
     testing,
+    trace_filter,
+    traces,
     tracing,
     transactions,
 )
@@ -44,6 +46,8 @@ __all__ = [
     "storage_range",
     "subscriptions",
     "testing",
+    "trace_filter",
+    "traces",
     "tracing",
     "transactions",
 ]

@@ -49,6 +49,16 @@ PARSERS: Final[dict[Any, Parser]] = {
 }
 
 
+def parsed_by(parse: Parser) -> Callable[[type], type]:
+    """Mark a class as the type of parameters that `parse` makes of JSON values."""
+
+    def register(kind: type) -> type:
+        PARSERS[kind] = parse
+        return kind
+
+    return register
+
+
 class Parameter(typing.NamedTuple):
     """One positional argument. `default` stands when `required` is False."""
 

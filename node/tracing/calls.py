@@ -63,14 +63,20 @@ class MessageTracer:
         *,
         only_top: bool = False,
         level_bytes: int = 0,
+        execution_gas: bool = False,
     ) -> None:
-        """`level_bytes`: what the answer takes for a message besides, per message above it."""
+        """`level_bytes`: what the answer takes for a message besides, per message above it.
+
+        The first message has the transaction's gas limit and what is paid for, unless
+        `execution_gas`: then what it was given and took itself, as all others.
+        """
         self._subject = subject
         self._show = show
         self._state: State = subject.state
         self._budget = budget
         self._only_top = only_top
         self._level_bytes = level_bytes
+        self._execution_gas = execution_gas
         self._open: list[Message] = []
         self._logs_seen = 0
         self._root: Message | None = None
@@ -100,12 +106,14 @@ class MessageTracer:
             None if kind == "STATICCALL" else value,
         )
         if not self._open:
-            message.gas = self._subject.transaction.gas_limit
+            if not self._execution_gas:
+                message.gas = self._subject.transaction.gas_limit
             self._root = message
         elif not self._only_top:
+            self._open[-1].calls.append(message)
+        if not self._open or not self._only_top:
             above = self._level_bytes * len(self._open)
             self._budget.take(_MESSAGE_BYTES + above + 2 * len(data))
-            self._open[-1].calls.append(message)
         self._open.append(message)
 
     def on_exit(self, output: bytes, gas_used: int, halt: Halt | None) -> None:
@@ -125,7 +133,8 @@ class MessageTracer:
 
     def result(self, outcome: TransactionResult) -> Any:
         assert self._root is not None
-        self._root.gas_used = outcome.gas_used  # what the sender pays for
+        if not self._execution_gas:
+            self._root.gas_used = outcome.gas_used
         return self._show(self._root, self._subject)
 
 

@@ -1,6 +1,6 @@
 """Several tracers at once, down to none."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chain.machine import Halt
@@ -12,11 +12,17 @@ from node.tracing.tracer import TransactionTracer
 class CombinedTracer:
     """Tells each of its tracers everything; answers with all their results by name.
 
-    Without any it is the tracer that only runs the transaction.
+    Without any it is the tracer that only runs the transaction. `around` is given the
+    outcome and what it gives is put before the results.
     """
 
-    def __init__(self, tracers: Mapping[str, TransactionTracer]) -> None:
+    def __init__(
+        self,
+        tracers: Mapping[str, TransactionTracer],
+        around: Callable[[TransactionResult], Mapping[str, Any]] = lambda _: {},
+    ) -> None:
         self._tracers = tracers
+        self._around = around
         self._steppers = [tracer for tracer in tracers.values() if tracer.wants_steps]
 
     @property
@@ -45,4 +51,5 @@ class CombinedTracer:
             tracer.on_exit(output, gas_used, halt)
 
     def result(self, outcome: TransactionResult) -> dict[str, Any]:
-        return {name: tracer.result(outcome) for name, tracer in self._tracers.items()}
+        results = {name: tracer.result(outcome) for name, tracer in self._tracers.items()}
+        return {**self._around(outcome), **results}

@@ -1,5 +1,6 @@
-"""flatCallTracer's answer: the tree of messages as a list, each item with its path."""
+"""The tree of messages as a list, each item with its path: flatCallTracer's, and Parity's own."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from chain.machine import Halt
@@ -25,9 +26,36 @@ _TO_PRECOMPILES: Final = frozenset({"CALL", "STATICCALL"})
 def flat(
     root: Message, subject: Subject, *, parity_errors: bool, with_precompiles: bool
 ) -> list[dict[str, Any]]:
-    """Every message before those that it sent. Those to precompiles are left out unless wanted."""
+    """flatCallTracer's answer. Messages to precompiles are left out unless wanted."""
     place = _place(subject.place)
     items: list[dict[str, Any]] = []
+    for message, item in _items(root, subject, with_precompiles=with_precompiles):
+        item |= place
+        if message.halt is not None:
+            known = _PARITY.get(message.halt) if parity_errors else None
+            item["error"] = known or error_of(message.halt)
+        items.append(item)
+    return items
+
+
+def parity(root: Message, subject: Subject) -> list[dict[str, Any]]:
+    """The traces of the trace_ methods, without their place on the chain."""
+    items: list[dict[str, Any]] = []
+    for message, item in _items(root, subject, with_precompiles=False):
+        if message.halt is not None:
+            item["error"] = _PARITY.get(message.halt) or error_of(message.halt)
+        if message.kind == "SELFDESTRUCT":
+            item["result"] = None
+        elif message.kind in CREATIONS:
+            item["action"]["creationMethod"] = message.kind.lower()
+        items.append(item)
+    return items
+
+
+def _items(
+    root: Message, subject: Subject, *, with_precompiles: bool
+) -> Iterator[tuple[Message, dict[str, Any]]]:
+    """Every message before those that it sent, with what is shown of it."""
     waiting: list[tuple[Message, list[int]]] = [(root, [])]
     while waiting:
         message, path = waiting.pop()
@@ -38,15 +66,11 @@ def flat(
             or call.kind not in _TO_PRECOMPILES
             or call.to not in subject.fork.precompiles
         ]
-        item = {**_action(message), **place, "subtraces": len(calls), "traceAddress": path}
-        if message.halt is not None:
-            if message.halt is not Halt.REVERT:
-                del item["result"]
-            known = _PARITY.get(message.halt) if parity_errors else None
-            item["error"] = known or error_of(message.halt)
-        items.append(item)
+        item = {**_action(message), "subtraces": len(calls), "traceAddress": path}
+        if message.halt is not None and message.halt is not Halt.REVERT:
+            del item["result"]
+        yield message, item
         waiting += [(call, [*path, index]) for index, call in reversed(list(enumerate(calls)))]
-    return items
 
 
 def _place(place: Place) -> dict[str, Any]:

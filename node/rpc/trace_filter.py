@@ -1,0 +1,164 @@
+"""trace_filter: the messages of a range of blocks from or to some accounts."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from msgspec import Struct
+
+from chain.types import Address, Height
+from node.rpc.context import Context
+from node.rpc.errors import LIMIT_EXCEEDED, RpcError, invalid_params
+from node.rpc.formats import Json
+from node.rpc.parameters import (
+    BlockNumber,
+    parse_address,
+    parse_block_number,
+    parse_count,
+    parse_list,
+    parse_object,
+    parse_text,
+)
+from node.rpc.registry import method, parsed_by
+from node.rpc.replay import run_trace
+from node.rpc.trace_options import TraceOptions
+from node.rpc.traces import block_traces
+from node.tracing import Budget, Stopped
+
+_ADDRESSES_MAX: Final = 1_000
+
+
+def parse_trace_filter(value: Any) -> "TraceFilter":
+    """ValueError for what is no filter."""
+    fields = parse_object(value)
+    bounds: dict[str, Any] = {}
+    for name, key in (("first", "fromBlock"), ("last", "toBlock")):
+        if fields.get(key) is not None:
+            bounds[name] = parse_block_number(fields[key])
+    for name in ("after", "count"):
+        if fields.get(name) is not None:
+            bounds[name] = parse_count(fields[name])
+    mode = fields.get("mode")
+    if mode is not None and parse_text(mode) not in ("union", "intersection"):
+        raise ValueError("mode is neither union nor intersection")
+    return TraceFilter(
+        senders=_parse_addresses(fields.get("fromAddress")),
+        targets=_parse_addresses(fields.get("toAddress")),
+        either=mode == "union",
+        **bounds,
+    )
+
+
+def _parse_addresses(value: Any) -> frozenset[str]:
+    if value is None:
+        return frozenset()
+    items = [value] if isinstance(value, str) else parse_list(value)
+    if len(items) > _ADDRESSES_MAX:
+        raise invalid_params("exceed max addresses")
+    return frozenset(f"0x{parse_address(item).hex()}" for item in items)
+
+
+@parsed_by(parse_trace_filter)
+class TraceFilter(Struct, frozen=True):
+    """Which messages are wanted. No addresses: any; `either`: one side is enough."""
+
+    senders: frozenset[str] = frozenset()
+    targets: frozenset[str] = frozenset()
+    either: bool = False
+    first: BlockNumber = "earliest"
+    last: BlockNumber = "latest"
+    after: int = 0
+    count: int | None = None
+
+    @property
+    def addresses(self) -> list[Address]:
+        return [Address(bytes.fromhex(item[2:])) for item in self.senders | self.targets]
+
+
+@method("trace_filter")
+async def trace_filter(ctx: Context, wanted: TraceFilter) -> list[dict[str, Any]]:
+    """Messages by block range, sender and recipient, `count` of them after the first `after`.
+
+    With both senders and recipients a message must have one of each, or of either with
+    the mode "union".
+    """
+    where = _range(ctx, wanted)
+
+    def trace(budget: Budget, _: TraceOptions) -> list[Json]:
+        found: list[Json] = []
+        skip = wanted.after
+        for height in _candidates(ctx, wanted, where):
+            try:
+                for item in block_traces(ctx, height, budget):
+                    if not _matches(wanted, item):
+                        continue
+                    if skip:
+                        skip -= 1
+                        continue
+                    if wanted.count is not None and len(found) >= wanted.count:
+                        return found
+                    found.append(item)
+            except Stopped as stopped:
+                raise _too_much(stopped, where, height) from None
+        return found
+
+    found: list[Json] = await run_trace(ctx, trace)
+    return found
+
+
+def _range(ctx: Context, wanted: TraceFilter) -> range:
+    head = ctx.ledger.height
+
+    def height(block: BlockNumber) -> int:
+        if isinstance(block, int):
+            return block
+        return 0 if block == "earliest" else head
+
+    first, last = height(wanted.first), min(height(wanted.last), head)
+    if first > last:
+        raise invalid_params("invalid block range params")
+    limit = ctx.node.settings.rpc.log_heights_max
+    if last - first >= limit:
+        raise RpcError(
+            LIMIT_EXCEEDED,
+            f"block range too large: {last - first + 1} blocks, at most {limit}; "
+            f"try fromBlock {first:#x} with toBlock {first + limit - 1:#x}",
+        )
+    return range(first, last + 1)
+
+
+def _candidates(ctx: Context, wanted: TraceFilter, where: range) -> Iterator[Height]:
+    for number in where:
+        yield Height(number)
+
+
+def _too_much(stopped: Stopped, where: range, reached: int) -> RpcError:
+    """The refusal that names how far the query would have come."""
+    if reached == where.start:
+        return RpcError(LIMIT_EXCEEDED, f"{stopped.limit.value} in block {reached:#x}")
+    return RpcError(
+        LIMIT_EXCEEDED,
+        f"{stopped.limit.value}; try fromBlock {where.start:#x} with toBlock {reached - 1:#x}",
+    )
+
+
+def _matches(wanted: TraceFilter, item: Json) -> bool:
+    sender, target = _ends(item)
+    by_sender = sender in wanted.senders
+    by_target = target in wanted.targets
+    if wanted.either and wanted.senders and wanted.targets:
+        return by_sender or by_target
+    return (by_sender or not wanted.senders) and (by_target or not wanted.targets)
+
+
+def _ends(item: Json) -> tuple[str | None, str | None]:
+    """Who a message is from, and whom it is to."""
+    action = item["action"]
+    match item["type"]:
+        case "call":
+            return action["from"], action["to"]
+        case "create":
+            return action["from"], (item.get("result") or {}).get("address")
+        case "suicide":
+            return action["address"], action["refundAddress"]
+        case _:
+            return None, action["author"]
