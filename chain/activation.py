@@ -23,6 +23,7 @@ __all__ = [
     "GenesisValidator",
     "LedgerRules",
     "config_of",
+    "for_developers",
     "parse_blob_schedule",
     "parse_config",
     "with_rules",
@@ -143,6 +144,15 @@ _BLOB_SCHEDULES: Final = {
     "bpo1": BlobSchedule(target=10, max=15, base_fee_update_fraction=8_346_193),
     "bpo2": BlobSchedule(target=14, max=21, base_fee_update_fraction=11_684_671),
 }
+
+
+def for_developers(config: ChainConfig) -> ChainConfig:
+    """The same rules on a developer's chain, where contracts may send transactions."""
+    return replace(
+        config,
+        heights=tuple((at, replace(fork, contracts_may_send=True)) for at, fork in config.heights),
+        times=tuple((at, replace(fork, contracts_may_send=True)) for at, fork in config.times),
+    )
 
 
 def parse_config(key: Key) -> ChainConfig:

@@ -58,6 +58,7 @@ class Fork(Struct, frozen=True, kw_only=True):
 
     # -- transactions --
     transaction_kinds: frozenset[int] = frozenset({0})
+    contracts_may_send: bool = False  # developer's chains: impersonated ones, beyond EIP-3607
     low_s: bool = False  # EIP-2: s in the lower half of the curve order
     replay_protection: bool = False  # EIP-155 signatures accepted
     gas_transaction: int = 21_000

@@ -149,6 +149,8 @@ def _check_sender(state: State, nonce: int, sender: Address, fork: Fork) -> None
         )
     if nonce >= NONCE_MAX:
         raise Rejected(Reason.NONCE_OVERFLOW, f"address 0x{sender.hex()}, nonce: {nonce}")
+    if fork.contracts_may_send:
+        return
     if account is not None and account.code_hash != EMPTY_CODE_HASH:
         code = state.code_of(account.code_hash)
         if not (fork.delegations and delegate_of(code) is not None):

@@ -57,6 +57,11 @@ def check_transaction(transaction: Transaction, fork: Fork, chain_id: int) -> Ch
     return Checked(transaction, sender)
 
 
+def check_unsigned(transaction: Transaction, fork: Fork, chain_id: int) -> None:
+    """Prove every rule of `check_transaction` but that of its signature. Rejected otherwise."""
+    _check_rules(transaction, fork, chain_id)
+
+
 def check_transactions(
     transactions: Sequence[Transaction], fork: Fork, chain_id: int
 ) -> list[Checked | Rejected]:

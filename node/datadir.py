@@ -4,6 +4,7 @@ db/            the ledger (RocksDB); the genesis it began with is kept inside
 votes.log      the validator's votes
 validator.key  the validator's private key, in hex; without it the node only observes
 node.key       the key that names the node to its peers, in hex
+dev.log        a developer's chain: its snapshots, and how its clock is shifted
 config.toml    settings, when the operator wants a file
 """
 
@@ -23,6 +24,7 @@ from chain.storage.store import Store
 LEDGER: Final = "db"
 VOTES: Final = "votes.log"
 POOL: Final = "pool.log"
+NOTES: Final = "dev.log"
 VALIDATOR_KEY: Final = "validator.key"
 _GENESIS_BYTES_MAX: Final = 1 << 30
 

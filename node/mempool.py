@@ -57,13 +57,18 @@ class Mempool:
         *,
         clock: Callable[[], float],
         allowed_senders: Collection[Address] = (),
+        contracts_may_send: bool = False,
     ) -> None:
-        """`clock` gives seconds that never go back; no allowed senders: everybody is."""
+        """`clock` gives seconds that never go back; no allowed senders: everybody is.
+
+        `contracts_may_send` as in the fork, on a developer's chain.
+        """
         self._settings = settings
         self._view = view
         self._gas_limit = gas_limit
         self._clock = clock
         self._allowed = frozenset(allowed_senders)
+        self._contracts_may_send = contracts_may_send
         self._lanes: dict[Address, _Lane] = {}
         self._by_hash: dict[Hash, Entry] = {}
         self._eviction = EvictionOrder(self._by_hash, self._is_pending)
@@ -207,7 +212,7 @@ class Mempool:
         account = self._view.account(sender)
         if account is None:
             return _Lane(0, 0)
-        if account.code_hash != EMPTY_CODE_HASH:
+        if account.code_hash != EMPTY_CODE_HASH and not self._contracts_may_send:
             code = self._view.code(account.code_hash)
             if delegate_of(code) is None:
                 raise Rejected(
@@ -385,6 +390,21 @@ class Mempool:
         else:
             self._eviction.tidy(self._pending, len(self._by_hash) - self._pending)
         return promoted
+
+    def rebase(self, view: StateView, gas_limit: int) -> None:
+        """Follow the chain to another state than the next block's: one that was gone back to,
+        or that was changed in place (developer's chains)."""
+        self._view, self._gas_limit = view, gas_limit
+        for entry in list(self._by_hash.values()):
+            if entry.checked.transaction.gas_limit > gas_limit:
+                self.drop(entry.checked.transaction.hash)
+        for address, lane in list(self._lanes.items()):
+            self._refresh(address, lane)
+
+    @property
+    def arrivals(self) -> int:
+        """How many have come so far; the next one's `Entry.order`."""
+        return self._arrivals
 
     def _refresh(self, address: Address, lane: _Lane) -> list[Checked]:
         """Fit a lane to its account's new state; what can run now and could not before."""

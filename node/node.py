@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from chain.activation import for_developers
 from chain.blobs import BlobSidecar
 from chain.errors import Fault, Reason, Rejected
 from chain.forks import Fork
@@ -23,6 +24,9 @@ from node.consensus.driver import Committed, Driver, Threads
 from node.consensus.log_file import LogFile, MemoryFile
 from node.consensus.overview import Overview
 from node.consensus.quiet import QuietOutbox
+from node.devchain.chain import DevChain
+from node.devchain.compose import Developing, build_chain
+from node.devchain.producer import Producer
 from node.environment import Environment, real_environment
 from node.intake import Intake
 from node.mempool import Mempool
@@ -54,6 +58,7 @@ class Node:
         pool: Path | None = None,
         network: NetworkFactory | None = None,
         environment: Environment | None = None,
+        developing: Developing | None = None,
         on_commit: Callable[[Committed], None] | None = None,
     ) -> None:
         """`accounts` are keys the node signs with for RPC callers, by address.
@@ -61,8 +66,11 @@ class Node:
         `votes` is the vote log's file; None keeps it in memory. `pool` is where the
         pool waits while the node is stopped; None lets it go. `network` makes the links;
         None: a ledger without peers. `environment` is by default this machine's.
-        `on_commit` hears of each block after it is on disk.
+        With `developing` blocks are built without agreement and the chain can be controlled;
+        the ledger must name no validators. `on_commit` hears of each block after it is on disk.
         """
+        if developing is not None:
+            ledger.config = for_developers(ledger.config)
         self.environment = environment = environment or real_environment()
         self.settings = settings
         self.ledger = ledger
@@ -75,6 +83,7 @@ class Node:
             ledger.head.gas_limit,
             clock=environment.monotonic,
             allowed_senders=ledger.config.ledger.allowed_senders,
+            contracts_may_send=developing is not None,
         )
         self.measured = Measured()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -93,10 +102,12 @@ class Node:
             )
         self._pool_fork = self.next_fork()
         self._driver: Driver | None = None
+        self._builder: Driver | Producer | None = None
+        self.developer: DevChain | None = None
         self.consensus: Overview | None = None
         self._running: asyncio.Task[None] | None = None
         self._prosecutor: Prosecutor | None = None
-        if validator_key is not None:
+        if validator_key is not None and developing is None:
             self._prosecutor = Prosecutor(
                 ledger,
                 validator_key,
@@ -116,8 +127,22 @@ class Node:
                 environment,
                 self._break,
             )
-        if validator_key is not None or network is not None:
-            self._driver = driver = build_driver(
+        if developing is not None and validator_key is not None:
+            self.developer = build_chain(
+                developing,
+                settings,
+                ledger,
+                self.mempool,
+                Interpreter(),
+                validator_key,
+                environment,
+                self._threads.writer,
+                self.measured,
+                self._committed,
+            )
+            self._builder = self.developer.producer
+        elif validator_key is not None or network is not None:
+            self._driver = self._builder = driver = build_driver(
                 settings,
                 ledger,
                 self.mempool,
@@ -150,19 +175,19 @@ class Node:
 
     async def start(self) -> None:
         """Finish what a crash cut short, then build blocks in the background."""
-        if self._driver is not None:
-            await self._driver.recover()
-            self._running = asyncio.create_task(self._run(self._driver))
+        if self._builder is not None:
+            await self._builder.recover()
+            self._running = asyncio.create_task(self._run(self._builder))
         if self.network is not None:
             await self.network.start()
         if self._journal is not None:
             await self._journal.restore(self.next_fork, self.ledger.config.chain_id)
-            if self._driver is not None:
-                self._driver.pooled()
+            if self._builder is not None:
+                self._builder.pooled()
 
-    async def _run(self, driver: Driver) -> None:
+    async def _run(self, builder: Driver | Producer) -> None:
         try:
-            await driver.run()
+            await builder.run()
         except Exception as error:
             self._break(error)
 
@@ -183,8 +208,8 @@ class Node:
             await self.network.stop()
         if self._prosecutor is not None:
             await self._prosecutor.stop()
-        if self._driver is not None:
-            self._driver.stop()
+        if self._builder is not None:
+            self._builder.stop()
         if self._running is not None:
             await self._running
         if self._journal is not None:
@@ -194,8 +219,10 @@ class Node:
         self._checkers.shutdown()
         self._threads.writer.shutdown()
         self._threads.signer.shutdown()
-        if self._driver is not None:
-            self._driver.close()
+        if self._builder is not None:
+            self._builder.close()
+        if self.developer is not None:
+            self.developer.close()
         self.ledger.close()
 
     # -- transactions ------------------------------------------------------------------------------
@@ -205,6 +232,16 @@ class Node:
         if self.failed.done():
             raise Fault("the node has failed and is about to stop")
         return await self._intake.submit(raw)
+
+    def admit(self, checked: Checked) -> Hash:
+        """Pool a transaction of a caller of this node that was checked already; its hash."""
+        self._admit(checked, None, True)
+        return checked.transaction.hash
+
+    async def settled(self, transaction_hash: Hash) -> None:
+        """Wait until a developer's chain has built what it can; elsewhere there is no waiting."""
+        if self.developer is not None:
+            await self.developer.producer.settled(transaction_hash)
 
     async def _submit_all(self, raws: Sequence[bytes], peer: PeerId) -> list[Hash | Rejected]:
         """What a peer sent, into the pool; one outcome for each."""
@@ -225,8 +262,8 @@ class Node:
         self.announcements.publish_transaction(checked)
         if self.network is not None:
             self.network.pooled(checked, local=local)
-        if self._driver is not None:
-            self._driver.pooled()
+        if self._builder is not None:
+            self._builder.pooled()
 
     def _committed(self, committed: Committed) -> None:
         fork = self.next_fork()
@@ -241,6 +278,8 @@ class Node:
         )
         if self.consensus is not None:
             self.consensus.committed(committed)
+        if self.developer is not None:
+            self.developer.committed()
         if self.network is not None:
             self.network.committed(committed.executed)
         self.announcements.publish_block(committed.executed)
@@ -289,4 +328,4 @@ class Node:
     @property
     def validator(self) -> Address | None:
         """Whose blocks this node builds; None when it only observes."""
-        return None if self._driver is None else self._driver.validator
+        return None if self._builder is None else self._builder.validator

@@ -68,12 +68,16 @@ def build_block(
     config: ChainConfig,
     clock: Callable[[], float],
     seconds_max: float | None = None,
+    base_fee: int | None = None,
+    gas_limit: int | None = None,
+    mix: Hash | None = None,
 ) -> Built:
     """Run the candidates in order and seal what fits; the block may turn out empty.
 
     After `seconds_max` by `clock` no more are begun, so that the others need not wait long.
 
-    Once a sender's transaction does not fit, its later ones are passed over.
+    Once a sender's transaction does not fit, its later ones are passed over. `base_fee`,
+    `gas_limit` and `mix` override what follows from parent and record (developer's chains).
     """
     timestamp = record.timestamp_ms // 1000
     parent = ground.parent
@@ -85,9 +89,10 @@ def build_block(
         ground.block_hash,
         timestamp=timestamp,
         coinbase=coinbase,
-        gas_limit=parent.gas_limit,
-        randomness=randomness(record),
+        gas_limit=parent.gas_limit if gas_limit is None else gas_limit,
+        randomness=randomness(record) if mix is None else mix,
         beacon_root=record_hash(record),
+        base_fee=base_fee,
     )
     fork = builder.execution.fork
     bytes_left = (fork.block_size_max or 2**62) - _HEADER_BYTES_MAX

@@ -27,6 +27,7 @@ from chain.types import Address
 from node import datadir, dev, identity, keys, logs
 from node.consensus.log_file import DiskFile
 from node.console import Console
+from node.devchain.compose import Developing
 from node.net.handshake import Identity
 from node.net.peers import Peers
 from node.networking import NetworkFactory
@@ -165,6 +166,10 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
         loop.add_signal_handler(number, _on_signal, stopping)
     as_json = settings.log.format == "json"
     shows_runs = prepared.dev and settings.log.transactions and not as_json
+    # With named validators, blocks are theirs to agree on.
+    developing: Developing | None = None
+    if prepared.dev and not prepared.ledger.config.ledger.validators:
+        developing = Developing(None if folder is None else folder / datadir.NOTES)
     try:
         node = Node(
             settings,
@@ -174,6 +179,7 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
             votes=None if folder is None else DiskFile(folder / datadir.VOTES),
             pool=None if folder is None else folder / datadir.POOL,
             network=_network(prepared, version),
+            developing=developing,
             on_commit=(lambda committed: console.say(dev.block_lines(committed)))
             if shows_runs
             else None,
@@ -206,7 +212,8 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
         else:
             console.say(_greeting(prepared, node, version, server.port))
         pace = pace_of(prepared.ledger.config.ledger, settings.chain)
-        watching = asyncio.create_task(watch_standstill(node, pace, loop.time))
+        if developing is None:  # a developer may have blocks stand still
+            watching = asyncio.create_task(watch_standstill(node, pace, loop.time))
         await _until(stopping, node.failed)
         _log.info("stopping at height %d", prepared.ledger.height)
     finally:

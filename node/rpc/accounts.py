@@ -11,8 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chain.crypto import secp256k1
+from chain.forks import Fork
 from chain.messages import personal_message_hash, typed_data_hash
-from chain.transactions import Kind, Transaction, build_transaction, sign_transaction
+from chain.transactions import Checked, Kind, Transaction, build_transaction, sign_transaction
 from chain.types import ZERO_ADDRESS, Address, Hash
 from node.rpc.blocks import next_blob_base_fee
 from node.rpc.calls import Scene, scene
@@ -90,7 +91,12 @@ async def send_transaction(ctx: Context, request: CallRequest) -> Hash:
     """Sign by one of the node's accounts and pool; what is left out is filled in."""
     sendable = await _sendable(ctx, request)
     async with ctx.signing:
-        return await ctx.node.submit(_signed(ctx, sendable).raw)
+        if sendable.sender in ctx.node.accounts:
+            transaction_hash = await ctx.node.submit(_signed(ctx, sendable).raw)
+        else:
+            transaction_hash = ctx.node.admit(_unproved(ctx, sendable))
+    await ctx.node.settled(transaction_hash)
+    return transaction_hash
 
 
 def _key(ctx: Context, address: Address) -> bytes:
@@ -98,6 +104,12 @@ def _key(ctx: Context, address: Address) -> bytes:
     if key is None:
         raise server_error("unknown account")
     return key
+
+
+def _impersonated(ctx: Context, address: Address) -> bool:
+    """Whether a developer's chain sends for this account without its key."""
+    developer = ctx.node.developer
+    return developer is not None and developer.impersonates(address)
 
 
 class _Filled(Struct, frozen=True):
@@ -117,7 +129,8 @@ async def _sendable(ctx: Context, request: CallRequest) -> _Filled:
     """As `_filled`, for a transaction that the node is to sign."""
     if request.sender is None:
         raise invalid_params("missing from address")
-    _key(ctx, request.sender)
+    if not _impersonated(ctx, request.sender):
+        _key(ctx, request.sender)
     if request.blob_hashes is not None:
         raise server_error("a blob transaction needs its blobs: use eth_sendRawTransaction")
     return await _filled(ctx, request)
@@ -153,6 +166,25 @@ def _blob_fee(ctx: Context, request: CallRequest) -> int:
     if not request.max_blob_fee:
         raise server_error("maxFeePerBlobGas, if specified, must be non-zero")
     return request.max_blob_fee
+
+
+async def fill_for(ctx: Context, request: CallRequest) -> "_Filled":
+    """A transaction of an account that the node can send for, all but its nonce filled in."""
+    return await _sendable(ctx, request)
+
+
+def sign_for(ctx: Context, filled: "_Filled", nonce: int, fork: Fork) -> Checked:
+    """The filled transaction with this nonce, signed or, for impersonated accounts, not."""
+    unsigned = _unsigned(ctx, replace(filled, request=replace(filled.request, nonce=nonce)))
+    key = ctx.node.accounts.get(filled.sender)
+    if key is None:
+        return ctx.developer.check(unsigned, filled.sender, fork)
+    return Checked(sign_transaction(unsigned, key), filled.sender)
+
+
+def _unproved(ctx: Context, filled: "_Filled") -> Checked:
+    """The transaction of an impersonated account."""
+    return ctx.developer.check(_unsigned(ctx, filled), filled.sender, ctx.node.next_fork())
 
 
 def _unsigned(ctx: Context, filled: _Filled) -> Transaction:

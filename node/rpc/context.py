@@ -14,10 +14,12 @@ from node.rpc.parameters import BlockHash, BlockTag
 
 if TYPE_CHECKING:
     from chain.ledger import Ledger
+    from node.devchain.chain import DevChain
     from node.node import Node
     from node.rpc.fees import TipOracle
     from node.rpc.filters import Filters
     from node.rpc.heavy import HeavyCalls
+    from node.rpc.registry import Method
     from node.rpc.websocket import Connection
 
 
@@ -64,6 +66,19 @@ class Context:
         context = Context(self.node, self.filters, self.heavy, self.tips, connection, local=local)
         context.signing = self.signing
         return context
+
+    def may_call(self, method: "Method") -> bool:
+        """Whether there is such a method for this caller, on this ledger."""
+        if method.local_only and not self.local:
+            return False
+        return not method.developer_only or self.node.developer is not None
+
+    @property
+    def developer(self) -> "DevChain":
+        """The chain that developers' methods control; only they may ask."""
+        developer = self.node.developer
+        assert developer is not None
+        return developer
 
     @property
     def ledger(self) -> "Ledger":

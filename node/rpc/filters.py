@@ -1,6 +1,7 @@
 """Installed filters: what a caller polls for, remembered between its polls.
 
-The chain never takes a block back, so a filter on blocks or logs is a position in it.
+A final block is never taken back, so a filter on blocks or logs is a position in the chain;
+where a developer does take blocks back, `rewind` is told.
 A filter that nobody polls for a while is removed.
 """
 
@@ -95,6 +96,11 @@ class Filters:
             raise server_error("filter not found")
         installed.polled = time.monotonic()
         return installed
+
+    def rewind(self, height: int) -> None:
+        """Blocks above `height` were taken back: what comes in their place is news again."""
+        for installed in self._filters.values():
+            installed.next_height = min(installed.next_height, height + 1)
 
     def remove(self, name: str) -> bool:
         return self._filters.pop(name, None) is not None

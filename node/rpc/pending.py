@@ -7,7 +7,7 @@ from chain.blocks import Header
 from chain.errors import Rejected
 from chain.execution import BlockBuilder, Executed
 from chain.transactions import Checked
-from chain.types import ZERO_HASH
+from node.rpc.calls import next_header
 from node.rpc.context import Context
 
 # Transactions in a pending block at most, so that asking for it has a bounded price.
@@ -24,16 +24,18 @@ def build_pending(ctx: Context, ready: list[Checked]) -> Executed:
     ledger = ctx.ledger
     height = ledger.height
     parent = ctx.header(height)
+    header = next_header(ctx, parent)
     builder = BlockBuilder(
         ledger.view(height),
         parent,
         ctx.node.machine,
         ledger.config,
         ctx.block_hash,
-        timestamp=parent.timestamp + 1,
-        coinbase=parent.coinbase,
-        gas_limit=parent.gas_limit,
-        randomness=ZERO_HASH,
+        timestamp=header.timestamp,
+        coinbase=header.coinbase,
+        gas_limit=header.gas_limit,
+        randomness=header.mix_hash,
+        base_fee=header.base_fee,
     )
     for checked in ready:
         if checked.transaction.gas_limit > builder.gas_left:

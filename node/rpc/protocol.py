@@ -159,7 +159,7 @@ def _read(request: _Request | None, ctx: Context) -> _Call:
             msgspec.json.decode(request_id)  # a string must be text to be echoed
         name = _method_name(request)
         method = registry.METHODS.get(name)
-        if method is None or (method.local_only and not ctx.local):
+        if method is None or not ctx.may_call(method):
             raise registry.not_found(name)
         return _Call(request_id, method, method.bind(_positional(request.params)), None)
     except RpcError as error:

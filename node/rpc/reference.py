@@ -9,9 +9,14 @@ from node.rpc.registry import METHODS, Method, Parameter
 _HEAD: Final = "| method | parameters | result |\n| --- | --- | --- |\n"
 
 
-def method_table() -> str:
-    """A Markdown row for every method, by name; what it gives is its docstring's first line."""
-    return _HEAD + "".join(_row(METHODS[name]) for name in sorted(METHODS))
+def method_table(*, developer: bool = False) -> str:
+    """A Markdown row for every method, by name; what it gives is its docstring's first line.
+
+    Those of developers' chains alone are a table of their own.
+    """
+    return _HEAD + "".join(
+        _row(METHODS[name]) for name in sorted(METHODS) if METHODS[name].developer_only is developer
+    )
 
 
 def _row(method: Method) -> str:

@@ -72,12 +72,27 @@ class Parameter(typing.NamedTuple):
 class Method:
     """A registered method: its name, its function and how its arguments are read."""
 
-    __slots__ = ("function", "heavy", "local_only", "name", "parameters", "together")
+    __slots__ = (
+        "developer_only",
+        "function",
+        "heavy",
+        "local_only",
+        "name",
+        "parameters",
+        "together",
+    )
 
     def __init__(
-        self, name: str, function: Callable[..., Any], *, together: bool, local_only: bool
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        together: bool,
+        local_only: bool,
+        developer_only: bool,
     ) -> None:
         self.name = name
+        self.developer_only = developer_only
         self.local_only = local_only
         self.together = together
         self.function = function
@@ -108,18 +123,25 @@ METHODS: Final[dict[str, Method]] = {}
 
 
 def method(
-    name: str, *, together: bool = False, local_only: bool = False
+    name: str, *, together: bool = False, local_only: bool = False, developer_only: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the function below as the method `name`.
 
     `together`: calls that follow each other in a batch begin in their order, but do
     not wait for each other to end. `local_only`: for callers on this machine alone; to
-    others there is no such method.
+    others there is no such method. `developer_only`: on developers' chains alone; on other
+    ledgers there is no such method.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         assert name not in METHODS, name
-        METHODS[name] = Method(name, function, together=together, local_only=local_only)
+        METHODS[name] = Method(
+            name,
+            function,
+            together=together,
+            local_only=local_only,
+            developer_only=developer_only,
+        )
         return function
 
     return register

@@ -111,7 +111,9 @@ async def _receipt(ctx: Context, transaction_hash: Hash) -> Json | None:
 @method("eth_sendRawTransaction", together=True)
 async def send_raw_transaction(ctx: Context, raw: bytes) -> Hash:
     """Pool a signed transaction, given with its blobs if it has any; gives its hash."""
-    return await ctx.node.submit(raw)
+    transaction_hash = await ctx.node.submit(raw)
+    await ctx.node.settled(transaction_hash)
+    return transaction_hash
 
 
 @method("eth_sendRawTransactionSync", together=True)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from chain.genesis import Genesis, dev_genesis
 from chain.ledger import Ledger
 from chain.storage.memory import MemoryStore
+from node.devchain.compose import Developing
 from node.keys import dev_accounts
 from node.node import Node
 from node.rpc.server import RpcServer
@@ -55,10 +56,12 @@ class Served:
         ledger: Ledger | None = None,
         builds: bool = True,
         rpc: Mapping[str, Any] | None = None,
+        developing: Developing | None = None,
     ) -> None:
         self._genesis = genesis or dev_genesis()
         self._ledger = ledger
         self._builds = builds
+        self._developing = developing
         self._rpc = {"port": 0, **(rpc or {})}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -92,7 +95,14 @@ class Served:
         settings = replace(Settings(), rpc=replace(RpcSettings(), **self._rpc))
         ledger = self._ledger or Ledger.open(MemoryStore(), self._genesis)
         key = next(iter(ACCOUNTS.values())) if self._builds else None
-        self.node = Node(settings, ledger, accounts=ACCOUNTS, validator_key=key, votes=None)
+        self.node = Node(
+            settings,
+            ledger,
+            accounts=ACCOUNTS,
+            validator_key=key,
+            votes=None,
+            developing=self._developing,
+        )
         self.server = RpcServer(settings.rpc, self.node)
         await self.node.start()
         try:

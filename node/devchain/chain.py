@@ -1,0 +1,292 @@
+"""What developers' methods act through: one object that mines, amends, goes back, impersonates."""
+
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+from typing import Final
+
+from chain.blocks import Header
+from chain.changes import Changes
+from chain.commitment import commit
+from chain.errors import Reason, Rejected
+from chain.forks import Fork
+from chain.ledger import Ledger
+from chain.state import Account, Delta, State
+from chain.transactions import Checked, Transaction
+from chain.types import EMPTY_CODE_HASH, EMPTY_ROOT, Address, Hash, Height
+from node.devchain import unsigned
+from node.devchain.notes import Notes, Snapshot
+from node.devchain.producer import Pace, Producer
+from node.mempool import Mempool
+
+MINED_MAX: Final = 100_000  # blocks in one call
+IMPERSONATED_MAX: Final = 10_000
+
+
+class DevChain:
+    """A developer's ledger under control. Used in the event loop's thread."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        mempool: Mempool,
+        producer: Producer,
+        notes: Notes,
+        *,
+        clock: Callable[[], float],
+        random: Random,
+    ) -> None:
+        """`clock` gives seconds since 1970."""
+        self.producer = producer
+        self.ledger = ledger
+        self.automatic = False  # whether every account is impersonated
+        self._mempool = mempool
+        self._notes = notes
+        self._clock = clock
+        self._random = random
+        self._first_pace = producer.pace
+        self._first_coinbase = producer.wishes.coinbase
+        self._impersonated: set[Address] = set()
+        self.instance = self._new_instance()
+
+    def _new_instance(self) -> Hash:
+        return Hash(self._random.getrandbits(256).to_bytes(32, "big"))
+
+    def close(self) -> None:
+        self._notes.close()
+
+    def committed(self) -> None:
+        """A block is on disk."""
+        self._notes.shift(self.producer.times.offset)
+
+    # -- blocks ------------------------------------------------------------------------------------
+
+    async def mine(
+        self, count: int, *, step: int | None = None, steps_first: bool = False
+    ) -> list[Height]:
+        """Build blocks of what is ready, empty ones too; their heights.
+
+        With `step` each but the first is so many seconds after the one before; the first too,
+        by the clock, when `steps_first`. At most MINED_MAX at once: TOO_LARGE.
+        """
+        if count > MINED_MAX:
+            raise Rejected(Reason.TOO_LARGE, f"{count} blocks, at most {MINED_MAX} at once")
+        producer, times = self.producer, self.producer.times
+        heights: list[Height] = []
+        async with producer.turn:
+            for index in range(count):
+                if step is not None and (index or steps_first):
+                    if steps_first:
+                        times.offset += step
+                    else:
+                        times.exact = self.ledger.head.timestamp + step
+                committed = await producer.build(empty=True)
+                assert committed is not None
+                heights.append(Height(committed.executed.block.header.number))
+        return heights
+
+    def set_pace(self, *, automine: bool | None = None, interval: float | None = None) -> None:
+        """Build by the pool's contents, by the clock (seconds; 0: no more), by both or neither."""
+        pace = self.producer.pace
+        self.producer.set_pace(
+            Pace(
+                pace.automine if automine is None else automine,
+                pace.interval if interval is None else interval,
+                pace.empty_blocks,
+            )
+        )
+
+    def upcoming(self) -> Header:
+        """The header that the next block would begin with now."""
+        return self.producer.upcoming()
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        """The chain's time, seconds."""
+        return self.producer.times.chain_time(self._clock())
+
+    def pass_time(self, seconds: int) -> int:
+        """Shift the chain's clock; by how much it is ahead of the real one afterwards."""
+        times = self.producer.times
+        times.offset += seconds
+        self._notes.shift(times.offset)
+        return times.offset
+
+    def set_time(self, timestamp: int) -> int:
+        """Set the chain's clock; by how many seconds it was moved."""
+        moved = timestamp - self.now()
+        self.producer.times.set_to(self._clock(), timestamp)
+        self._notes.shift(self.producer.times.offset)
+        return moved
+
+    def set_next_timestamp(self, timestamp: int) -> None:
+        """The next block has exactly this time; WRONG_TIMESTAMP unless it is after the head's."""
+        head = self.ledger.head.timestamp
+        if timestamp <= head:
+            raise Rejected(
+                Reason.WRONG_TIMESTAMP,
+                f"timestamp {timestamp} is lower than or equal to the last block's, {head}",
+            )
+        self.producer.times.exact = timestamp
+
+    # -- state -------------------------------------------------------------------------------------
+
+    async def amend(self, change: Callable[[State], object]) -> None:
+        """Change the head's state as `change` does it (decision 0007)."""
+
+        def write() -> None:
+            view = self.ledger.view()
+            state = State(view)
+            change(state)
+            delta = _without_empty(state.delta())
+            if delta.accounts:
+                self.ledger.amend(commit(view, delta))
+
+        async with self.producer.turn:
+            await self.producer.change(write)
+
+    async def amend_with(self, changes: Callable[[], Changes]) -> None:
+        """As `amend`, for changes that somebody else works out from `ledger.view()`."""
+        async with self.producer.turn:
+            await self.producer.change(lambda: self.ledger.amend(changes()))
+
+    # -- there and back ----------------------------------------------------------------------------
+
+    async def snapshot(self) -> int:
+        """Remember this moment; its number."""
+        async with self.producer.turn:
+            ledger, notes = self.ledger, self._notes
+            number = notes.next_id
+            notes.add(
+                Snapshot(
+                    number,
+                    ledger.height,
+                    ledger.head_hash,
+                    ledger.amendments(ledger.height),
+                    self.now(),
+                    self._mempool.arrivals,
+                )
+            )
+            return number
+
+    def snapshots(self) -> Iterable[Snapshot]:
+        """Those that can be gone back to."""
+        return list(self._notes.snapshots.values())
+
+    async def revert(self, number: int) -> bool:
+        """Go back to a snapshot, which is used up by it with all later ones; False: there is none.
+
+        The pool loses what came later, and the chain's clock goes on from where it was.
+        """
+        async with self.producer.turn:
+            snapshot, ledger = self._notes.snapshots.get(number), self.ledger
+            if snapshot is None:
+                return False
+            height = Height(snapshot.height)
+            self._notes.take(number)
+            if ledger.height < height or ledger.hash_at(height) != snapshot.hash:
+                return False  # blocks were taken back beyond it meanwhile
+            if snapshot.arrivals is not None:
+                for entry in self._mempool.entries():
+                    if entry.order >= snapshot.arrivals:
+                        self._mempool.drop(entry.checked.transaction.hash)
+            await self.producer.change(
+                lambda: ledger.rollback(height, amendments=snapshot.amendments)
+            )
+            self._resume_at(snapshot.time)
+            return True
+
+    def _resume_at(self, timestamp: int) -> None:
+        times = self.producer.times
+        times.exact = None
+        times.set_to(self._clock(), timestamp)
+        self._notes.shift(times.offset)
+        self.producer.wishes.passed()
+
+    async def take_back(self, depth: int) -> None:
+        """Take the last `depth` blocks back; UNKNOWN_BLOCK when there are fewer."""
+        async with self.producer.turn:
+            await self._take_back(depth)
+
+    async def _take_back(self, depth: int) -> None:
+        ledger = self.ledger
+        height = ledger.height - depth
+        if height < 0:
+            raise Rejected(Reason.UNKNOWN_BLOCK, f"{depth} blocks back from {ledger.height}")
+        await self.producer.change(lambda: ledger.rollback(Height(height)))
+
+    async def reorganize(self, depth: int, bodies: Sequence[Sequence[Checked]]) -> None:
+        """Replace the last `depth` blocks by as many others, with these transactions.
+
+        What can't be in its block is left out. UNKNOWN_BLOCK when there are fewer blocks.
+        """
+        async with self.producer.turn:
+            times = [
+                self.ledger.header(Height(height)).timestamp
+                for height in range(max(self.ledger.height - depth, 0) + 1, self.ledger.height + 1)
+            ]
+            await self._take_back(depth)
+            for index in range(depth):
+                # One second later than before where nothing else tells the blocks apart.
+                self.producer.times.exact = times[index] + 1
+                only = bodies[index] if index < len(bodies) else ()
+                await self.producer.build(empty=True, only=only)
+
+    async def reset(self) -> None:
+        """Begin again at the first block, with nothing remembered."""
+        async with self.producer.turn:
+            for checked in list(self._mempool.everything()):
+                self._mempool.drop(checked.transaction.hash)
+            await self.producer.change(lambda: self.ledger.rollback(Height(0), amendments=0))
+            wishes, times = self.producer.wishes, self.producer.times
+            wishes.passed()
+            wishes.coinbase, wishes.gas_limit = self._first_coinbase, None
+            times.exact = times.interval = None
+            times.offset = 0
+            self._notes.take(0)
+            self._notes.shift(0)
+            self._impersonated.clear()
+            self.automatic = False
+            self.instance = self._new_instance()
+            self.producer.set_pace(self._first_pace)
+
+    # -- impersonation -----------------------------------------------------------------------------
+
+    def impersonate(self, address: Address) -> None:
+        """Let callers send for an account without its key; TOO_LARGE beyond some thousands."""
+        if len(self._impersonated) >= IMPERSONATED_MAX:
+            raise Rejected(Reason.TOO_LARGE, f"{IMPERSONATED_MAX} impersonated accounts")
+        self._impersonated.add(address)
+
+    def stop_impersonating(self, address: Address) -> bool:
+        """Whether it was impersonated."""
+        found = address in self._impersonated
+        self._impersonated.discard(address)
+        return found
+
+    def impersonates(self, address: Address) -> bool:
+        return self.automatic or address in self._impersonated
+
+    def check(self, transaction: Transaction, sender: Address, fork: Fork) -> Checked:
+        """The transaction as sent by `sender` without a signature; `Rejected` when it is wrong."""
+        return unsigned.check(transaction, sender, fork, self.ledger.config.chain_id)
+
+
+def _without_empty(delta: Delta) -> Delta:
+    """Accounts that have nothing are none (EIP-161)."""
+    accounts = dict(delta.accounts)
+    for address, account in delta.accounts.items():
+        if account is not None and _is_empty(account):
+            if any(delta.storage.get(address, {}).values()):
+                continue
+            accounts[address] = None
+    return Delta(accounts, delta.storage, delta.wiped, delta.codes)
+
+
+def _is_empty(account: Account) -> bool:
+    return (
+        account.nonce == 0
+        and account.balance == 0
+        and account.code_hash == EMPTY_CODE_HASH
+        and account.storage_root == EMPTY_ROOT
+    )

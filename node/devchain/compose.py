@@ -1,0 +1,72 @@
+"""A developer's chain put together: its blocks, its clock, what it remembers."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+
+from msgspec import Struct
+
+from chain.crypto.secp256k1 import address_of
+from chain.ledger import Ledger
+from chain.machine import Machine
+from node.agreement import parse_coinbase
+from node.consensus.driver import Committed
+from node.devchain.chain import DevChain
+from node.devchain.notes import Notes
+from node.devchain.producer import Pace, Producer
+from node.devchain.times import Times
+from node.devchain.wishes import Wishes
+from node.environment import Environment
+from node.mempool import Mempool
+from node.observation import Measured
+from node.settings import Settings
+
+
+class Developing(Struct, frozen=True):
+    """That a ledger is a developer's, whose blocks and state may be had at will."""
+
+    notes: Path | None = None  # the file of its snapshots; None: in memory
+
+
+def build_chain(
+    developing: Developing,
+    settings: Settings,
+    ledger: Ledger,
+    mempool: Mempool,
+    machine: Machine,
+    key: bytes,
+    environment: Environment,
+    writer: Executor,
+    measured: Measured,
+    on_commit: Callable[[Committed], None],
+) -> DevChain:
+    """The chain of a ledger that names no validators. Raises as `Producer` and `Notes`."""
+    chain = settings.chain
+    validator = address_of(key)
+    notes = Notes(developing.notes)
+    producer = Producer(
+        ledger=ledger,
+        mempool=mempool,
+        machine=machine,
+        validator=validator,
+        wishes=Wishes(parse_coinbase(chain.coinbase)),
+        times=Times(notes.offset),
+        pace=Pace(
+            automine=not chain.block_time,
+            interval=chain.block_time,
+            empty_blocks=chain.empty_blocks,
+        ),
+        clock=environment.clock,
+        stopwatch=environment.stopwatch,
+        writer=writer,
+        measured=measured,
+        on_commit=on_commit,
+    )
+    return DevChain(
+        ledger,
+        mempool,
+        producer,
+        notes,
+        clock=environment.clock,
+        random=environment.random,
+    )

@@ -1,0 +1,76 @@
+"""Developers' methods: what this chain is, and words that other tools say by habit."""
+
+from typing import Any
+
+from chain.types import Height
+from node.rpc.client import client_version
+from node.rpc.context import Context
+from node.rpc.dev_registry import OWN, control, number
+from node.rpc.formats import Json, data
+
+
+@control({"anvil_nodeInfo": OWN})
+async def node_info(ctx: Context) -> Json:
+    """The head, the fork and the next block's fees, as anvil tells them."""
+    ledger = ctx.ledger
+    head, upcoming = ledger.head, ctx.developer.upcoming()
+    base_fee = upcoming.base_fee or 0
+    return {
+        "currentBlockNumber": hex(head.number),
+        "currentBlockTimestamp": number(head.timestamp),
+        "currentBlockHash": data(ledger.head_hash),
+        "hardFork": ctx.node.next_fork().name,
+        "transactionOrder": "fees",
+        "environment": {
+            "baseFee": hex(base_fee),
+            "chainId": hex(ledger.config.chain_id),
+            "gasLimit": hex(upcoming.gas_limit),
+            "gasPrice": hex(base_fee + await ctx.tips.suggest(ctx)),
+        },
+        "forkConfig": {"forkUrl": None, "forkBlockNumber": None, "forkRetryBackoff": None},
+    }
+
+
+@control({"anvil_metadata": OWN})
+async def metadata(ctx: Context) -> Json:
+    """Which run of which chain this is, and the snapshots that there are."""
+    snapshots = {
+        hex(item.id): [number(item.height), data(item.hash)] for item in ctx.developer.snapshots()
+    }
+    return {**await _metadata(ctx), "snapshots": snapshots}
+
+
+@control({"hardhat_metadata": OWN})
+async def metadata_hardhat(ctx: Context) -> Json:
+    """Which run of which chain this is."""
+    return await _metadata(ctx)
+
+
+async def _metadata(ctx: Context) -> Json:
+    ledger = ctx.ledger
+    height = ledger.height
+    return {
+        "clientVersion": await client_version(ctx),
+        "chainId": number(ledger.config.chain_id),
+        "instanceId": data(ctx.developer.instance),
+        "latestBlockNumber": number(height),
+        "latestBlockHash": data(ledger.hash_at(Height(height))),
+    }
+
+
+@control(
+    {
+        "anvil_setLoggingEnabled": None,
+        "hardhat_setLoggingEnabled": True,
+        "anvil_enableTraces": None,
+    }
+)
+async def set_logging(ctx: Context, on: bool = True) -> None:
+    """Taken and passed over: what is printed is a setting (`--log-transactions`)."""
+
+
+@control({"hardhat_addCompilationResult": False})
+async def add_compilation(
+    ctx: Context, version: Any = None, given: Any = None, made: Any = None
+) -> None:
+    """Taken and passed over: contracts are named by `--artifacts`."""

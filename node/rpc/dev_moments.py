@@ -1,0 +1,48 @@
+"""Developers' methods: snapshots and the way back to them, a fresh start, states as files."""
+
+from typing import Any
+
+from node.devchain.dump import dump, load
+from node.rpc.context import Context
+from node.rpc.dev_registry import OWN, Amount, control
+from node.rpc.errors import invalid_params
+
+
+@control({"evm_snapshot": OWN, "anvil_snapshot": OWN, "hardhat_snapshot": OWN})
+async def snapshot(ctx: Context) -> int:
+    """Remember this moment: chain, state, clock; its number, which a restart leaves valid."""
+    return await ctx.developer.snapshot()
+
+
+@control({"evm_revert": OWN, "anvil_revert": OWN, "hardhat_revert": OWN})
+async def revert(ctx: Context, number: Amount) -> bool:
+    """Go back to a snapshot, once; later ones are gone with it. False when there is none."""
+    try:
+        return await ctx.developer.revert(number)
+    finally:
+        ctx.filters.rewind(ctx.ledger.height)
+
+
+@control({"anvil_reset": None, "hardhat_reset": True})
+async def reset(ctx: Context, options: dict[str, Any] | None = None) -> None:
+    """Begin again at the first block, with nothing remembered."""
+    if options and options.get("forking"):
+        raise invalid_params("forking is not supported: this chain begins with its own genesis")
+    try:
+        await ctx.developer.reset()
+    finally:
+        ctx.filters.rewind(0)
+
+
+@control({"anvil_dumpState": OWN, "hardhat_dumpState": OWN})
+async def dump_state(ctx: Context, history: bool = False) -> bytes:
+    """The head's state as a file in anvil's format; blocks and their history are not in it."""
+    view, head = ctx.ledger.view(), ctx.ledger.head
+    file: bytes = await ctx.heavy.read(dump, view, head, ctx.ledger.name_of)
+    return file
+
+
+@control({"anvil_loadState": True, "hardhat_loadState": True})
+async def load_state(ctx: Context, file: bytes) -> None:
+    """Lay the accounts of such a file over the head's state; the chain goes on as it was."""
+    await ctx.developer.amend(await ctx.heavy.read(load, file))

@@ -1,0 +1,1 @@
+"""A developer's chain under control: blocks, time, state, the way back."""
