@@ -65,7 +65,7 @@ class Interpreter:
         env = Environment(
             state, block, transaction, fork, rules.programs, rules.precompiles, tracer
         )
-        frame = _first_frame(env, message)
+        frame = first_frame(env, message)
         _run_to_end(frame)
         return Outcome(frame.gas, frame.output, frame.halt)
 
@@ -78,7 +78,8 @@ class Interpreter:
         return rules
 
 
-def _first_frame(env: Environment, message: Message) -> Frame:
+def first_frame(env: Environment, message: Message) -> Frame:
+    """The frame of a top-level message, not yet begun."""
     creates = message.to is None
     code_address = message.code_address
     if code_address in env.precompiles and code_address != message.to:

@@ -1,0 +1,231 @@
+"""What lowerings write with: the builder, the frame, gas, memory, and the ways out.
+
+A lowering (contracts.vm.native.lowerings) gets an Emitter and its operands as 256-bit
+values and gives the word to push. The static gas is paid and the stack checked before.
+Until an opcode has changed something it may start over, so that Python can enlarge an
+area or look a slot up; so a lowering asks first and changes last.
+"""
+
+from typing import Final
+
+from chain.machine import Halt
+from contracts.vm.native.assembly import Block, Function, Value, constant, word
+from contracts.vm.native.records import (
+    FRAME_SIZE,
+    GAS_LIMIT,
+    LEFT_END,
+    NO_GAS,
+    NUMBER_OF,
+    Frame,
+    Session,
+    layout,
+)
+
+FRAME: Final = layout(Frame)
+SESSION: Final = layout(Session)
+
+# frame, position in the code, top of the stack, gas, opcodes' functions.
+HANDLER_PARAMETERS: Final = ("ptr", "ptr", "ptr", "i64", "ptr")
+
+# Offsets and sizes from here on are too large for any gas; smaller ones add up in 64 bits.
+_TOO_LARGE: Final = 2**40
+
+
+class Emitter:
+    """One opcode's function of the native interpreter, being written.
+
+    `f` is the builder. `gas` is the gas left at this point.
+    """
+
+    def __init__(self, function: Function, opcode: int) -> None:
+        self.f = function
+        self.opcode = opcode
+        self.frame, self.pc, self.top, self.gas, self.table = function.arguments
+        self._gas_before = self.gas
+        self._halts: dict[Halt, Block] = {}
+
+    # -- the frame and the session --
+
+    def field(self, name: str) -> Value:
+        return self.f.load("i64", self.f.offset(self.frame, FRAME.offsets[name]))
+
+    def set_field(self, name: str, value: Value) -> None:
+        self.f.store(value, self.f.offset(self.frame, FRAME.offsets[name]))
+
+    def frame_word(self, name: str) -> Value:
+        return self.f.load("i256", self.f.offset(self.frame, FRAME.offsets[name]))
+
+    def session(self) -> Value:
+        return self.f.load("ptr", self.f.offset(self.frame, FRAME.offsets["session"]))
+
+    def session_field(self, name: str) -> Value:
+        return self.f.load("i64", self.f.offset(self.session(), SESSION.offsets[name]))
+
+    def session_word(self, name: str) -> Value:
+        return self.f.load("i256", self.f.offset(self.session(), SESSION.offsets[name]))
+
+    def static_gas(self) -> Value:
+        """What the fork asks for this opcode, where forks differ."""
+        at = SESSION.offsets["static_gas"] + 8 * self.opcode
+        return self.f.load("i64", self.f.offset(self.session(), at))
+
+    # -- words --
+
+    def to_word(self, value: Value) -> Value:
+        """A number or condition as 256 bits."""
+        return self.f.widen(value, "i256")
+
+    def spill(self, value: Value, type_: str = "i256") -> Value:
+        """A pointer to a copy in memory, for a kernel to read and write."""
+        place = self.f.local(type_)
+        self.f.store(self.f.widen(value, type_), place)
+        return place
+
+    def unspill(self, place: Value) -> Value:
+        return self.f.load("i256", place)
+
+    def call(self, kernel: str, *arguments: Value) -> Value:
+        return self.f.call(self.f.module.signatures[kernel], arguments)
+
+    # -- gas and failure --
+
+    def charge(self, amount: Value | int) -> None:
+        if isinstance(amount, int):
+            amount = constant(amount)
+        self.halt_if(self.f.compare("ult", self.gas, amount), Halt.OUT_OF_GAS)
+        self.gas = self.f.sub(self.gas, amount)
+
+    def halt_if(self, condition: Value, halt: Halt) -> None:
+        proceed = self.f.new_block()
+        self.f.branch(condition, self._halt_block(halt), proceed, likely=False)
+        self.f.block = proceed
+
+    def _halt_block(self, halt: Halt) -> Block:
+        block = self._halts.get(halt)
+        if block is None:
+            here, block = self.f.block, self.f.new_block()
+            self.f.block = block
+            self.end(halt)
+            self.f.block = here
+            self._halts[halt] = block
+        return block
+
+    def end(self, halt: Halt | None) -> None:
+        """The frame is over; its output, if any, has been set."""
+        number = NUMBER_OF[halt] if halt is not None else 0
+        gas = self.gas if halt in (None, Halt.REVERT) else constant(0)
+        finish = self.f.module.signatures["finish"]
+        self.f.become(finish, (self.frame, self.f.pointer(constant(number)), self.top, gas,
+                               self.table))  # fmt: skip
+
+    def leave(self, code: Value | int, pc: Value, gas: Value) -> None:
+        """Back to Python; native code goes on at `pc` with the stack as it was before."""
+        f = self.f
+        self.set_field("pc", f.sub(f.address(pc), self.field("code")))
+        self.set_field("top", f.address(self.top))
+        self.set_field("gas", gas)
+        f.store(f.address(self.frame), f.offset(self.session(), SESSION.offsets["frame"]))
+        f.give(constant(code) if isinstance(code, int) else code)
+
+    def checked(self, result: Value) -> Value:
+        """A kernel's result, unless it says that there is no gas or that Python is needed."""
+        f = self.f
+        proceed, special, start_over = f.new_block(), f.new_block(), f.new_block()
+        f.branch(f.compare("uge", result, constant(GAS_LIMIT)), special, proceed, likely=False)
+        f.block = special
+        no_gas = f.compare("eq", result, constant(NO_GAS))
+        f.branch(no_gas, self._halt_block(Halt.OUT_OF_GAS), start_over)
+        f.block = start_over
+        self.leave(f.not_(result), self.pc, self._gas_before)
+        f.block = proceed
+        return result
+
+    # -- memory --
+
+    def size(self, size: Value) -> Value:
+        """A size in 64 bits; one that no gas could pay for runs out of gas."""
+        too_large = self.f.compare("uge", size, word(_TOO_LARGE))
+        self.halt_if(too_large, Halt.OUT_OF_GAS)
+        return self.f.narrow(size, "i64")
+
+    def clamped(self, offset: Value) -> Value:
+        """An offset in 64 bits; a larger one as one that is behind all data."""
+        f = self.f
+        inside = f.compare("ult", offset, word(_TOO_LARGE))
+        return f.select(inside, f.narrow(offset, "i64"), constant(_TOO_LARGE))
+
+    def charge_words(self, price: int, size: Value) -> None:
+        """Pay for every begun 32 bytes."""
+        f = self.f
+        words = f.lshr(f.add(size, constant(31)), constant(5))
+        self.charge(f.mul(words, constant(price)))
+
+    def memory(self, offset: Value, size: Value | int) -> Value:
+        """The address of a piece of memory, paid for and there; anywhere when size is 0.
+
+        `offset` has 256 bits, `size` 64 or is known.
+        """
+        f = self.f
+        if isinstance(size, int):
+            size = constant(size)
+        else:
+            # Nothing is nowhere: its offset does not count.
+            nothing = f.compare("eq", size, constant(0))
+            offset = f.select(nothing, word(0), offset)
+        start = self.clamped(offset)
+        end = f.add(start, size)
+        before, gas = f.block, self.gas
+        grow, there = f.new_block(), f.new_block()
+        f.branch(f.compare("ugt", end, self.field("memory_size")), grow, there, likely=False)
+        f.block = grow
+        left = self.checked(self.call("expand", self.frame, end, gas))
+        after = f.block
+        f.go_to(there)
+        f.block = there
+        self.gas = f.phi((gas, before), (left, after))
+        return f.add(self.field("memory"), start)
+
+    # -- the stack --
+
+    def operand(self, depth: int) -> Value:
+        """The word at `depth`, 1 for the top."""
+        return self.f.load("i256", self.place(depth))
+
+    def place(self, depth: int) -> Value:
+        return self.f.offset(self.top, -32 * depth)
+
+    def check_stack(self, pops: int, rise: int, limit: int) -> None:
+        f = self.f
+        if not pops and rise <= 0:
+            return
+        height = f.sub(f.address(self.top), f.address(self.frame))  # in bytes, plus the frame's
+        if pops:
+            least = constant(FRAME_SIZE + 32 * pops)
+            self.halt_if(f.compare("ult", height, least), Halt.STACK_UNDERFLOW)
+        if rise > 0:
+            most = constant(FRAME_SIZE + 32 * (limit - rise))
+            self.halt_if(f.compare("ugt", height, most), Halt.STACK_OVERFLOW)
+
+    # -- going on --
+
+    def dispatch(self, pc: Value, top: Value) -> None:
+        """Run the opcode at `pc`."""
+        f = self.f
+        number = f.widen(f.load("i8", pc, 1), "i64")
+        handler = f.load("ptr", f.offset(self.table, f.shl(number, constant(3))))
+        f.become(handler, (self.frame, pc, top, self.gas, self.table))
+
+    def after(self, size: int = 1) -> Value:
+        """The position that many bytes further in the code."""
+        return self.f.offset(self.pc, size)
+
+
+def add_finish(function: Function) -> None:
+    """What every frame ends in: `pc` holds how. Python takes over."""
+    emitter = Emitter(function, 0)
+    f = function
+    emitter.set_field("gas", emitter.gas)
+    how = f.address(emitter.pc)
+    session = emitter.session()
+    f.store(f.address(emitter.frame), f.offset(session, SESSION.offsets["frame"]))
+    f.give(f.or_(f.shl(how, constant(8)), constant(LEFT_END)))

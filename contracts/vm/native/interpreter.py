@@ -1,0 +1,313 @@
+"""The native interpreter as a machine: Python begins and ends messages, native code runs them.
+
+What native code cannot do it leaves to Python, which does it with the plain
+interpreter's own functions, so their meaning exists once. Accounts are the state's
+matter throughout; storage, logs and refunds stay native until the message has
+succeeded (contracts.vm.native.session).
+"""
+
+import ctypes
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, cast
+
+from chain.errors import Fault
+from chain.forks import Fork
+from chain.machine import BlockContext, Halt, Message, Outcome, Tracer, TransactionContext
+from chain.state import State
+from chain.types import Address
+from contracts.vm import messages
+from contracts.vm.frame import Environment, Frame, Halted
+from contracts.vm.interpreter import Interpreter, first_frame
+from contracts.vm.native.codes import NativeCode, NativeCodes
+from contracts.vm.native.objects import Native, load_native
+from contracts.vm.native.records import (
+    FRAME_STRIDE,
+    GAS_LIMIT,
+    HALTS,
+    LEFT_END,
+    LEFT_OPCODE,
+    LEFT_SLOT,
+    LEFT_STEP,
+)
+from contracts.vm.native.session import (
+    GAS,
+    MEMORY,
+    MEMORY_SIZE,
+    OUTPUT,
+    OUTPUT_SIZE,
+    PC,
+    TOP,
+    Session,
+    little,
+)
+from contracts.vm.opcodes import OPCODES, Opcode, Shape
+from contracts.vm.precompiles import Precompile, precompiles_of
+from contracts.vm.program import Programs
+
+_FORKS_MAX: Final = 32  # whose tables are kept
+_WITH_OUTPUT: Final = (None, Halt.REVERT)
+
+# Depth, position, opcode, gas left and stack before every opcode.
+StepHook = Callable[[int, int, int, int, list[int]], None]
+
+
+class _Rules:
+    """What is prepared once for a fork."""
+
+    def __init__(self, native: Native, fork: Fork, moved: Mapping[Address, Address]) -> None:
+        self.fork = fork  # kept, so that its identity stays its own
+        self.precompiles: Mapping[Address, Precompile] = precompiles_of(fork, moved)
+        addresses = [
+            native.handlers[code]
+            if code in OPCODES and OPCODES[code].available(fork)
+            else native.missing
+            for code in range(256)
+        ]
+        self._table = (ctypes.c_uint64 * 256)(*addresses)
+        self.table = ctypes.addressof(self._table)
+
+
+class NativeInterpreter:
+    """A chain.machine.Machine. Not thread-safe.
+
+    Where llvmlite is missing, with a tracer, and with more gas than native code can
+    count, the plain interpreter runs instead.
+    """
+
+    def __init__(
+        self,
+        moved: Mapping[Address, Address] | None = None,
+        *,
+        cache: Path | None = None,
+        on_step: StepHook | None = None,
+    ) -> None:
+        """`cache` is where machine code is kept between processes. `on_step` is for tests."""
+        self._moved = moved or {}
+        self._plain = Interpreter(moved)
+        self._native = load_native(cache)
+        self._on_step = on_step
+        if self._native is None:
+            return
+        self._session = Session(self._native)
+        self._codes = NativeCodes(self._native)
+        self._rules: dict[int, _Rules] = {}
+        steps = (ctypes.c_uint64 * 256)(*[self._native.step] * 256)
+        self._steps, self._step_table = steps, ctypes.addressof(steps)
+
+    @property
+    def is_native(self) -> bool:
+        """Whether there is native code at all."""
+        return self._native is not None
+
+    def execute(
+        self,
+        message: Message,
+        state: State,
+        block: BlockContext,
+        transaction: TransactionContext,
+        fork: Fork,
+        tracer: Tracer | None = None,
+    ) -> Outcome:
+        """Run a message to its end. A failed one has left `state` as it was."""
+        native = self._native
+        if native is None or tracer is not None or message.gas >= GAS_LIMIT // 2:
+            return self._plain.execute(message, state, block, transaction, fork, tracer)
+        rules = self._rules_of(fork, native)
+        codes = cast(Programs, self._codes)  # contracts.vm.messages asks it for code only
+        env = Environment(state, block, transaction, fork, codes, rules.precompiles, None)
+        frame = first_frame(env, message)
+        if messages.begin(frame):
+            self._session.begin(fork, block, transaction)
+            _Run(self._session, native, rules, state, self._on_step, self._step_table).run(frame)
+        else:
+            messages.end(frame)
+        return Outcome(frame.gas, frame.output, frame.halt)
+
+    def _rules_of(self, fork: Fork, native: Native) -> _Rules:
+        rules = self._rules.get(id(fork))
+        if rules is None:
+            if len(self._rules) >= _FORKS_MAX:
+                self._rules.clear()
+            rules = self._rules[id(fork)] = _Rules(native, fork, self._moved)
+        return rules
+
+
+class MemoryWindow:
+    """A native frame's memory, for semantics that expect a bytearray."""
+
+    __slots__ = ("_at", "_depth", "_session")
+
+    def __init__(self, session: Session, depth: int) -> None:
+        self._session = session
+        self._depth = depth
+        self._at = depth * FRAME_STRIDE >> 3
+
+    def _start(self) -> int:
+        session = self._session
+        return session.frames.words[self._at + MEMORY] - session.memory.address
+
+    def __len__(self) -> int:
+        return self._session.frames.words[self._at + MEMORY_SIZE]
+
+    def __getitem__(self, piece: slice) -> memoryview:
+        start = self._start()
+        return self._session.memory.bytes[start + piece.start : start + piece.stop]
+
+    def __setitem__(self, piece: slice, content: bytes) -> None:
+        start = self._start()
+        self._session.memory.bytes[start + piece.start : start + piece.stop] = content
+
+    def extend(self, zeros: bytes) -> None:
+        session, size = self._session, len(self)
+        if self._start() + size + len(zeros) > session.memory.size:
+            session.grow_memory(size + len(zeros), self._depth)
+        start = self._start() + size
+        session.memory.bytes[start : start + len(zeros)] = zeros
+        session.frames.words[self._at + MEMORY_SIZE] = size + len(zeros)
+
+
+class _Run:
+    """One session's open frames, as Python knows them, deepest last."""
+
+    def __init__(
+        self,
+        session: Session,
+        native: Native,
+        rules: _Rules,
+        state: State,
+        on_step: StepHook | None,
+        step_table: int,
+    ) -> None:
+        self.session = session
+        self.native = native
+        self.table = rules.table
+        self.state = state
+        self.on_step = on_step
+        self.next_table = rules.table if on_step is None else step_table
+        self.frames: list[Frame] = []
+
+    def run(self, first: Frame) -> None:
+        """Run a message that has begun, and all that it sends."""
+        session, enter = self.session, self.native.enter
+        table, next_table = self.table, self.next_table
+        self._push(first)
+        begin_with = next_table
+        while self.frames:
+            depth = len(self.frames) - 1
+            left = enter(session.frames.address + depth * FRAME_STRIDE, begin_with, next_table)
+            reason = left & 0xFF
+            begin_with = next_table
+            if reason == LEFT_OPCODE:
+                self._carry_out(OPCODES[left >> 8])
+            elif reason == LEFT_END:
+                self._finish(HALTS[(left >> 8) - 1] if left >> 8 else None)
+            else:
+                # The opcode that was about to run starts over, or runs now that it is told.
+                begin_with = table
+                if reason == LEFT_SLOT:
+                    session.fill_slot(self.state)
+                elif reason == LEFT_STEP:
+                    self._tell_step(depth)
+                else:
+                    session.grow(reason, session.get("wanted"))
+
+    def _push(self, frame: Frame) -> None:
+        frame.memory = cast(bytearray, MemoryWindow(self.session, frame.depth))
+        self.session.push(frame, cast(NativeCode, frame.program))
+        self.frames.append(frame)
+
+    def _carry_out(self, opcode: Opcode) -> None:
+        """Do with the plain semantics what has no lowering; native code has paid the static gas."""
+        frame, session = self.frames[-1], self.session
+        at = frame.depth * FRAME_STRIDE >> 3
+        words = session.frames.words
+        top = words[at + TOP] - session.frames.address
+        operands = self._stack(top - 32 * opcode.pops, top)
+        operands.reverse()
+        frame.gas = words[at + GAS]
+        words[at + TOP] -= 32 * opcode.pops
+        try:
+            result = opcode.semantics(frame, *operands)
+        except Halted as halted:
+            self._end(halted.halt)
+            return
+        words[at + GAS] = frame.gas
+        if opcode.shape is Shape.END:
+            self._end(None)
+        elif opcode.shape is Shape.SEND:
+            self._send(result)
+        elif opcode.pushes:
+            self._give(frame.depth, result)
+
+    def _stack(self, start: int, end: int) -> list[int]:
+        content = self.session.frames.bytes
+        return [int.from_bytes(content[i : i + 32], "little") for i in range(start, end, 32)]
+
+    def _give(self, depth: int, word: int) -> None:
+        """Push a word on a frame's stack."""
+        frames, at = self.session.frames, depth * FRAME_STRIDE >> 3
+        top = frames.words[at + TOP] - frames.address
+        frames.bytes[top : top + 32] = little(word)
+        frames.words[at + TOP] += 32
+
+    def _send(self, child: Frame) -> None:
+        if messages.begin(child):
+            self._push(child)
+            return
+        messages.end(child)
+        self._deliver(child)
+
+    def _finish(self, halt: Halt | None) -> None:
+        """The deepest frame is over, says native code."""
+        frame, session = self.frames[-1], self.session
+        words, at = session.frames.words, frame.depth * FRAME_STRIDE >> 3
+        frame.gas = words[at + GAS]
+        if halt in _WITH_OUTPUT:
+            size = words[at + OUTPUT_SIZE]
+            if size:
+                start = words[at + OUTPUT] - session.memory.address
+                frame.output = bytes(session.memory.bytes[start : start + size])
+        self._end(halt)
+
+    def _end(self, halt: Halt | None) -> None:
+        frame = self.frames.pop()
+        frame.halt = halt
+        messages.end(frame)
+        if frame.halt is not None:
+            self.session.undo(frame.depth)
+        if self.frames:
+            self._deliver(frame)
+        elif frame.halt is None:
+            self.session.settle(self.state)
+
+    def _deliver(self, child: Frame) -> None:
+        """Give a finished message's result to the frame that sent it, as messages.deliver does."""
+        session, depth = self.session, child.depth - 1
+        at = depth * FRAME_STRIDE >> 3
+        session.frames.words[at + GAS] += child.gas
+        if child.halt is not None:
+            self._give(depth, 0)
+        elif child.creates:
+            self._give(depth, int.from_bytes(child.address, "big"))
+            session.return_output(b"")
+            return
+        else:
+            self._give(depth, 1)
+        session.return_output(child.output)
+        size = min(child.return_size, len(child.output))
+        if size:
+            memory = self.frames[-1].memory
+            memory[child.return_offset : child.return_offset + size] = child.output[:size]
+
+    def _tell_step(self, depth: int) -> None:
+        if self.on_step is None:
+            raise Fault("native code was left before an opcode without being traced")
+        session, at = self.session, depth * FRAME_STRIDE >> 3
+        words = session.frames.words
+        frame = self.frames[-1]
+        pc = words[at + PC]
+        opcode = frame.code[pc] if pc < len(frame.code) else 0
+        bottom = session.stack_bottom(depth)
+        stack = self._stack(bottom, words[at + TOP] - session.frames.address)
+        self.on_step(depth, pc, opcode, words[at + GAS], stack)

@@ -1,0 +1,378 @@
+"""How opcodes become native instructions: the `lower` column of contracts.vm.opcodes.
+
+Each function mirrors the semantics named beside it in the table; the tests compare the
+two. No library is imported here, so the table can be read without one.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from chain.machine import Halt
+from contracts.vm.native.assembly import Value, constant, word
+
+if TYPE_CHECKING:
+    from contracts.vm.native.emitter import Emitter
+
+Lowering = Callable[..., Value | None]
+
+_SIGN_BIT: Final = word(2**255)
+
+
+# -- arithmetic --
+
+
+def add(e: "Emitter", a: Value, b: Value) -> Value:
+    return e.f.add(a, b)
+
+
+def mul(e: "Emitter", a: Value, b: Value) -> Value:
+    return e.f.mul(a, b)
+
+
+def sub(e: "Emitter", a: Value, b: Value) -> Value:
+    return e.f.sub(a, b)
+
+
+def _divide(e: "Emitter", a: Value, b: Value, *, words: int, remainder: bool) -> Value:
+    """Quotient or remainder of `words` by 4 words; 0 when b is 0."""
+    wide = f"i{64 * words}"
+    dividend, divisor = e.spill(a, wide), e.spill(b)
+    quotient, rest = e.f.local(wide), e.f.local("i256")
+    e.call("divide", quotient, rest, dividend, constant(words), divisor)
+    return e.unspill(rest if remainder else quotient)
+
+
+def div(e: "Emitter", a: Value, b: Value) -> Value:
+    return _divide(e, a, b, words=4, remainder=False)
+
+
+def mod(e: "Emitter", a: Value, b: Value) -> Value:
+    return _divide(e, a, b, words=4, remainder=True)
+
+
+def _negative(e: "Emitter", a: Value) -> Value:
+    return e.f.compare("slt", a, word(0))
+
+
+def _magnitude(e: "Emitter", a: Value) -> Value:
+    return e.f.select(_negative(e, a), e.f.sub(word(0), a), a)
+
+
+def sdiv(e: "Emitter", a: Value, b: Value) -> Value:
+    quotient = div(e, _magnitude(e, a), _magnitude(e, b))
+    unlike = e.f.xor(_negative(e, a), _negative(e, b))
+    return e.f.select(unlike, e.f.sub(word(0), quotient), quotient)
+
+
+def smod(e: "Emitter", a: Value, b: Value) -> Value:
+    rest = mod(e, _magnitude(e, a), _magnitude(e, b))
+    return e.f.select(_negative(e, a), e.f.sub(word(0), rest), rest)
+
+
+def addmod(e: "Emitter", a: Value, b: Value, n: Value) -> Value:
+    total = e.f.add(e.f.widen(a, "i320"), e.f.widen(b, "i320"))
+    return _divide(e, total, n, words=5, remainder=True)
+
+
+def mulmod(e: "Emitter", a: Value, b: Value, n: Value) -> Value:
+    product = e.f.mul(e.f.widen(a, "i512"), e.f.widen(b, "i512"))
+    return _divide(e, product, n, words=8, remainder=True)
+
+
+def exp(e: "Emitter", base: Value, exponent: Value) -> Value:
+    f = e.f
+    bits = f.sub(constant(256), f.narrow(f.leading_zeros(exponent), "i64"))
+    size = f.lshr(f.add(bits, constant(7)), constant(3))
+    e.charge(f.mul(size, e.session_field("exp_byte")))
+    place, power = e.spill(base), e.spill(exponent)
+    e.call("power", place, power)
+    return e.unspill(place)
+
+
+def signextend(e: "Emitter", index: Value, value: Value) -> Value:
+    f = e.f
+    unused = f.sub(word(248), f.shl(f.and_(index, word(31)), word(3)))
+    extended = sar(e, unused, shl(e, unused, value))
+    return f.select(f.compare("ugt", index, word(30)), value, extended)
+
+
+# -- comparison and bits --
+
+
+def _comparison(how: str) -> Lowering:
+    def lower(e: "Emitter", a: Value, b: Value) -> Value:
+        return e.to_word(e.f.compare(how, a, b))
+
+    return lower
+
+
+lt, gt = _comparison("ult"), _comparison("ugt")
+slt, sgt = _comparison("slt"), _comparison("sgt")
+eq = _comparison("eq")
+
+
+def iszero(e: "Emitter", a: Value) -> Value:
+    return e.to_word(e.f.compare("eq", a, word(0)))
+
+
+def and_(e: "Emitter", a: Value, b: Value) -> Value:
+    return e.f.and_(a, b)
+
+
+def or_(e: "Emitter", a: Value, b: Value) -> Value:
+    return e.f.or_(a, b)
+
+
+def xor(e: "Emitter", a: Value, b: Value) -> Value:
+    return e.f.xor(a, b)
+
+
+def not_(e: "Emitter", a: Value) -> Value:
+    return e.f.not_(a)
+
+
+def clz(e: "Emitter", a: Value) -> Value:
+    return e.f.leading_zeros(a)
+
+
+def byte(e: "Emitter", index: Value, value: Value) -> Value:
+    f = e.f
+    shift = f.shl(f.sub(word(31), f.and_(index, word(31))), word(3))
+    found = f.and_(shr(e, shift, value), word(0xFF))
+    return f.select(f.compare("ult", index, word(32)), found, word(0))
+
+
+def _shifted(e: "Emitter", shift: Value, value: Value, *, left: bool, fill: Value) -> Value:
+    """Shift by 0 to 255 and more, 64 bits at a time: whole limbs first, then within them.
+
+    LLVM's own shifts of 256 bits by a variable amount go through memory.
+    """
+    f = e.f
+    limbs = [f.narrow(f.lshr(value, word(64 * i)), "i64") for i in range(4)]
+    if left:
+        limbs.reverse()  # so that limbs always move towards the front
+    far = f.compare("ugt", shift, word(255))
+    amount = f.narrow(shift, "i64")
+    limbs = [f.select(far, fill, limb) for limb in limbs]
+    for bit, distance in ((6, 1), (7, 2)):
+        by = f.narrow(f.lshr(amount, constant(bit)), "i1")
+        padded = [*limbs, fill, fill]
+        limbs = [f.select(by, padded[i + distance], limbs[i]) for i in range(4)]
+    within = f.and_(amount, constant(63))
+    padded = [*limbs, fill]
+    if left:
+        limbs = [f.intrinsic("fshl", padded[i], padded[i + 1], within) for i in range(4)]
+        limbs.reverse()
+    else:
+        limbs = [f.intrinsic("fshr", padded[i + 1], padded[i], within) for i in range(4)]
+    result = f.widen(limbs[0], "i256")
+    for i in range(1, 4):
+        result = f.or_(result, f.shl(f.widen(limbs[i], "i256"), word(64 * i)))
+    return result
+
+
+def shl(e: "Emitter", shift: Value, value: Value) -> Value:
+    return _shifted(e, shift, value, left=True, fill=constant(0))
+
+
+def shr(e: "Emitter", shift: Value, value: Value) -> Value:
+    return _shifted(e, shift, value, left=False, fill=constant(0))
+
+
+def sar(e: "Emitter", shift: Value, value: Value) -> Value:
+    sign = e.f.select(_negative(e, value), constant(-1), constant(0))
+    return _shifted(e, shift, value, left=False, fill=sign)
+
+
+# -- the environment --
+
+
+def _of_frame(name: str) -> Lowering:
+    def lower(e: "Emitter") -> Value:
+        return e.frame_word(name)
+
+    return lower
+
+
+def _of_session(name: str) -> Lowering:
+    def lower(e: "Emitter") -> Value:
+        return e.session_word(name)
+
+    return lower
+
+
+def _size_of(name: str) -> Lowering:
+    def lower(e: "Emitter") -> Value:
+        return e.to_word(e.field(name))
+
+    return lower
+
+
+address, caller, callvalue = _of_frame("address"), _of_frame("caller"), _of_frame("value")
+origin, gasprice = _of_session("origin"), _of_session("gas_price")
+coinbase, timestamp = _of_session("coinbase"), _of_session("timestamp")
+number, randomness = _of_session("number"), _of_session("randomness")
+gaslimit, chainid = _of_session("gas_limit"), _of_session("chain_id")
+basefee, blobbasefee = _of_session("base_fee"), _of_session("blob_base_fee")
+calldatasize, codesize = _size_of("data_size"), _size_of("code_size")
+msize = _size_of("memory_size")
+
+
+def returndatasize(e: "Emitter") -> Value:
+    return e.to_word(e.session_field("returned_size"))
+
+
+def gas(e: "Emitter") -> Value:
+    return e.to_word(e.gas)
+
+
+def calldataload(e: "Emitter", offset: Value) -> Value:
+    f = e.f
+    start, size = e.clamped(offset), e.field("data_size")
+    whole, part, after = f.new_block(), f.new_block(), f.new_block()
+    inside = f.compare("ule", f.add(start, constant(32)), size)
+    f.branch(inside, whole, part, likely=True)
+    f.block = whole
+    loaded = f.load("i256", f.pointer(f.add(e.field("data"), start)), 1)
+    f.go_to(after)
+    f.block = part
+    place = f.local("i256")
+    e.call("copy_padded", f.address(place), e.field("data"), size, start, constant(32))
+    padded = f.load("i256", place)
+    f.go_to(after)
+    f.block = after
+    return f.swap_bytes(f.phi((loaded, whole), (padded, part)))
+
+
+# -- memory --
+
+
+def mload(e: "Emitter", offset: Value) -> Value:
+    place = e.memory(offset, 32)
+    return e.f.swap_bytes(e.f.load("i256", e.f.pointer(place), 1))
+
+
+def mstore(e: "Emitter", offset: Value, value: Value) -> None:
+    place = e.memory(offset, 32)
+    e.f.store(e.f.swap_bytes(value), e.f.pointer(place), 1)
+
+
+def mstore8(e: "Emitter", offset: Value, value: Value) -> None:
+    place = e.memory(offset, 1)
+    e.f.store(e.f.narrow(value, "i8"), e.f.pointer(place), 1)
+
+
+def mcopy(e: "Emitter", to: Value, source: Value, size: Value) -> None:
+    f = e.f
+    count = e.size(size)
+    e.charge_words(3, count)
+    farther = f.select(f.compare("ugt", to, source), to, source)
+    e.memory(farther, count)
+    # Once the farther one is in memory, the nearer one is too; for size 0 neither counts.
+    memory = e.field("memory")
+    target, origin_ = (f.add(memory, f.narrow(offset, "i64")) for offset in (to, source))
+    f.move_bytes(f.pointer(target), f.pointer(origin_), count)
+
+
+def _copy(e: "Emitter", to: Value, offset: Value, size: Value, source: Value, have: Value) -> None:
+    count = e.size(size)
+    e.charge_words(3, count)
+    target = e.memory(to, count)
+    e.call("copy_padded", target, source, have, e.clamped(offset), count)
+
+
+def calldatacopy(e: "Emitter", to: Value, offset: Value, size: Value) -> None:
+    _copy(e, to, offset, size, e.field("data"), e.field("data_size"))
+
+
+def codecopy(e: "Emitter", to: Value, offset: Value, size: Value) -> None:
+    _copy(e, to, offset, size, e.field("code"), e.field("code_size"))
+
+
+def returndatacopy(e: "Emitter", to: Value, offset: Value, size: Value) -> None:
+    f = e.f
+    have = e.session_field("returned_size")
+    end = f.add(e.clamped(offset), e.clamped(size))
+    e.halt_if(f.compare("ugt", end, have), Halt.RETURN_DATA_OUT_OF_BOUNDS)
+    _copy(e, to, offset, size, e.session_field("returned"), have)
+
+
+def keccak256(e: "Emitter", offset: Value, size: Value) -> Value:
+    count = e.size(size)
+    e.charge_words(6, count)
+    place = e.memory(offset, count)
+    digest = e.f.local("i256")
+    e.call("keccak", digest, place, count)
+    return e.f.swap_bytes(e.unspill(digest))
+
+
+def log(e: "Emitter", offset: Value, size: Value, *topics: Value) -> None:
+    f = e.f
+    _need_write(e)
+    count = e.size(size)
+    e.charge(f.shl(count, constant(3)))
+    data = e.memory(offset, count)
+    record = e.checked(e.call("reserve_log", e.frame, count, constant(len(topics))))
+    for i, topic in enumerate(topics):
+        f.store(f.swap_bytes(topic), f.pointer(f.add(record, constant(48 + 32 * i))))
+    target = f.add(record, constant(48 + 32 * len(topics)))
+    f.move_bytes(f.pointer(target), f.pointer(data), count)
+
+
+# -- storage --
+
+
+def _need_write(e: "Emitter") -> None:
+    static = e.f.compare("ne", e.field("static"), constant(0))
+    e.halt_if(static, Halt.WRITE_PROTECTION)
+
+
+def sload(e: "Emitter", slot: Value) -> Value:
+    place = e.spill(slot)
+    e.gas = e.checked(e.call("load_slot", e.frame, place, e.gas))
+    return e.unspill(place)
+
+
+def tload(e: "Emitter", slot: Value) -> Value:
+    place = e.spill(slot)
+    e.gas = e.checked(e.call("load_transient", e.frame, place, e.gas))
+    return e.unspill(place)
+
+
+def sstore(e: "Emitter", slot: Value, value: Value) -> None:
+    _need_write(e)
+    e.gas = e.checked(e.call("store_slot", e.frame, e.spill(slot), e.spill(value), e.gas))
+
+
+def tstore(e: "Emitter", slot: Value, value: Value) -> None:
+    _need_write(e)
+    e.gas = e.checked(e.call("store_transient", e.frame, e.spill(slot), e.spill(value), e.gas))
+
+
+# -- the end --
+
+
+def stop(e: "Emitter") -> None:
+    e.set_field("output_size", constant(0))
+    e.end(None)
+
+
+def _output(e: "Emitter", offset: Value, size: Value) -> None:
+    count = e.size(size)
+    place = e.memory(offset, count)
+    e.set_field("output", place)
+    e.set_field("output_size", count)
+
+
+def return_(e: "Emitter", offset: Value, size: Value) -> None:
+    _output(e, offset, size)
+    e.end(None)
+
+
+def revert(e: "Emitter", offset: Value, size: Value) -> None:
+    _output(e, offset, size)
+    e.end(Halt.REVERT)
+
+
+def invalid(e: "Emitter") -> None:
+    e.end(Halt.BAD_OPCODE)

@@ -1,0 +1,141 @@
+"""From assembly to functions that Python can call, with the machine code kept on disk.
+
+Compiling takes a second or two, loading milliseconds. A file in the cache is named by
+everything that its content depends on, starts with a checksum, and is believed only when
+it belongs to this user alone: it is code that runs.
+"""
+
+import ctypes
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from contracts.vm import opcodes
+from contracts.vm.native import kernels
+from contracts.vm.native.handlers import ENTER, HANDLERS, MISSING, STEP, interpreter_module
+
+_CHECKSUM_BYTES: Final = 32
+_HANDLERS: Final = STEP + 1
+
+
+class Native:
+    """The native interpreter in this process. `enter` runs until native code is left.
+
+    `enter(frame, first, table)`: all three are addresses; the first opcode's function is
+    taken from the table `first`. `undo`, `move_slots` and `mark_destinations` are the
+    kernels of these names.
+    """
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine  # owns the code, so it has to live as long as the functions
+        self.enter = self._function(ENTER, 3)
+        self.undo = self._function("call_undo", 2)
+        self.move_slots = self._function("call_move_slots", 4)
+        self.mark_destinations = self._function("call_mark_destinations", 3)
+        addresses = (ctypes.c_uint64 * _HANDLERS).from_address(self._function(HANDLERS, 0)())
+        self.handlers = tuple(addresses[:256])
+        self.missing = addresses[MISSING]
+        self.step = addresses[STEP]
+
+    def _function(self, name: str, parameters: int) -> Callable[..., int]:
+        kind = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * parameters)
+        function: Callable[..., int] = kind(self._engine.get_function_address(name))
+        return function
+
+
+def user_cache() -> Path:
+    """Where this user's machine code is kept."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "chain-node" / "native"
+
+
+@cache
+def load_native(folder: Path | None) -> Native | None:
+    """The native interpreter; None where llvmlite is missing.
+
+    `folder` is where machine code is kept between processes; without it each compiles anew.
+    """
+    try:
+        from llvmlite import binding
+    except ImportError:
+        return None
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    machine = binding.Target.from_default_triple().create_target_machine(
+        cpu=binding.get_host_cpu_name(),
+        features=binding.get_host_cpu_features().flatten(),
+        opt=2,
+        codemodel="jitdefault",
+        jit=True,
+    )
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+    path = None if folder is None else folder / f"interpreter-{_key(binding)}.o"
+    code = None if path is None else _load(path)
+    if code is None:
+        code = compile_text(binding, machine, interpreter_module().text())
+        if path is not None:
+            _store(path, code)
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return Native(engine)
+
+
+def compile_text(binding: Any, machine: Any, text: str) -> bytes:
+    """Machine code of LLVM assembly, as an object file."""
+    module = binding.parse_assembly(text)
+    module.verify()
+    options = binding.create_pipeline_tuning_options(speed_level=2)
+    builder = binding.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    code: bytes = machine.emit_object(module)
+    return code
+
+
+def _key(binding: Any) -> str:
+    """All that machine code depends on: the processor, the compiler, our sources."""
+    import llvmlite
+
+    digest = hashlib.sha256()
+    for part in (
+        llvmlite.__version__,
+        str(binding.llvm_version_info),
+        binding.get_process_triple(),
+        binding.get_host_cpu_name(),
+        binding.get_host_cpu_features().flatten(),
+    ):
+        digest.update(part.encode() + b"\0")
+    folder = Path(__file__).parent
+    for path in sorted([Path(opcodes.__file__), *folder.glob("*.py"),
+                        *Path(kernels.__file__).parent.glob("*.py")]):  # fmt: skip
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def _load(path: Path) -> bytes | None:
+    """A file of the cache, unless it is missing, damaged or somebody else could have written it."""
+    try:
+        for place in (path, path.parent):
+            status = place.stat()
+            if (hasattr(os, "geteuid") and status.st_uid != os.geteuid()) or status.st_mode & 0o022:
+                return None
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    checksum, code = stored[:_CHECKSUM_BYTES], stored[_CHECKSUM_BYTES:]
+    return code if hashlib.sha256(code).digest() == checksum else None
+
+
+def _store(path: Path, code: bytes) -> None:
+    """Keep a file; all of it or nothing. A cache that can't be written is one that isn't used."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(code).digest() + code)
+        os.replace(name, path)
+    except OSError:
+        return

@@ -1,0 +1,203 @@
+"""What native code and Python both read and write: records in memory, and how native code ends.
+
+A record is a class whose annotations are its layout: fields follow each other without
+gaps, numbers are 64-bit little-endian. Python reaches a field by its offset; kernels
+(contracts.vm.native.kernels) and lowerings by its name.
+"""
+
+from typing import Annotated, Final, TypeAlias, get_args, get_type_hints
+
+from chain.machine import Halt
+from contracts.vm.frame import STACK_MAX
+
+U64: TypeAlias = int
+
+
+class Words:
+    """A pointer to consecutive 64-bit words. In kernels only: Python has no such thing."""
+
+    def __getitem__(self, index: U64) -> U64:
+        raise NotImplementedError("kernels are compiled, not run")
+
+    def __setitem__(self, index: U64, value: U64) -> None:
+        raise NotImplementedError("kernels are compiled, not run")
+
+
+Word: TypeAlias = Annotated[Words, 32]  # 256 bits, the least significant 64 first
+Prices: TypeAlias = Annotated[Words, 256 * 8]  # a number for every opcode
+
+
+class Frame:
+    """A message in execution. Its stack follows right after it in memory."""
+
+    session: U64  # address
+    gas: U64
+    pc: U64  # where native code goes on
+    top: U64  # address just behind the top of the stack
+    memory: U64  # address
+    memory_size: U64  # bytes, whole words
+    code: U64  # address; zeros follow the code
+    code_size: U64
+    destinations: U64  # address of one byte for every byte of code, 1 where a jump may go
+    data: U64  # address
+    data_size: U64
+    output: U64  # address, once the frame has ended with output
+    output_size: U64
+    static: U64  # 0 or 1
+    depth: U64
+    account: U64  # number of the account whose storage it is
+    journal_mark: U64  # what the session had when the frame began
+    log_mark: U64
+    refund_mark: U64
+    of_python: U64  # 1 when Python has begun it, or knows it, so that Python has to end it
+    return_offset: U64  # where in the sender's memory the output goes
+    return_size: U64
+    address: Word
+    caller: Word
+    value: Word
+
+
+class Slot:
+    """A storage slot that this session has seen, or a transient one."""
+
+    key: Word
+    value: Word
+    original: Word  # at the start of the transaction
+    account: U64  # its number, and TRANSIENT
+    generation: U64  # of the session that it belongs to; others' entries count as free
+    warm: U64  # 0 or 1
+    dirty: U64  # 1 once it has been written, also when that was reverted
+
+
+class Callee:
+    """An account whose code native code may run without asking."""
+
+    address: Word
+    generation: U64
+    ready: U64  # 1: warm, known, and has ordinary code
+    account: U64
+    code: U64
+    code_size: U64
+    destinations: U64
+    unused: Annotated[Words, 48]
+
+
+class Session:
+    """What all frames of one top-level message share."""
+
+    frame: U64  # address of the one that was running when native code was left
+    generation: U64
+    journal_at: U64  # address of the next record
+    journal_end: U64
+    slots: U64  # address
+    slots_mask: U64  # how many there is room for, less 1
+    slots_used: U64
+    slots_limit: U64
+    slot_missed: U64  # address of the entry to be filled in
+    wanted: U64  # bytes that an area to be grown has to have room for
+    callees: U64
+    callees_mask: U64
+    log_at: U64
+    log_end: U64
+    returned: U64  # address of the output of the last message sent
+    returned_size: U64
+    returned_limit: U64
+    memory_end: U64  # of the area in which all frames' memories are
+    refund: U64  # change, two's complement
+    # the fork's numbers
+    access_lists: U64  # 0 or 1
+    cold_slot: U64  # a cold slot's whole price
+    cold_slot_extra: U64  # what it costs more than a warm one
+    exp_byte: U64
+    keeps_one_64th: U64
+    storage_pricing: U64  # one of the PRICING_ numbers
+    storage_touch: U64
+    storage_reset: U64
+    storage_set: U64
+    refund_clear: U64
+    # the transaction and the block
+    origin: Word
+    gas_price: Word
+    coinbase: Word
+    timestamp: Word
+    number: Word
+    randomness: Word
+    gas_limit: Word
+    chain_id: Word
+    base_fee: Word
+    blob_base_fee: Word
+    static_gas: Prices
+
+
+class Layout:
+    """The offsets and sizes, in bytes, of a record's fields."""
+
+    def __init__(self, record: type) -> None:
+        self.offsets: dict[str, int] = {}
+        self.sizes: dict[str, int] = {}
+        offset = 0
+        for name, hint in get_type_hints(record, include_extras=True).items():
+            self.offsets[name] = offset
+            self.sizes[name] = 8 if hint is int else get_args(hint)[1]
+            offset += self.sizes[name]
+        self.size = offset
+
+    def index(self, name: str) -> int:
+        """Which 64-bit word of the record the field starts at."""
+        return self.offsets[name] >> 3
+
+
+_LAYOUTS: Final[dict[str, Layout]] = {}
+
+
+def layout(record: type) -> Layout:
+    """Computed once for each record."""
+    found = _LAYOUTS.get(record.__name__)
+    if found is None:
+        found = _LAYOUTS[record.__name__] = Layout(record)
+    return found
+
+
+FRAME_SIZE: Final = (layout(Frame).size + 63) & ~63
+FRAME_STRIDE: Final = FRAME_SIZE + 32 * STACK_MAX + 64  # from one frame to the next deeper one
+SLOT_SIZE: Final = layout(Slot).size
+CALLEE_SIZE: Final = layout(Callee).size
+
+TRANSIENT: Final = 1 << 63  # in a slot's account
+
+# A journal record: the entry's address, and what is in 4 words to be put back.
+JOURNAL_RECORD: Final = 40
+JOURNAL_WARM: Final = 1  # added to the address: the slot was made warm
+JOURNAL_READY: Final = 2  # added to the address: the callee was made ready
+
+PRICING_PLAIN: Final = 0
+PRICING_NET: Final = 1
+PRICING_GUARDED: Final = 2
+
+# A frame's end: 0 for success, else the place of its Halt here, counted from 1.
+HALTS: Final = tuple(Halt)
+NUMBER_OF: Final = {halt: number for number, halt in enumerate(HALTS, 1)}
+
+# Why native code was left for Python. The lowest byte; an opcode may be in the next one.
+LEFT_END: Final = 0  # a frame of Python's is over, how is in the next byte
+LEFT_OPCODE: Final = 1  # an opcode without lowering; its static gas is paid
+LEFT_SLOT: Final = 2  # Session.slot_missed is wanted; the opcode starts over
+LEFT_GROW_MEMORY: Final = 3  # and likewise these, where an area is full
+LEFT_GROW_JOURNAL: Final = 4
+LEFT_GROW_LOGS: Final = 5
+LEFT_GROW_SLOTS: Final = 6
+LEFT_GROW_RETURNED: Final = 7
+LEFT_STEP: Final = 8  # before every opcode, when traced
+
+# What a kernel gives in place of the gas left: that there is not enough, or why to leave.
+# Messages with so much gas run on the plain interpreter.
+GAS_LIMIT: Final = 2**64 - 2**32
+NO_GAS: Final = 2**64 - 1
+MISSING_SLOT: Final = NO_GAS - LEFT_SLOT
+FULL_MEMORY: Final = NO_GAS - LEFT_GROW_MEMORY
+FULL_JOURNAL: Final = NO_GAS - LEFT_GROW_JOURNAL
+FULL_LOGS: Final = NO_GAS - LEFT_GROW_LOGS
+FULL_SLOTS: Final = NO_GAS - LEFT_GROW_SLOTS
+FULL_RETURNED: Final = NO_GAS - LEFT_GROW_RETURNED
+
+MEMORY_MAX: Final = 0x1FFFFFFFE0  # bytes; no gas pays for more (contracts.vm.frame)

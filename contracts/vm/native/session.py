@@ -1,0 +1,341 @@
+"""The Python side of a session: the shared areas, frames and slots in them, and growing them.
+
+One top-level message is one session. Areas stay between sessions; a generation number
+makes all that earlier ones left in the slot table count as free.
+"""
+
+import struct
+from typing import Final
+
+from chain.blocks import Log
+from chain.errors import Fault
+from chain.forks import Fork, StoragePricing
+from chain.machine import BlockContext, TransactionContext
+from chain.state import State
+from chain.types import Address, Hash
+from contracts.vm.frame import DEPTH_MAX, Frame
+from contracts.vm.native import records
+from contracts.vm.native.areas import Area, address_of_bytes
+from contracts.vm.native.codes import NativeCode
+from contracts.vm.native.objects import Native
+from contracts.vm.native.records import (
+    FRAME_SIZE,
+    FRAME_STRIDE,
+    LEFT_GROW_JOURNAL,
+    LEFT_GROW_LOGS,
+    LEFT_GROW_MEMORY,
+    LEFT_GROW_RETURNED,
+    LEFT_GROW_SLOTS,
+    SLOT_SIZE,
+    TRANSIENT,
+    layout,
+)
+from contracts.vm.opcodes import OPCODES
+
+FRAME: Final = layout(records.Frame)
+SESSION: Final = layout(records.Session)
+SLOT: Final = layout(records.Slot)
+
+# 64-bit words from the start of a record.
+GAS, PC, TOP = FRAME.index("gas"), FRAME.index("pc"), FRAME.index("top")
+MEMORY, MEMORY_SIZE = FRAME.index("memory"), FRAME.index("memory_size")
+OUTPUT, OUTPUT_SIZE = FRAME.index("output"), FRAME.index("output_size")
+
+_FRAME_HEAD: Final = struct.Struct("<22Q32s32s32s")
+_LOG_HEAD: Final = struct.Struct("<QQ")
+_ADDRESS_PADDING: Final = bytes(12)
+
+_SLOTS: Final = 2**12  # entries at first
+_MEMORY_BYTES: Final = 2**24
+_JOURNAL_BYTES: Final = 2**20
+_LOG_BYTES: Final = 2**18
+_RETURNED_BYTES: Final = 2**18
+_KEPT_BYTES_MAX: Final = 2**26  # an area that became larger is given back after the session
+
+_PRICINGS: Final = {
+    StoragePricing.PLAIN: records.PRICING_PLAIN,
+    StoragePricing.NET: records.PRICING_NET,
+    StoragePricing.NET_WITH_STIPEND_GUARD: records.PRICING_GUARDED,
+}
+
+
+def little(number: int) -> bytes:
+    """A word as native code keeps it."""
+    return number.to_bytes(32, "little")
+
+
+class Session:
+    """The shared areas and what is in them."""
+
+    def __init__(self, native: Native) -> None:
+        self.native = native
+        self.record = Area(SESSION.size)
+        self.frames = Area(FRAME_STRIDE * (DEPTH_MAX + 1))
+        self._generation = 0
+        self._fork: Fork | None = None
+        self._block: BlockContext | None = None
+        self._make_areas()
+
+    def _make_areas(self) -> None:
+        self.memory = Area(_MEMORY_BYTES)
+        self.journal = Area(_JOURNAL_BYTES)
+        self.logs = Area(_LOG_BYTES)
+        self.returned = Area(_RETURNED_BYTES)
+        self.slots = Area(_SLOTS * SLOT_SIZE)
+
+    # -- fields --
+
+    def get(self, field: str) -> int:
+        return self.record.words[SESSION.index(field)]
+
+    def set(self, field: str, number: int) -> None:
+        self.record.words[SESSION.index(field)] = number
+
+    def _set_word(self, field: str, number: int) -> None:
+        at = SESSION.offsets[field]
+        self.record.bytes[at : at + 32] = little(number)
+
+    # -- the beginning and the end --
+
+    def begin(self, fork: Fork, block: BlockContext, transaction: TransactionContext) -> None:
+        """Forget the session before."""
+        if self._kept_bytes() > _KEPT_BYTES_MAX:
+            self._make_areas()
+        self._generation += 1
+        self._accounts: list[Address] = [Address(b"")]  # numbers start at 1
+        self._numbers: dict[Address, int] = {}
+        self._seen: list[tuple[int, bool]] = []  # a slot's entry, and whether it was warm
+        self.set("generation", self._generation)
+        self.set("slots_used", 0)
+        self.set("refund", 0)
+        self.set("returned_size", 0)
+        self.set("journal_at", self.journal.address)
+        self.set("log_at", self.logs.address)
+        self._set_areas()
+        # By identity: comparing a fork means comparing all of its fields.
+        if fork is not self._fork:
+            self._fork = fork
+            self._set_fork(fork)
+        if block is not self._block:
+            self._block = block
+            self._set_block(block)
+        self._set_word("origin", int.from_bytes(transaction.origin, "big"))
+        self._set_word("gas_price", transaction.gas_price)
+
+    def _kept_bytes(self) -> int:
+        areas = (self.memory, self.journal, self.logs, self.returned, self.slots)
+        return sum(area.size for area in areas)
+
+    def _set_areas(self) -> None:
+        self.set("journal_end", self.journal.end)
+        self.set("log_end", self.logs.end)
+        self.set("memory_end", self.memory.end)
+        self.set("returned", self.returned.address)
+        self.set("returned_limit", self.returned.size)
+        self.set("slots", self.slots.address)
+        count = self.slots.size // SLOT_SIZE
+        self.set("slots_mask", count - 1)
+        self.set("slots_limit", count // 2)
+
+    def _set_fork(self, fork: Fork) -> None:
+        self.set("access_lists", fork.access_lists)
+        self.set("cold_slot", fork.gas_cold_slot)
+        self.set("cold_slot_extra", fork.gas_cold_slot - fork.gas_warm)
+        self.set("exp_byte", fork.gas_exp_byte)
+        self.set("keeps_one_64th", fork.keeps_one_64th)
+        self.set("storage_pricing", _PRICINGS[fork.storage_pricing])
+        # With access lists the first touch has been paid apart (EIP-2929).
+        self.set("storage_touch", fork.gas_warm if fork.access_lists else fork.gas_sload)
+        reset = fork.gas_storage_reset
+        self.set("storage_reset", reset - fork.gas_cold_slot if fork.access_lists else reset)
+        self.set("storage_set", fork.gas_storage_set)
+        self.set("refund_clear", fork.refund_storage_clear)
+        start = SESSION.index("static_gas")
+        for opcode in OPCODES.values():
+            self.record.words[start + opcode.code] = opcode.static_gas(fork)
+
+    def _set_block(self, block: BlockContext) -> None:
+        self._set_word("coinbase", int.from_bytes(block.coinbase, "big"))
+        self._set_word("timestamp", block.timestamp)
+        self._set_word("number", block.number)
+        self._set_word("randomness", block.randomness)
+        self._set_word("gas_limit", block.gas_limit)
+        self._set_word("chain_id", block.chain_id)
+        self._set_word("base_fee", block.base_fee)
+        self._set_word("blob_base_fee", block.blob_base_fee)
+
+    def settle(self, state: State) -> None:
+        """Give the state what a successful message has changed here."""
+        words = self.slots.words
+        for entry, was_warm in self._seen:
+            at = entry >> 3
+            account = words[at + SLOT.index("account")]
+            address = self._accounts[account & ~TRANSIENT]
+            key = self._word_at(entry + SLOT.offsets["key"])
+            if words[at + SLOT.index("dirty")]:
+                value = self._word_at(entry + SLOT.offsets["value"])
+                if account & TRANSIENT:
+                    state.set_transient(address, key, value)
+                else:
+                    state.set_storage(address, key, value)
+            if words[at + SLOT.index("warm")] and not was_warm:
+                state.warm_slot(address, key)
+        state.logs += self._logs()
+        refund = self.get("refund")
+        state.refund += refund - 2**64 if refund >> 63 else refund
+
+    def _word_at(self, offset: int) -> int:
+        return int.from_bytes(self.slots.bytes[offset : offset + 32], "little")
+
+    def _logs(self) -> list[Log]:
+        found = []
+        at, end, content = 0, self.get("log_at") - self.logs.address, self.logs.bytes
+        while at < end:
+            size, topics = _LOG_HEAD.unpack_from(content, at)
+            address = Address(bytes(content[at + 16 : at + 36])[::-1])
+            at += 48
+            words = tuple(Hash(bytes(content[i : i + 32])) for i in range(at, at + 32 * topics, 32))
+            at += 32 * topics
+            found.append(Log(address, words, bytes(content[at : at + size])))
+            at += (size + 7) & ~7
+        return found
+
+    # -- frames --
+
+    def push(self, frame: Frame, code: NativeCode) -> None:
+        """Write a message that has begun into the frame of its depth."""
+        at = frame.depth * FRAME_STRIDE
+        if frame.depth:
+            sender = (at - FRAME_STRIDE) >> 3
+            words = self.frames.words
+            memory = words[sender + MEMORY] + words[sender + MEMORY_SIZE]
+        else:
+            memory = self.memory.address
+        self.set("returned_size", 0)
+        _FRAME_HEAD.pack_into(
+            self.frames.bytes,
+            at,
+            self.record.address,
+            frame.gas,
+            0,
+            self.frames.address + at + FRAME_SIZE,
+            memory,
+            0,
+            code.address,
+            len(frame.code),
+            code.destinations,
+            address_of_bytes(frame.data),
+            len(frame.data),
+            0,
+            0,
+            frame.static,
+            frame.depth,
+            self.number_of(frame.address),
+            self.get("journal_at") - self.journal.address,
+            self.get("log_at") - self.logs.address,
+            self.get("refund"),
+            1,
+            0,
+            0,
+            frame.address[::-1] + _ADDRESS_PADDING,
+            frame.caller[::-1] + _ADDRESS_PADDING,
+            little(frame.value),
+        )
+
+    def undo(self, depth: int) -> None:
+        """Take back what the frame at `depth` has changed here."""
+        words, at = self.frames.words, depth * FRAME_STRIDE >> 3
+        mark = self.journal.address + words[at + FRAME.index("journal_mark")]
+        if self.get("journal_at") != mark:
+            self.native.undo(self.record.address, mark)
+        self.set("log_at", self.logs.address + words[at + FRAME.index("log_mark")])
+        self.set("refund", words[at + FRAME.index("refund_mark")])
+
+    def number_of(self, address: Address) -> int:
+        """The number that stands for an account in this session."""
+        number = self._numbers.get(address)
+        if number is None:
+            number = self._numbers[address] = len(self._accounts)
+            self._accounts.append(address)
+        return number
+
+    def return_output(self, output: bytes) -> None:
+        """What RETURNDATACOPY sees from now on."""
+        size = len(output)
+        if size > self.returned.size:
+            self.grow(LEFT_GROW_RETURNED, size)
+        self.returned.bytes[:size] = output
+        self.set("returned_size", size)
+
+    # -- what native code lacks --
+
+    def fill_slot(self, state: State) -> None:
+        """Complete the entry that a storage opcode has asked for."""
+        entry = self.get("slot_missed") - self.slots.address
+        words, at = self.slots.words, entry >> 3
+        account = words[at + SLOT.index("account")]
+        key = self._word_at(entry + SLOT.offsets["key"])
+        if account & TRANSIENT:
+            value = original = state.transient(self._accounts[account & ~TRANSIENT], key)
+            warm = True
+        else:
+            address = self._accounts[account]
+            value = state.storage(address, key)
+            original = state.original_storage(address, key)
+            warm = state.is_warm_slot(address, key)
+        start = entry + SLOT.offsets["value"]
+        self.slots.bytes[start : start + 64] = little(value) + little(original)
+        words[at + SLOT.index("warm")] = warm
+        words[at + SLOT.index("generation")] = self._generation
+        self.set("slots_used", self.get("slots_used") + 1)
+        self._seen.append((entry, warm))
+
+    def stack_bottom(self, depth: int) -> int:
+        """The offset of the lowest word of a frame's stack."""
+        return depth * FRAME_STRIDE + FRAME_SIZE
+
+    def grow(self, what: int, wanted: int) -> None:
+        """Make an area larger; `wanted` is how many bytes more it has to have room for."""
+        if what == LEFT_GROW_MEMORY:
+            self.grow_memory(wanted, (self.get("frame") - self.frames.address) // FRAME_STRIDE)
+        elif what == LEFT_GROW_JOURNAL:
+            used = self.get("journal_at") - self.journal.address
+            self.journal = self.journal.larger(wanted)
+            self.set("journal_at", self.journal.address + used)
+        elif what == LEFT_GROW_LOGS:
+            used = self.get("log_at") - self.logs.address
+            self.logs = self.logs.larger(wanted)
+            self.set("log_at", self.logs.address + used)
+        elif what == LEFT_GROW_RETURNED:
+            self.returned = self.returned.larger(wanted)
+        elif what == LEFT_GROW_SLOTS:
+            self._grow_slots()
+        else:
+            raise Fault(f"native code was left for an unknown reason: {what}")
+        self._set_areas()
+
+    def grow_memory(self, wanted: int, deepest: int) -> None:
+        """Make the memory larger and correct the addresses in all open frames."""
+        before = self.memory
+        self.memory = before.larger(wanted)
+        self.set("memory_end", self.memory.end)
+        distance = self.memory.address - before.address
+        words = self.frames.words
+        for depth in range(deepest + 1):
+            at = depth * FRAME_STRIDE >> 3
+            for field in (MEMORY, FRAME.index("data"), OUTPUT):
+                if before.address <= words[at + field] <= before.end:
+                    words[at + field] += distance
+
+    def _grow_slots(self) -> None:
+        before, generation = self.slots, SLOT.index("generation")
+        self.slots = Area(2 * before.size)
+        mask = self.slots.size // SLOT_SIZE - 1
+        self.native.move_slots(self.record.address, self.slots.address, mask, self.journal.address)
+        # An entry that has moved says where to in its first word.
+        words = before.words
+        self._seen = [(words[entry >> 3] - self.slots.address, warm) for entry, warm in self._seen]
+        assert all(self.slots.words[(entry >> 3) + generation] for entry, _ in self._seen)
+
+
+assert _FRAME_HEAD.size == FRAME.size, "a frame's fields are packed in their order"
