@@ -1,6 +1,7 @@
 """Blocks on demand, by the clock, and as transactions come; blocks that are taken back."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 from tests.node.rpc.serving import OTHER, SENDER, Served
@@ -51,11 +52,11 @@ def test_without_automine_transactions_wait_for_a_block_on_demand(dev: Served) -
 def test_many_blocks_at_once_have_their_distance(dev: Served) -> None:
     assert dev.call("hardhat_mine", "0x5", "0x3c") is True
     times = _times(dev, 1)
-    assert [after - before for before, after in zip(times, times[1:], strict=False)] == [60] * 4
+    assert [after - before for before, after in pairwise(times)] == [60] * 4
     assert dev.call("anvil_mine", 3, 1000) is None
     later = _times(dev, 6)
     assert later[0] >= times[-1] + 1000
-    assert all(995 <= b - a <= 1005 for a, b in zip(later, later[1:], strict=False))
+    assert all(995 <= b - a <= 1005 for a, b in pairwise(later))
     dev.call("hardhat_mine")
     assert _height(dev) == 9
 
