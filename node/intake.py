@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from itertools import islice
 from typing import Final
+
+from msgspec import Struct
 
 from chain import validation
 from chain.blobs import BlobSidecar
@@ -16,7 +19,20 @@ _WAITING_MAX: Final = 100_000  # transactions on their way into the pool
 _INLINE_MAX: Final = 4  # up to this many are cheaper to check than to hand to a thread
 
 _Decoded = tuple[Transaction, BlobSidecar | None]
-_Verdict = tuple[Checked, BlobSidecar | None] | Rejected
+Admissible = tuple[Checked, BlobSidecar | None]
+_Verdict = Admissible | Rejected
+
+
+Outcome = Hash | Rejected
+Admit = Callable[[Sequence[Admissible], bool], Sequence[Outcome]]
+
+
+class _Order(Struct):
+    """Transactions that came together, and who waits for what becomes of them."""
+
+    raws: Sequence[bytes]
+    local: bool
+    outcomes: "asyncio.Future[list[Outcome]]"
 
 
 class Intake:
@@ -27,21 +43,18 @@ class Intake:
     """
 
     def __init__(
-        self,
-        fork: Callable[[], Fork],
-        chain_id: int,
-        admit: Callable[[Checked, BlobSidecar | None, bool], None],
-        threads: Executor,
+        self, fork: Callable[[], Fork], chain_id: int, admit: Admit, threads: Executor
     ) -> None:
-        """`fork` is the next block's; `admit` pools a transaction or raises `Rejected`.
+        """`fork` is the next block's; `admit` pools what was checked, with one outcome for each.
 
-        Its last argument is whether a caller of this node submitted the transaction.
+        Its last argument is whether a caller of this node submitted the transactions.
         """
         self._fork = fork
         self._chain_id = chain_id
         self._admit = admit
         self._threads = threads
-        self._waiting: list[tuple[bytes, bool, asyncio.Future[Hash]]] = []
+        self._waiting: list[_Order] = []
+        self._count = 0  # transactions that wait
         self._worker: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
@@ -51,53 +64,57 @@ class Intake:
 
     async def submit(self, raw: bytes, *, local: bool = True) -> Hash:
         """Pool a raw transaction; its hash, or `Rejected` with the reason."""
-        if len(self._waiting) >= _WAITING_MAX:
-            raise Rejected(Reason.POOL_FULL, f"{len(self._waiting)} transactions are in line")
-        future: asyncio.Future[Hash] = asyncio.get_running_loop().create_future()
-        self._waiting.append((raw, local, future))
+        (outcome,) = await self.submit_many((raw,), local=local)
+        if isinstance(outcome, Rejected):
+            raise outcome
+        return outcome
+
+    async def submit_many(self, raws: Sequence[bytes], *, local: bool) -> list[Outcome]:
+        """Pool raw transactions; one outcome for each, in order."""
+        if self._count + len(raws) > _WAITING_MAX:
+            full = Rejected(Reason.POOL_FULL, f"{self._count} transactions are in line")
+            return [full] * len(raws)
+        order = _Order(raws, local, asyncio.get_running_loop().create_future())
+        self._waiting.append(order)
+        self._count += len(raws)
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
-        return await future
+        return await order.outcomes
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting, []
-                raws = [raw for raw, _, _ in batch]
+                orders, self._waiting, self._count = self._waiting, [], 0
                 try:
-                    fork = self._fork()
-                    # The first byte 3 marks a blob transaction, whose proofs take milliseconds.
-                    if len(raws) <= _INLINE_MAX and not any(
-                        raw[:1] == bytes((Kind.BLOB,)) for raw in raws
-                    ):
-                        verdicts = check_batch(raws, fork, self._chain_id)
-                    else:
-                        verdicts = await loop.run_in_executor(
-                            self._threads, check_batch, raws, fork, self._chain_id
-                        )
+                    verdicts = iter(
+                        await self._check([raw for each in orders for raw in each.raws])
+                    )
+                    for order in orders:
+                        outcomes = self._pool(list(islice(verdicts, len(order.raws))), order.local)
+                        if not order.outcomes.done():
+                            order.outcomes.set_result(outcomes)
                 except Exception as error:  # our bug: every caller is told
-                    for _, _, future in batch:
-                        if not future.done():
-                            future.set_exception(error)
-                    continue
-                for (_, local, future), verdict in zip(batch, verdicts, strict=True):
-                    self._settle(future, verdict, local)
+                    for order in orders:
+                        if not order.outcomes.done():
+                            order.outcomes.set_exception(error)
         finally:
             self._worker = None
 
-    def _settle(self, future: "asyncio.Future[Hash]", verdict: _Verdict, local: bool) -> None:
-        try:
-            if isinstance(verdict, Rejected):
-                raise verdict
-            checked, sidecar = verdict
-            self._admit(checked, sidecar, local)
-        except Rejected as rejected:
-            if not future.done():
-                future.set_exception(rejected)
-        else:
-            if not future.done():
-                future.set_result(checked.transaction.hash)
+    async def _check(self, raws: Sequence[bytes]) -> list[_Verdict]:
+        fork = self._fork()
+        # The first byte 3 marks a blob transaction, whose proofs take milliseconds.
+        if len(raws) <= _INLINE_MAX and not any(raw[:1] == bytes((Kind.BLOB,)) for raw in raws):
+            return check_batch(raws, fork, self._chain_id)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, check_batch, raws, fork, self._chain_id
+        )
+
+    def _pool(self, verdicts: Sequence[_Verdict], local: bool) -> list[Outcome]:
+        admissible = [verdict for verdict in verdicts if not isinstance(verdict, Rejected)]
+        admitted = iter(self._admit(admissible, local) if admissible else ())
+        return [
+            verdict if isinstance(verdict, Rejected) else next(admitted) for verdict in verdicts
+        ]
 
 
 def check_batch(raws: Sequence[bytes], fork: Fork, chain_id: int) -> list[_Verdict]:

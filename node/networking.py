@@ -131,7 +131,14 @@ class Networking:
         self._errands = Errands(failed)
         self.requests = Requests(links)
         self.transactions = TransactionGossip(
-            links, self.requests, mempool, submit, self.synced, self._errands
+            links,
+            self.requests,
+            mempool,
+            submit,
+            self.synced,
+            self._errands,
+            linked=self._linked,
+            random=environment.random,
         )
         self.consensus = ConsensusGossip(
             links,
@@ -191,9 +198,9 @@ class Networking:
 
     # -- news from the node ------------------------------------------------------------------------
 
-    def pooled(self, checked: Checked, *, local: bool) -> None:
-        """A transaction is in the pool; `local`: a caller of this node sent it."""
-        self.transactions.pooled(checked, local=local)
+    def pooled(self, batch: Sequence[Checked], *, local: bool) -> None:
+        """Transactions are in the pool; `local`: callers of this node sent them."""
+        self.transactions.pooled(batch, local=local)
 
     def committed(self, executed: Executed) -> None:
         """A block is final and on disk."""
@@ -211,6 +218,9 @@ class Networking:
     def synced(self) -> bool:
         """Whether this node has what its peers have, so that it can judge what they send."""
         return self.progress is None
+
+    def _linked(self, peer: PeerId, other: PeerId) -> bool:
+        return self.consensus.linked(peer, other)
 
     def _addresses(self, epoch: int) -> Sequence[Address]:
         found = self._members(epoch)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from chain.activation import for_developers
-from chain.blobs import BlobSidecar
 from chain.errors import Fault, Reason, Rejected
 from chain.forks import Fork
 from chain.ledger import Ledger
@@ -28,7 +27,7 @@ from node.devchain.chain import DevChain
 from node.devchain.compose import Developing, build_chain
 from node.devchain.producer import Producer
 from node.environment import Environment, real_environment
-from node.intake import Intake
+from node.intake import Admissible, Intake
 from node.mempool import Mempool
 from node.net.network import PeerId
 from node.networking import NetworkFactory, Networking
@@ -235,8 +234,10 @@ class Node:
 
     def admit(self, checked: Checked) -> Hash:
         """Pool a transaction of a caller of this node that was checked already; its hash."""
-        self._admit(checked, None, True)
-        return checked.transaction.hash
+        (outcome,) = self._admit([(checked, None)], True)
+        if isinstance(outcome, Rejected):
+            raise outcome
+        return outcome
 
     async def settled(self, transaction_hash: Hash) -> None:
         """Wait until a developer's chain has built what it can; elsewhere there is no waiting."""
@@ -247,23 +248,29 @@ class Node:
         """What a peer sent, into the pool; one outcome for each."""
         if self.failed.done():
             return [Rejected(Reason.POOL_FULL, "the node stops")] * len(raws)
-        outcomes = await asyncio.gather(
-            *(self._intake.submit(raw, local=False) for raw in raws), return_exceptions=True
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, Rejected):
-                raise outcome
-        return [outcome for outcome in outcomes if isinstance(outcome, bytes | Rejected)]
+        return await self._intake.submit_many(raws, local=False)
 
-    def _admit(self, checked: Checked, sidecar: BlobSidecar | None, local: bool) -> None:
-        self.mempool.add(checked, sidecar, local=local)
-        if self._journal is not None:
-            self._journal.append(checked, sidecar, local=local)
-        self.announcements.publish_transaction(checked)
-        if self.network is not None:
-            self.network.pooled(checked, local=local)
-        if self._builder is not None:
-            self._builder.pooled()
+    def _admit(self, batch: Sequence[Admissible], local: bool) -> list[Hash | Rejected]:
+        """Pool what was checked; what it took is told to whoever hears of transactions."""
+        outcomes: list[Hash | Rejected] = []
+        pooled: list[Checked] = []
+        for checked, sidecar in batch:
+            try:
+                self.mempool.add(checked, sidecar, local=local)
+            except Rejected as rejected:
+                outcomes.append(rejected)
+                continue
+            if self._journal is not None:
+                self._journal.append(checked, sidecar, local=local)
+            self.announcements.publish_transaction(checked)
+            outcomes.append(checked.transaction.hash)
+            pooled.append(checked)
+        if pooled:
+            if self.network is not None:
+                self.network.pooled(pooled, local=local)
+            if self._builder is not None:
+                self._builder.pooled()
+        return outcomes
 
     def _committed(self, committed: Committed) -> None:
         fork = self.next_fork()

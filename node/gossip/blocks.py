@@ -13,6 +13,7 @@ from random import Random
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chain.blocks import encode_block
 from chain.errors import Rejected
@@ -148,7 +149,12 @@ class BlockGossip:
         if (vote.ballot, peer) in self._rebuilding:
             return
         try:
-            rebuild = open_compact(compact, vote.ballot.block_hash, self._transactions.find)
+            rebuild = open_compact(
+                compact,
+                vote.ballot.block_hash,
+                self._transactions.find,
+                self._transactions.arriving,
+            )
         except Rejected as rejected:
             self._network.blame(peer, Offence.BAD_BLOCK, str(rejected)[:128])
             return
@@ -243,10 +249,12 @@ class BlockGossip:
                 self._network.blame(peer, Offence.EMPTY_ANSWER, "promised a block and lacks it")
             return None
         try:
-            return check_block(answer.record, answer.block, block_hash)
+            found = check_block(answer.record, answer.block, block_hash)
         except Rejected as rejected:
             self._network.blame(peer, Offence.BAD_BLOCK, str(rejected)[:128])
             return None
+        senders = [self._transactions.sender(each.hash) for each in found.block.transactions]
+        return replace(found, senders=tuple(senders))
 
     # -- answers -----------------------------------------------------------------------------------
 

@@ -6,12 +6,13 @@ blamed and its line dropped; who sends what the pool refuses is checked less and
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 from chain.errors import Reason, Rejected
 from chain.types import Hash
 from node.gossip.buckets import Bucket
+from node.gossip.compact import PREFIX_BYTES
 from node.gossip.errands import Errands
 from node.gossip.index import Pool
 from node.net.network import Network, Offence, PeerId
@@ -88,10 +89,11 @@ class Seen:
 class _Line:
     """What one peer sent and nobody looked at yet, and how its transactions fared so far."""
 
-    __slots__ = ("doubtful", "good", "refusals", "running", "size", "waiting")
+    __slots__ = ("checked", "doubtful", "good", "refusals", "running", "size", "waiting")
 
     def __init__(self, now: float) -> None:
         self.waiting: dict[Hash, bytes] = {}
+        self.checked: dict[Hash, bytes] = {}  # the batch under way
         self.size = 0  # bytes
         self.running = False
         self.good = 0
@@ -122,6 +124,19 @@ class Checking:
         self._begun = begun
         self._lines: dict[PeerId, _Line] = {}
 
+    def arriving(self, prefixes: Collection[bytes]) -> list[tuple[Hash, bytes]]:
+        """What is here and not pooled yet, in its network form, by the prefix of its hash.
+
+        Looks through everything: for the rare block that overtakes its transactions.
+        """
+        return [
+            (transaction_hash, raw)
+            for line in self._lines.values()
+            for known in (line.checked, line.waiting)
+            for transaction_hash, raw in known.items()
+            if transaction_hash[:PREFIX_BYTES] in prefixes
+        ]
+
     def connected(self, peer: PeerId) -> None:
         self._lines[peer] = _Line(self._now())
 
@@ -149,7 +164,9 @@ class Checking:
                 batch = self._next(line)
                 if not batch:
                     continue
+                line.checked = batch
                 outcomes = await self._submit(list(batch.values()), peer)
+                line.checked = {}
                 if not self._judge(peer, line, list(batch), outcomes):
                     line.clear()
         finally:

@@ -10,7 +10,7 @@ the header's transactions root has the last word.
 Sans-IO: bytes in, values out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from chain.blocks import (
@@ -37,6 +37,8 @@ _CANDIDATES_MAX: Final = 8  # with one prefix; more take 2**32 hashes each to ma
 _GAS_PER_TRANSACTION_MIN: Final = 21_000
 
 Find = Callable[[bytes], Sequence[Checked]]  # pooled transactions by the prefix of their hash
+# What is being checked: hash and network form of those whose hash begins with one of these.
+Arriving = Callable[[Collection[bytes]], Sequence[tuple[Hash, bytes]]]
 
 
 def short_ids(salt: bytes, hashes: Sequence[Hash]) -> list[bytes]:
@@ -125,8 +127,10 @@ class Rebuild:
         return ProposedBlock(self._record, block, self._hash, tuple(self._senders))
 
 
-def open_compact(compact: CompactBlock, block_hash: Hash, find: Find) -> Rebuild:
-    """Begin to rebuild the block of this hash from the pool.
+def open_compact(
+    compact: CompactBlock, block_hash: Hash, find: Find, arriving: Arriving = lambda prefixes: ()
+) -> Rebuild:
+    """Begin to rebuild the block of this hash from the pool, and from what is about to be in it.
 
     Raises BAD_RLP or BAD_BLOCK when record, header and hash do not belong together, when
     there are more entries than the gas allows, or an entry is no transaction.
@@ -161,7 +165,33 @@ def open_compact(compact: CompactBlock, block_hash: Hash, find: Find) -> Rebuild
         senders[index] = checked.sender
     for index in ambiguous:
         transactions[index] = senders[index] = None
+    _put_arriving(compact, transactions, ambiguous, arriving)
     return Rebuild(record, header, block_hash, transactions, senders)
+
+
+def _put_arriving(
+    compact: CompactBlock,
+    transactions: list[Transaction | None],
+    ambiguous: set[int],
+    arriving: Arriving,
+) -> None:
+    """Take what nobody has checked yet, too: it is here, and only its sender is not known."""
+    missing = {
+        bytes(compact.entries[index]): index
+        for index, each in enumerate(transactions)
+        if each is None and index not in ambiguous
+    }
+    if not missing:
+        return
+    found = arriving({short[:PREFIX_BYTES] for short in missing})
+    ids = short_ids(compact.salt, [transaction_hash for transaction_hash, _ in found])
+    for (_, raw), short in zip(found, ids, strict=True):
+        index = missing.pop(short, None)
+        if index is not None:
+            try:
+                transactions[index] = decode_transaction(raw)
+            except Rejected:
+                continue  # blobs around it, or no transaction at all: it stays missing
 
 
 def check_block(record_bytes: bytes, block_bytes: bytes, block_hash: Hash) -> ProposedBlock:

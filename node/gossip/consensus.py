@@ -114,6 +114,10 @@ class ConsensusGossip:
         """The peer's latest proved status."""
         return self._hearing.status(peer)
 
+    def linked(self, peer: PeerId, other: PeerId) -> bool:
+        """Whether two peers are known to have a link to each other."""
+        return self._hearing.linked(peer, other)
+
     # -- the outbox --------------------------------------------------------------------------------
 
     def publish(self, vote: Vote, proposed: ProposedBlock | None) -> None:

@@ -96,6 +96,15 @@ class Hearing:
             and bool(bitmap[index // 8] >> index % 8 & 1)
         )
 
+    def linked(self, peer: PeerId, other: PeerId) -> bool:
+        """Whether two peers are known to have a link to each other."""
+        one, two = self._peers.get(peer), self._peers.get(other)
+        if one is None or two is None:
+            return False
+        return (two.validator != b"" and self.hears(peer, Address(two.validator))) or (
+            one.validator != b"" and self.hears(other, Address(one.validator))
+        )
+
     def deaf(self, validator: bytes) -> Sequence[PeerId]:
         """The peers that don't hear this validator, as far as is known.
 

@@ -9,16 +9,17 @@ what only a faulty peer sends is counted against it.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from math import isqrt
+from random import Random
 from typing import Final
 
 from chain import codec
 from chain.crypto.keccak import keccak_many
 from chain.errors import Rejected
 from chain.transactions import Checked, Kind, encode_network_transaction
-from chain.types import Hash
+from chain.types import Address, Hash
 from node.gossip.buckets import Bucket
 from node.gossip.checking import COMPLAINT_PAUSE_S, SEEN_S, Checking, Seen, Submit
 from node.gossip.errands import Errands
@@ -31,8 +32,11 @@ from node.net.network import Network, Offence, Peer, PeerId
 PUSH_BYTES_MAX: Final = 1024  # of a transaction that may be sent without being asked for
 PUSH_PEERS_ALL: Final = 8  # up to so many peers, all are pushed to; of more, the square root
 PUSH_DELAY_S: Final = 0.002
-ANNOUNCE_DELAY_S: Final = 0.008  # with few peers; more peers wait longer, for larger batches
-ANNOUNCE_DELAY_MAX_S: Final = 0.1
+ANNOUNCE_PEERS: Final = 8  # that are told at once; the others only of what is pooled much later
+ANNOUNCE_DELAY_S: Final = 0.008
+LATER_S: Final = 1.0
+PUSHERS_MAX: Final = 16_384
+LATER_MAX: Final = 65_536  # transactions of which some peers are told later
 ANNOUNCE_BATCH_MAX: Final = 1024
 RETRY_DELAY_S: Final = 0.1  # after a peer's queue was full
 PENDING_PER_PEER_MAX: Final = 16_384  # hashes that wait to be announced to one peer
@@ -97,10 +101,14 @@ class TransactionGossip:
         submit: Submit,
         synced: Callable[[], bool],
         errands: Errands,
+        *,
+        linked: Callable[[PeerId, PeerId], bool],
+        random: Random,
     ) -> None:
         """`submit` checks and pools transactions in their network form, signatures together,
         and gives one outcome for each. While not `synced`, what peers send is left alone:
-        it can't be judged by the state of long ago.
+        it can't be judged by the state of long ago. `linked` says which peers are known to
+        have a link to each other; `random` decides whom of many to tell.
         """
         self._network = network
         self._requests = requests
@@ -108,7 +116,13 @@ class TransactionGossip:
         self._synced = synced
         self._errands = errands
         self._index = PoolIndex(pool)
+        self._linked = linked
+        self._random = random
         self._peers: dict[PeerId, _PeerState] = {}
+        # What only some peers were told of, and when the others are; in that order.
+        self._later: OrderedDict[Hash, float] = OrderedDict()
+        self._later_timer: asyncio.TimerHandle | None = None
+        self._pushers: OrderedDict[Hash, PeerId] = OrderedDict()  # of what is being checked
         self._wanted = Wanted()
         self._seen = Seen(pool)
         self._checking = Checking(network, submit, errands, self._seen, self._wanted.drop)
@@ -134,22 +148,75 @@ class TransactionGossip:
 
     # -- out ---------------------------------------------------------------------------------------
 
-    def pooled(self, checked: Checked, *, local: bool) -> None:
-        """A transaction is in the pool now; `local`: it entered the network here."""
-        transaction = checked.transaction
-        self._index.add(transaction.hash)
-        self._seen.note(transaction.hash, self._now() + SEEN_S)
-        push: Sequence[PeerId] = ()
-        if local and transaction.kind != Kind.BLOB and len(transaction.raw) <= PUSH_BYTES_MAX:
-            push = self._push_targets(transaction.hash)
+    def pooled(self, batch: Sequence[Checked], *, local: bool) -> None:
+        """Transactions are in the pool now; `local`: they entered the network here.
+
+        Of many peers, a few of each batch are told at once, others each time: they tell others.
+        """
+        now = self._now()
+        for checked in batch:
+            self._index.add(checked.transaction.hash)
+            self._seen.note(checked.transaction.hash, now + SEEN_S)
+        told = self._told_at_once()
+        late: dict[Hash, None] = {}
+        for checked in batch:
+            transaction = checked.transaction
+            transaction_hash = transaction.hash
+            push: Sequence[PeerId] = ()
+            if local and transaction.kind != Kind.BLOB and len(transaction.raw) <= PUSH_BYTES_MAX:
+                push = self._push_targets(transaction_hash)
+            pusher = self._pushers.pop(transaction_hash, None)
+            for peer, state in self._peers.items():
+                if transaction_hash in state.known:
+                    continue
+                if peer in push:
+                    state.pending[transaction_hash] = True
+                elif peer in told and not (pusher and self._linked(peer, pusher)):
+                    self._announce(state, transaction_hash)
+                else:
+                    late[transaction_hash] = None
+        self._tell_later(late, now + LATER_S)
         for peer, state in self._peers.items():
-            if transaction.hash in state.known:
+            if state.pending:
+                hurry = local or len(state.pending) >= ANNOUNCE_BATCH_MAX
+                self._arm(peer, state, PUSH_DELAY_S if hurry else ANNOUNCE_DELAY_S)
+
+    def _announce(self, state: _PeerState, transaction_hash: Hash) -> None:
+        if len(state.pending) < PENDING_PER_PEER_MAX:
+            state.pending.setdefault(transaction_hash, False)
+
+    def _told_at_once(self) -> Collection[PeerId]:
+        peers = list(self._peers)
+        if len(peers) <= ANNOUNCE_PEERS:
+            return peers
+        start = self._random.randrange(len(peers))
+        return {
+            *peers[start : start + ANNOUNCE_PEERS],
+            *peers[: max(0, start + ANNOUNCE_PEERS - len(peers))],
+        }
+
+    def _tell_later(self, hashes: Iterable[Hash], due: float) -> None:
+        """Those peers that should have had it from others by then, and did not show it."""
+        for transaction_hash in hashes:
+            self._later[transaction_hash] = due
+        while len(self._later) > LATER_MAX:
+            self._later.popitem(last=False)
+        if self._later and self._later_timer is None:
+            first = next(iter(self._later.values()))
+            self._later_timer = asyncio.get_running_loop().call_at(first, self._tell_late)
+
+    def _tell_late(self) -> None:
+        self._later_timer = None
+        now = self._now()
+        while self._later and next(iter(self._later.values())) <= now:
+            transaction_hash, _ = self._later.popitem(last=False)
+            if transaction_hash not in self._pool:
                 continue
-            full = peer in push
-            if full or len(state.pending) < PENDING_PER_PEER_MAX:
-                state.pending[transaction.hash] = full
-                hurry = full or len(state.pending) >= ANNOUNCE_BATCH_MAX
-                self._arm(peer, state, PUSH_DELAY_S if hurry else self._announce_delay())
+            for peer, state in self._peers.items():
+                if transaction_hash not in state.known:
+                    self._announce(state, transaction_hash)
+                    self._arm(peer, state, ANNOUNCE_DELAY_S)
+        self._tell_later((), now)
 
     def included(self, hashes: Iterable[Hash]) -> None:
         """These are in a block: nobody needs to send them any more."""
@@ -167,11 +234,6 @@ class TransactionGossip:
         turned = [*peers[start:], *peers[:start]]
         turned.sort(key=lambda peer: not peer.validator)
         return [peer.id for peer in turned[: max(PUSH_PEERS_ALL, isqrt(len(peers)))]]
-
-    def _announce_delay(self) -> float:
-        """Every peer tells every other, so that their number makes the messages many."""
-        crowd = max(1.0, len(self._peers) / PUSH_PEERS_ALL)
-        return min(ANNOUNCE_DELAY_S * crowd, ANNOUNCE_DELAY_MAX_S)
 
     def _arm(self, peer: PeerId, state: _PeerState, delay: float) -> None:
         """Let `_flush` run in `delay` seconds, or earlier if it was to."""
@@ -267,6 +329,15 @@ class TransactionGossip:
         """Pooled transactions by the prefix of their hash."""
         return self._index.find(prefix)
 
+    def arriving(self, prefixes: Collection[bytes]) -> Sequence[tuple[Hash, bytes]]:
+        """What is here and being checked, by the prefix of its hash, in its network form."""
+        return self._checking.arriving(prefixes)
+
+    def sender(self, transaction_hash: Hash) -> Address | None:
+        """Who signed a transaction, if it is pooled."""
+        checked = self._pool.get(transaction_hash)
+        return None if checked is None else checked.sender
+
     # -- in: announcements -------------------------------------------------------------------------
 
     def announced(self, peer: PeerId, message: TransactionHashes) -> None:
@@ -343,6 +414,10 @@ class TransactionGossip:
                 self._network.blame(peer, Offence.FLOOD, "pushes transactions without end")
             return
         named = dict(zip(self._hashes_of(peer, raws), raws, strict=True))
+        for transaction_hash in named:
+            self._pushers.setdefault(transaction_hash, peer)
+        while len(self._pushers) > PUSHERS_MAX:
+            self._pushers.popitem(last=False)
         self._checking.take(peer, named)
 
     def _hashes_of(self, peer: PeerId, raws: Sequence[bytes]) -> Sequence[Hash]:

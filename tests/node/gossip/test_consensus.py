@@ -169,7 +169,14 @@ class PlainNode:
         errands = Errands(self.failures.append)
         self.final: dict[Hash, FinalBlock] = {}
         self.transactions = TransactionGossip(
-            self.end, requests, self.pool, self._submit, lambda: True, errands
+            self.end,
+            requests,
+            self.pool,
+            self._submit,
+            lambda: True,
+            errands,
+            linked=lambda peer, other: self.gossip.linked(peer, other),
+            random=Random(number),
         )
         self.gossip = ConsensusGossip(
             self.end,
@@ -529,7 +536,7 @@ def pooled(nodes: Sequence[PlainNode], numbers: Sequence[int]) -> None:
     for node in nodes:
         for number in numbers:
             node.pool.admit(transfer(number))
-            node.transactions.pooled(transfer(number), local=False)
+            node.transactions.pooled([transfer(number)], local=False)
 
 
 @settings(max_examples=30, deadline=None)

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -44,7 +45,14 @@ class Gossiper:
         self.verdict: Callable[[bytes], Rejected | None] = lambda raw: None
         self.submitted: Counter[bytes] = Counter()
         self.gossip = TransactionGossip(
-            self.end, self.requests, self.pool, self._submit, lambda: self.synced, self.errands
+            self.end,
+            self.requests,
+            self.pool,
+            self._submit,
+            lambda: self.synced,
+            self.errands,
+            linked=lambda peer, other: False,
+            random=Random(number),
         )
 
     @property
@@ -64,14 +72,14 @@ class Gossiper:
             if isinstance(pooled, Rejected):
                 outcomes.append(pooled)
             else:
-                self.gossip.pooled(pooled, local=False)
+                self.gossip.pooled([pooled], local=False)
                 outcomes.append(pooled.transaction.hash)
         return outcomes
 
     def submit(self, checked: Checked) -> None:
         """As an RPC caller does."""
         self.pool.admit(checked)
-        self.gossip.pooled(checked, local=True)
+        self.gossip.pooled([checked], local=True)
 
     def connected(self, peer: Peer) -> None:
         self.gossip.connected(peer)
@@ -214,7 +222,7 @@ def test_a_blob_transaction_is_announced_and_travels_with_its_blobs() -> None:
         hub, nodes = line(3)
         checked, sidecar = blob_transaction()
         nodes[0].pool.admit(checked, sidecar)
-        nodes[0].gossip.pooled(checked, local=True)
+        nodes[0].gossip.pooled([checked], local=True)
         await until(lambda: checked.transaction.hash in nodes[2].pool)
         assert nodes[2].pool.sidecar(checked.transaction.hash) == sidecar
         assert all(sent.message.request > 0 for sent in hub.of_kind(Transactions))
@@ -392,10 +400,10 @@ def test_blobs_that_are_wrong_cost_their_sender_and_do_not_keep_the_right_ones_o
         nodes[2].verdict = lambda raw: Rejected(Reason.BAD_BLOB_PROOF) if raw == wrong else None
         for node, blobs in ((nodes[0], forged), (nodes[1], sidecar)):
             node.pool.admit(checked, blobs)
-        nodes[0].gossip.pooled(checked, local=True)
+        nodes[0].gossip.pooled([checked], local=True)
         await until(lambda: bool(nodes[2].end.blamed))
         assert nodes[2].end.points() == {nodes[0].id: Offence.BAD_TRANSACTION.points}
-        nodes[1].gossip.pooled(checked, local=True)
+        nodes[1].gossip.pooled([checked], local=True)
         await until(lambda: checked.transaction.hash in nodes[2].pool)
         assert nodes[2].pool.sidecar(checked.transaction.hash) == sidecar
 
