@@ -240,15 +240,16 @@ def dev_genesis(
     balance: int = DEV_BALANCE,
     gas_limit: int = DEV_GAS_LIMIT,
     timestamp: int = 0,
+    contracts: Mapping[Address, GenesisAccount] | None = None,
 ) -> Genesis:
     """A developer's chain: every fork from the start, system contracts, funded accounts.
 
     `accounts` are by default the first ten of the well-known test mnemonic; `balance`
-    is each one's, in wei.
+    is each one's, in wei. `contracts` are there beside them.
     """
     if accounts is None:
         accounts = [address_of(key) for key in derive_keys(DEV_MNEMONIC, 10)]
-    alloc = {address: GenesisAccount(balance) for address in accounts}
+    alloc = dict(contracts or {}) | {address: GenesisAccount(balance) for address in accounts}
     return new_genesis(chain_id, alloc=alloc, gas_limit=gas_limit, timestamp=timestamp)
 
 

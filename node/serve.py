@@ -28,6 +28,7 @@ from node import datadir, dev, identity, keys, logs
 from node.consensus.log_file import DiskFile
 from node.console import Console
 from node.devchain.compose import Developing
+from node.devchain.contracts import first_contracts
 from node.net.handshake import Identity
 from node.net.peers import Peers
 from node.networking import NetworkFactory
@@ -86,6 +87,7 @@ def prepare(settings: Settings, folder: Path | None, *, dev: bool) -> Prepared:
                 settings.dev.chain_id,
                 accounts=list(accounts),
                 balance=settings.dev.balance * _COIN,
+                contracts=first_contracts(),
             )
     key: bytes | None = None
     try:
