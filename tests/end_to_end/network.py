@@ -12,6 +12,7 @@ waits for it, with the last lines of what it printed.
 import json
 import signal
 import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -467,6 +468,22 @@ class Load:
             except (OSError, ValueError, HTTPException, RpcFailure):
                 place += 1  # killed, cut off or too slow: the next node
             self._ended.wait(0.05)
+
+
+def wallet_validators(node: NetworkNode) -> list[dict[str, Any]]:
+    """What `chain-wallet validators` shows through a node."""
+    done = subprocess.run(
+        [sys.executable, "-m", "wallet", "validators", "--json", "--rpc", node.rpc.url],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        cwd=_ROOT,
+        timeout=_STOP_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
 
 
 def next_nonce(rpc: Rpc, key: str) -> int:

@@ -1,8 +1,9 @@
 """What can go wrong with a validator's machine: it hangs, its disk fills, its clock is set.
 
 `CHAIN_KILL_ROUNDS` sets the rounds of kills (default 2; `make e2e` runs more). With
-`CHAIN_NETWORK_LONG` a node hangs for 20 s, and links live as long as they do by default. Clocks are set by what
-`tests.end_to_end.altered` does to a node's process: the product has no switch for it.
+`CHAIN_NETWORK_LONG` a node hangs for 20 s, and links live as long as they do by default.
+Clocks are set by what `tests.end_to_end.altered` does to a node's process: the product has
+no switch for it.
 """
 
 import os

@@ -31,9 +31,10 @@ def frame(payload: bytes, first: int = 0x82, length: int | None = None) -> bytes
 class Attacker:
     """One connection to a node; use with `async with`."""
 
-    def __init__(self, victim: NetNode, port: int | None = None) -> None:
+    def __init__(self, victim: NetNode | None, port: int | None = None) -> None:
+        """A node of this process, or the port of any other one."""
         self._victim = victim
-        self._port = port or victim.peers.port
+        self._port = port or (0 if victim is None else victim.peers.port)
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
 
