@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from chain import appearances, log_index
 from chain.blocks import Block, encode_block, encode_header
 from chain.changes import Changes, storage_trie
 from chain.commitment import commit
@@ -58,6 +59,9 @@ def block_writes(stored: StoredHeader, executed: Executed) -> Iterator[Change]:
     yield schema.SENDERS, at, b"".join(executed.senders)
     for index, transaction in enumerate(executed.block.transactions):
         yield schema.TRANSACTIONS, transaction.hash, at + index.to_bytes(4, "big")
+    for key in log_index.rows(height, executed.receipts):
+        yield schema.LOG_INDEX, key, b""
+    yield from appearances.rows(executed)
     yield schema.META, schema.HEAD, at
 
 

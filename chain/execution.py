@@ -61,6 +61,7 @@ class Executed(Struct, frozen=True):
     receipts: tuple[Receipt, ...]
     changes: Changes
     total_difficulty: int = 0  # of the chain up to and including this block
+    touched: tuple[tuple[Address, ...], ...] = ()  # by transaction: whom it called, paid, asked
 
 
 def block_context(
@@ -114,12 +115,15 @@ class BlockExecution:
         self.context = block_context(header, fork, config, block_hash)
         self.state = State(view)
         self.receipts: list[Receipt] = []
+        self.touched: list[tuple[Address, ...]] = []
         self.requests: tuple[bytes, ...] = ()  # known when finished
         self.gas_used = 0
         self.blob_gas_used = 0
         self.blob_gas_max = fork.blobs.max * GAS_PER_BLOB if fork.blobs else 0
         allowed = config.ledger.allowed_senders
         self._allowed = _members(allowed) if allowed else None
+        # Warm from the start of every transaction, whatever it does.
+        self._ignored = fork.precompiles | {header.coinbase}
         self._open()
 
     def _open(self) -> None:
@@ -168,6 +172,7 @@ class BlockExecution:
         """Count the gas of the transaction that `state` just took, and write its receipt."""
         self.gas_used += result.gas_used
         self.blob_gas_used += len(transaction.blob_hashes) * GAS_PER_BLOB
+        self.touched.append(self.state.touched_addresses(self._ignored))
         status = post_state = None
         if self.fork.receipt_status:
             status = 0 if result.halt else 1
@@ -285,6 +290,7 @@ def apply_block(
         receipts=tuple(execution.receipts),
         changes=changes,
         total_difficulty=parent_total_difficulty + header.difficulty,
+        touched=tuple(execution.touched),
     )
 
 
@@ -451,4 +457,5 @@ def assemble(
         receipts=tuple(execution.receipts),
         changes=changes,
         total_difficulty=parent_total_difficulty,
+        touched=tuple(execution.touched),
     )

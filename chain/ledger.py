@@ -5,11 +5,11 @@ batch that also moves the head, so after a crash the ledger is at one block or t
 next, never between.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from msgspec import Struct
 
-from chain import codec
+from chain import appearances, codec, log_index
 from chain.amendments import (
     Amended,
     amendment_deletes,
@@ -18,8 +18,9 @@ from chain.amendments import (
     replaced_leaves,
     root_after,
 )
+from chain.appearances import Appearance
 from chain.batches import block_writes, first_writes, state_writes
-from chain.blocks import Block, Header, Receipt, decode_block, encode_header
+from chain.blocks import EMPTY_BLOOM, Block, Header, Receipt, decode_block, encode_header
 from chain.changes import Changes
 from chain.commitment import commit_leaves
 from chain.errors import Fault, Reason, Rejected
@@ -42,6 +43,7 @@ from chain.views import TrieView
 
 _CACHE_ENTRIES = 1 << 17  # accounts, slots and trie records, each
 _TAKEN_BACK_MAX = 1024  # heights that are taken back in one write
+_UNINDEXED = 1  # the version whose blocks have no index rows; all else is the same
 _PRUNED_MAX = 8  # heights whose history goes with one commit, when retention was lowered
 
 
@@ -87,6 +89,8 @@ class Ledger:
         self._blocks: Cache[int, Block] = Cache(16)
         self._receipts: Cache[int, tuple[Receipt, ...]] = Cache(16)
         self.genesis_hash = self.hash_at(Height(0))
+        indexed_from = store.get(schema.META, schema.INDEXED_FROM)
+        self._indexed_from = Height(0) if indexed_from is None else read_height(indexed_from)
 
     # -- opening and closing -----------------------------------------------------------------------
 
@@ -111,14 +115,16 @@ class Ledger:
             if genesis is None:
                 raise Rejected(Reason.BAD_GENESIS, "an empty store needs a genesis")
             store.write(first_writes(genesis), sync=True)
-        elif int.from_bytes(version, "big") != schema.VERSION:
-            raise Rejected(
-                Reason.WRONG_SCHEMA,
-                f"the data has version {int.from_bytes(version, 'big')}, "
-                f"this program reads {schema.VERSION}",
-            )
         else:
+            if int.from_bytes(version, "big") not in (_UNINDEXED, schema.VERSION):
+                raise Rejected(
+                    Reason.WRONG_SCHEMA,
+                    f"the data has version {int.from_bytes(version, 'big')}, "
+                    f"this program reads {schema.VERSION}",
+                )
             genesis = _same_genesis(store, genesis)
+            if int.from_bytes(version, "big") == _UNINDEXED:
+                store.write(_index_from_now_on(store), sync=True)
         head = _check_head(store)
         oldest = read_height(_fact(store, schema.OLDEST_STATE))
         return cls(
@@ -263,6 +269,34 @@ class Ledger:
         if found is None or read_height(found[:8]) > self.height:  # being written
             return None
         return read_height(found[:8]), int.from_bytes(found[8:], "big")
+
+    def heights_with_logs(
+        self,
+        addresses: Collection[Address],
+        topics: Sequence[Collection[Hash]],
+        where: range,
+        tick: Callable[[int], None],
+    ) -> Iterator[Height]:
+        """Heights in `where` that may have logs like these, as `chain.log_index.find`.
+
+        `where` is above neither head nor below `indexed_from`.
+        """
+        for height in log_index.find(self._store, addresses, topics, where, tick):
+            yield Height(height)
+
+    def appearances(
+        self, address: Address, where: range, *, newest_first: bool
+    ) -> Iterator[Appearance]:
+        """Transactions in `where` that have to do with an address (chain.appearances)."""
+        order = appearances.descending if newest_first else appearances.ascending
+        for found in order(self._store, address, where):
+            if found.belongs_to(self.hash_at(Height(found.height))):
+                yield found
+
+    @property
+    def indexed_from(self) -> Height:
+        """The first height that the indexes of logs and addresses know."""
+        return self._indexed_from
 
     def certificate(self, height: Height) -> bytes | None:
         """The certificate that a block was committed with, if any."""
@@ -433,6 +467,9 @@ class Ledger:
         for passed in taken:
             writes += self._history_deletes(passed)
             writes += amendment_deletes(passed, range(self.amendments(Height(passed))))
+            if self.header(Height(passed)).logs_bloom != EMPTY_BLOOM:
+                for key in log_index.rows(passed, self.receipts(Height(passed))):
+                    writes.append((schema.LOG_INDEX, key, None))
             for transaction in self.block(Height(passed)).transactions:
                 writes.append((schema.TRANSACTIONS, transaction.hash, None))
             for table in _BY_HEIGHT:
@@ -496,6 +533,15 @@ _BY_HEIGHT = (
     schema.CERTIFICATES,
     schema.RECORDS,
 )
+
+
+def _index_from_now_on(store: Store) -> list[Change]:
+    """What makes a ledger without indexes one that has them for the blocks to come."""
+    head = read_height(_fact(store, schema.HEAD))
+    return [
+        (schema.META, schema.INDEXED_FROM, height_key(head + 1)),
+        (schema.META, schema.SCHEMA, schema.VERSION.to_bytes(4, "big")),
+    ]
 
 
 def _fact(store: Store, name: bytes) -> bytes:

@@ -349,6 +349,14 @@ class State:
     def is_warm_slot(self, address: Address, slot: int) -> bool:
         return (address, slot) in self._warm
 
+    def touched_addresses(self, ignored: frozenset[Address]) -> tuple[Address, ...]:
+        """The addresses that the current transaction made warm, but for those ignored."""
+        if not self._warm:
+            return ()
+        return tuple(
+            Address(key) for key in self._warm if isinstance(key, bytes) and key not in ignored
+        )
+
     # -- transactions and blocks -----------------------------------------------
 
     def begin_transaction(self) -> None:

@@ -108,7 +108,7 @@ class RpcSettings(Struct, frozen=True):
     ] = 4
     calls_waiting_max: Annotated[int, Option("eth_call and its like in line", low=1)] = 256
     logs_max: Annotated[int, Option("logs in one answer", low=1)] = 10_000
-    log_heights_max: Annotated[int, Option("heights in one log query", low=1)] = 100_000
+    log_heights_max: Annotated[int, Option("heights in one log query", low=1)] = 10_000_000
     filters_max: Annotated[int, Option("filters installed at the same time", low=1)] = 1000
     filter_idle_seconds: Annotated[int, Option("an unread filter lives, s", low=1)] = 300
     subscriptions_max: Annotated[int, Option("subscriptions of one connection", low=1)] = 128

@@ -8,8 +8,11 @@ from typing import Final
 
 from chain.types import Height
 
-VERSION: Final = 1
-"""Raised with every change that an older program would read wrongly."""
+VERSION: Final = 2
+"""Raised with every change that an older program would read wrongly.
+
+1: had no indexes of logs and addresses; brought up to 2 when it is opened.
+"""
 
 META: Final = "meta"  # name of a fact -> the fact
 HEADERS: Final = "headers"  # height -> block hash, total difficulty (32 bytes), header RLP
@@ -18,6 +21,8 @@ BODIES: Final = "bodies"  # height -> the block's RLP items after the header
 RECEIPTS: Final = "receipts"  # height -> outcomes, in the form of chain.records
 SENDERS: Final = "senders"  # height -> 20 bytes per transaction
 TRANSACTIONS: Final = "transactions"  # transaction hash -> height, index (4 bytes)
+LOG_INDEX: Final = "log_index"  # tag of an address or topic (chain.log_index), height -> nothing
+APPEARANCES: Final = "appearances"  # address, height -> transactions (chain.appearances)
 CERTIFICATES: Final = "certificates"  # height -> finalization certificate
 RECORDS: Final = "records"  # height -> consensus record
 ACCOUNTS: Final = "accounts"  # account key -> leaf
@@ -37,6 +42,8 @@ TABLES: Final = {
     RECEIPTS: True,
     SENDERS: True,
     TRANSACTIONS: False,
+    LOG_INDEX: False,
+    APPEARANCES: False,
     CERTIFICATES: True,
     RECORDS: True,
     ACCOUNTS: False,
@@ -70,6 +77,9 @@ def read_amendment_key(key: bytes) -> tuple[Height, int]:
     """The height and the index of an amendment."""
     at = len(AMENDMENTS)
     return read_height(key[at : at + 8]), int.from_bytes(key[at + 8 :], "big")
+
+
+INDEXED_FROM: Final = b"indexed_from"  # the first height with index rows; no fact: all have them
 
 
 def validators_key(epoch: int) -> bytes:

@@ -1,8 +1,12 @@
-"""Log queries: which logs of which blocks match, found by the blooms in the headers."""
+"""Log queries: which logs of which blocks match.
+
+Blocks are found by the ledger's index; those from before there was one by the blooms in
+their headers. A query ends at its limits with an error that names a range that works.
+"""
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 from chain.blocks import EMPTY_BLOOM, Block, Log, Receipt, bloom_contains
 from chain.types import Hash, Height
@@ -12,6 +16,8 @@ from node.rpc.formats import Json, log_json, places_of_logs
 from node.rpc.parameters import BlockNumber
 from node.rpc.registry import method
 from node.rpc.requests import LogFilter
+
+_HEADERS_A_TICK: Final = 256
 
 
 def matches(wanted: LogFilter, log: Log) -> bool:
@@ -77,42 +83,59 @@ def _bound(block: BlockNumber | None, head: int) -> int:
 
 
 def find_logs(ctx: Context, wanted: LogFilter, where: range) -> list[Json]:
-    """The wanted logs of a range of heights; RpcError when there are too many.
-
-    Receipts are read only of blocks whose bloom admits a match.
-    """
+    """The wanted logs of a range of heights; RpcError when there are too many."""
     settings = ctx.node.settings.rpc
     ledger = ctx.ledger
     deadline = time.monotonic() + settings.call_timeout_ms / 1000
-    everything = not wanted.addresses and not any(wanted.topics)
     found: list[Json] = []
-    for number in where:
-        height = Height(number)
-        header = ledger.header(height)
-        if header.logs_bloom == EMPTY_BLOOM or not (
-            everything or may_match(wanted, header.logs_bloom)
-        ):
-            if number % 256 == 0:
-                _check_time(deadline, where.start, number)
-            continue
+    size = 0
+
+    def tick(reached: int) -> None:
+        if time.monotonic() > deadline:
+            raise _too_much("query took too long", where, reached)
+
+    for height in _candidates(ctx, wanted, where, tick):
+        tick(height)
         block_hash = ledger.hash_at(height)
-        found += matching(wanted, ledger.block(height), block_hash, ledger.receipts(height))
-        if len(found) > settings.logs_max and len(where) > 1:
-            raise RpcError(
-                LIMIT_EXCEEDED,
-                f"query returned more than {settings.logs_max} results; "
-                f"try fromBlock {where.start:#x} with toBlock {max(where.start, number - 1):#x}",
-            )
-        _check_time(deadline, where.start, number)
+        of_block = list(matching(wanted, ledger.block(height), block_hash, ledger.receipts(height)))
+        found += of_block
+        size += sum(len(log["data"]) for log in of_block)
+        if len(where) == 1:
+            continue
+        if len(found) > settings.logs_max:
+            problem = f"query returned more than {settings.logs_max} results"
+            raise _too_much(problem, where, height)
+        if size > settings.response_bytes_max:
+            problem = f"query returned more than {settings.response_bytes_max} bytes"
+            raise _too_much(problem, where, height)
     return found
 
 
-def _check_time(deadline: float, first: int, reached: int) -> None:
-    if time.monotonic() > deadline:
-        raise RpcError(
-            LIMIT_EXCEEDED,
-            f"query took too long; try fromBlock {first:#x} with toBlock {reached:#x}",
-        )
+def _candidates(
+    ctx: Context, wanted: LogFilter, where: range, tick: Callable[[int], None]
+) -> Iterator[Height]:
+    """The heights whose blocks may have logs that are wanted, ascending."""
+    ledger = ctx.ledger
+    indexed = min(max(where.start, ledger.indexed_from), where.stop)
+    everything = not wanted.addresses and not any(wanted.topics)
+    for number in range(where.start, indexed):
+        if number % _HEADERS_A_TICK == 0:
+            tick(number)
+        bloom = ledger.header(Height(number)).logs_bloom
+        if bloom != EMPTY_BLOOM and (everything or may_match(wanted, bloom)):
+            yield Height(number)
+    rest = range(indexed, where.stop)
+    yield from ledger.heights_with_logs(wanted.addresses, wanted.topics, rest, tick)
+
+
+def _too_much(problem: str, where: range, reached: int) -> RpcError:
+    """The refusal that names the part of the range that was answered when it was over."""
+    if reached == where.start:
+        return RpcError(LIMIT_EXCEEDED, f"{problem}; try blockHash or the one block {reached:#x}")
+    return RpcError(
+        LIMIT_EXCEEDED,
+        f"{problem}; try fromBlock {where.start:#x} with toBlock {reached - 1:#x}",
+    )
 
 
 @method("eth_getLogs")
