@@ -23,6 +23,7 @@ from node.conformance import fixtures
 from node.conformance.fixtures import FileTests, MalformedFixture
 from node.conformance.networks import network_config
 from node.conformance.report import Result, add_test_arguments, run_tests
+from node.conformance.tiers import TIERS, machine_of
 
 _BLOCK_HASHES_SEEN: Final = 256
 
@@ -215,8 +216,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_test_arguments(parser)
 
 
-def run_path(path: str, only_fork: str | None = None) -> Iterator[Result]:
-    return run_file(fixtures.load(path), only_fork=only_fork)
+def run_path(path: str, only_fork: str | None = None, tier: str = TIERS[0]) -> Iterator[Result]:
+    return run_file(fixtures.load(path), machine_of(tier), only_fork=only_fork)
 
 
 def run_blocktest(arguments: argparse.Namespace) -> int:

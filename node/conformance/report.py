@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain
-from typing import Final, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from node.conformance import fixtures
+from node.conformance.tiers import TIERS
 
 Result = Mapping[str, object]
-
-# The VMs that `--vm` offers, the first by default.
-TIERS: Final = ("python",)
 
 
 def write_json(results: Iterable[Result], out: TextIO) -> tuple[int, int]:
@@ -72,9 +70,11 @@ def run_files(
 
 
 class RunPath(Protocol):
-    """Runs the tests of one file; `only_fork` selects."""
+    """Runs the tests of one file on a tier's VM; `only_fork` selects."""
 
-    def __call__(self, path: str, only_fork: str | None = None) -> Iterable[Result]: ...
+    def __call__(
+        self, path: str, only_fork: str | None = None, tier: str = TIERS[0]
+    ) -> Iterable[Result]: ...
 
 
 def add_test_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +95,7 @@ def add_test_arguments(parser: argparse.ArgumentParser) -> None:
 def run_tests(run_path: RunPath, arguments: argparse.Namespace) -> int:
     """Run a test command; gives the exit status, 0 whatever passed."""
     return run_files(
-        partial(run_path, only_fork=arguments.fork),
+        partial(run_path, only_fork=arguments.fork, tier=arguments.vm),
         fixtures.files(arguments.files),
         jobs=arguments.jobs,
         as_json=arguments.json,

@@ -27,6 +27,7 @@ from node.conformance import fixtures
 from node.conformance.fixtures import FileTests, Json, MalformedFixture
 from node.conformance.networks import fork_named
 from node.conformance.report import Result, add_test_arguments, run_tests
+from node.conformance.tiers import TIERS, machine_of
 
 # The base fee of a test that gives none, as in geth's runner.
 _BASE_FEE_DEFAULT: Final = 10
@@ -342,8 +343,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_test_arguments(parser)
 
 
-def run_path(path: str, only_fork: str | None = None) -> Iterator[Result]:
-    return run_file(fixtures.load(path), only_fork=only_fork)
+def run_path(path: str, only_fork: str | None = None, tier: str = TIERS[0]) -> Iterator[Result]:
+    return run_file(fixtures.load(path), machine_of(tier), only_fork=only_fork)
 
 
 def run_statetest(arguments: argparse.Namespace) -> int:

@@ -2,8 +2,8 @@
 
 A lowering (contracts.vm.native.lowerings) gets an Emitter and its operands as 256-bit
 values and gives the word to push. The static gas is paid and the stack checked before.
-Until an opcode has changed something it may start over, so that Python can enlarge an
-area or look a slot up; so a lowering asks first and changes last.
+An opcode may start over, so that Python can enlarge an area or look a slot up; so a
+lowering asks first and changes last. Memory that it has expanded stays so.
 """
 
 from typing import Final
@@ -41,7 +41,7 @@ class Emitter:
         self.f = function
         self.opcode = opcode
         self.frame, self.pc, self.top, self.gas, self.table = function.arguments
-        self._gas_before = self.gas
+        self._gas_at_start = self.gas
         self._halts: dict[Halt, Block] = {}
 
     # -- the frame and the session --
@@ -136,7 +136,7 @@ class Emitter:
         no_gas = f.compare("eq", result, constant(NO_GAS))
         f.branch(no_gas, self._halt_block(Halt.OUT_OF_GAS), start_over)
         f.block = start_over
-        self.leave(f.not_(result), self.pc, self._gas_before)
+        self.leave(f.not_(result), self.pc, self._gas_at_start)
         f.block = proceed
         return result
 
@@ -179,10 +179,13 @@ class Emitter:
         f.branch(f.compare("ugt", end, self.field("memory_size")), grow, there, likely=False)
         f.block = grow
         left = self.checked(self.call("expand", self.frame, end, gas))
+        # Memory stays expanded when the opcode starts over later, so it stays paid.
+        restart = f.sub(self._gas_at_start, f.sub(gas, left))
         after = f.block
         f.go_to(there)
         f.block = there
         self.gas = f.phi((gas, before), (left, after))
+        self._gas_at_start = f.phi((self._gas_at_start, before), (restart, after))
         return f.add(self.field("memory"), start)
 
     # -- the stack --

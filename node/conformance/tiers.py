@@ -1,0 +1,23 @@
+"""The VMs that `--vm` offers. `python` is the definition; the others must give the same."""
+
+from functools import cache
+from typing import Final
+
+from chain.errors import Fault
+from chain.machine import Machine
+from contracts.vm import Interpreter
+from contracts.vm.native.interpreter import NativeInterpreter
+from contracts.vm.native.objects import user_cache
+
+TIERS: Final = ("python", "native")  # the first by default
+
+
+@cache
+def machine_of(tier: str) -> Machine:
+    """One machine for each tier and process. Native code that isn't there is a Fault."""
+    if tier == "python":
+        return Interpreter()
+    machine = NativeInterpreter(cache=user_cache())
+    if not machine.is_native:
+        raise Fault("the native tier needs llvmlite, which is not installed")
+    return machine
