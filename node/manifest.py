@@ -1,4 +1,7 @@
-"""testnet.json: the nodes of a network on this machine, and where each of them answers."""
+"""testnet.json: the nodes of a network on this machine, and where each of them answers.
+
+The file is a list with one object per node, so that a script needs nothing else.
+"""
 
 import fcntl
 import os
@@ -32,6 +35,20 @@ class NodeEntry(Struct, frozen=True):
     node_id: str
 
 
+class _Written(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A node as it stands in the file, with what it shares with the others."""
+
+    name: str
+    datadir: str
+    rpc_url: str
+    p2p_address: str
+    validator_address: str | None
+    node_id: str
+    chain_id: int
+    genesis: str
+    insecure: bool = False
+
+
 class Manifest(Struct, frozen=True):
     """A network. `insecure`: its keys follow from a seed that was on a command line."""
 
@@ -55,7 +72,7 @@ def load_manifest(folder: Path) -> Manifest:
     try:
         if path.stat().st_size > _BYTES_MAX:
             raise Rejected(Reason.BAD_SETTING, f"{path} is larger than a manifest can be")
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        written = msgspec.json.decode(path.read_bytes(), type=tuple[_Written, ...])
     except OSError as error:
         raise Rejected(
             Reason.BAD_SETTING,
@@ -63,14 +80,40 @@ def load_manifest(folder: Path) -> Manifest:
         ) from None
     except msgspec.DecodeError as error:
         raise Rejected(Reason.BAD_SETTING, f"{path}: {error}") from None
-    if not manifest.nodes:
+    if not written:
         raise Rejected(Reason.BAD_SETTING, f"{path} lists no nodes")
-    return manifest
+    first = written[0]
+    nodes = tuple(
+        NodeEntry(
+            node.name,
+            node.datadir,
+            node.rpc_url,
+            node.p2p_address,
+            node.validator_address,
+            node.node_id,
+        )
+        for node in written
+    )
+    return Manifest(first.chain_id, first.genesis, nodes, first.insecure)
 
 
 def store_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, readable by programs and people."""
-    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    written = [
+        _Written(
+            name=node.name,
+            datadir=node.datadir,
+            rpc_url=node.rpc_url,
+            p2p_address=node.p2p,
+            validator_address=node.validator,
+            node_id=node.node_id,
+            chain_id=manifest.chain_id,
+            genesis=manifest.genesis,
+            insecure=manifest.insecure,
+        )
+        for node in manifest.nodes
+    ]
+    text = msgspec.json.format(msgspec.json.encode(written), indent=2)
     (folder / MANIFEST).write_bytes(text + b"\n")
 
 

@@ -49,8 +49,8 @@ class NetworkNode:
         self.name: str = entry["name"]
         self.datadir = Path(entry["datadir"])
         self.url: str = entry["rpc_url"]
-        self.p2p: str = entry["p2p"]
-        self.validator: str | None = entry["validator"]
+        self.p2p: str = entry["p2p_address"]
+        self.validator: str | None = entry["validator_address"]
         self.node_id: str = entry["node_id"]
         self.rpc = Rpc(self.url)
         self.process: subprocess.Popen[str] | None = None
@@ -217,10 +217,10 @@ class Testnet:
     def __init__(self, folder: Path) -> None:
         """The network that `chain-node testnet` wrote into `folder`; nothing runs yet."""
         self.folder = folder
-        manifest = json.loads((folder / "testnet.json").read_text())
-        self.chain_id: int = manifest["chain_id"]
-        self.genesis = Path(manifest["genesis"])
-        self.nodes = [NetworkNode(i, entry) for i, entry in enumerate(manifest["nodes"])]
+        entries = json.loads((folder / "testnet.json").read_text())
+        self.chain_id: int = entries[0]["chain_id"]
+        self.genesis = Path(entries[0]["genesis"])
+        self.nodes = [NetworkNode(i, entry) for i, entry in enumerate(entries)]
         self._served: dict[str, Any] = {}  # receipts by transaction hash
         self._nonces: dict[str, int] = {}
 
