@@ -1,0 +1,230 @@
+"""Random and chosen code, beside the plain interpreter: gas, halts, state, logs, traces."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chain.forks import FORKS, FRONTIER, OSAKA
+from chain.machine import Halt
+from contracts.vm import OPCODES
+from tests.contracts.vm.laboratory import OTHER, RETURN_TOP, TARGET, View, assemble, run
+from tests.contracts.vm.native.both import Case, agree, agree_in_steps, case_of, native
+
+OTHER_WORD = int.from_bytes(OTHER, "big")
+SELF_WORD = int.from_bytes(TARGET, "big")
+THIRD = 0x3333333333333333333333333333333333333333
+
+CALLEES = {
+    OTHER_WORD: "CALLDATASIZE 3 ADD 5 SSTORE 7 0 MSTORE 9 5 TSTORE 1 1 1 LOG1 64 0 RETURN",
+    THIRD: f"1 5 SSTORE 0 0 3 0 0 {OTHER_WORD} 20000 CALL 5 SLOAD 0 MSTORE 32 0 REVERT",
+}
+
+EDGES = [0, 1, 2, 31, 32, 33, 255, 256, 2**16, 2**32, 2**40, 2**63, 2**64 - 1, 2**64, 2**255]
+EDGES += [2**256 - 1, OTHER_WORD, THIRD, SELF_WORD, 4, 6, 9, 0xFFFFFFFE0, 0x1FFFFFFFE0]
+COMMON = [0x01, 0x03, 0x10, 0x14, 0x15, 0x16, 0x34, 0x35, 0x50, 0x51, 0x52, 0x54, 0x55]
+COMMON += [0x5A, 0x5B, 0x56, 0x57, 0x58, 0x5F, 0x60, 0x61, 0x80, 0x81, 0x82, 0x90, 0x91, 0xF3]
+
+
+def piece(text: str) -> st.SearchStrategy[bytes]:
+    return st.just(assemble(text))
+
+
+def message(name: str, to: int, value: int, size: int) -> bytes:
+    """A message of one of the four kinds, with its result and output left to look at."""
+    values = f"{value} " if name in ("CALL", "CALLCODE") else ""
+    return assemble(f"{size} 3 5 1 {values}{to} 60000 {name} RETURNDATASIZE 0 MLOAD")
+
+
+messages = st.builds(
+    message,
+    st.sampled_from(["CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"]),
+    st.sampled_from([OTHER_WORD, THIRD, SELF_WORD, 2, 4, 0x9999]),
+    st.sampled_from([0, 0, 1, 2**80]),
+    st.sampled_from([0, 7, 100]),
+)
+pieces = st.one_of(
+    st.sampled_from(COMMON).map(lambda code: bytes([code])),
+    st.sampled_from(sorted(OPCODES)).map(lambda code: bytes([code])),
+    st.integers(0, 70).map(lambda n: bytes([0x60, n])),
+    st.integers(0, 60).map(lambda n: bytes([0x60, n, 0x56])),
+    st.integers(0, 60).map(lambda n: bytes([0x60, n, 0x57])),
+    st.sampled_from(EDGES).map(lambda word: assemble(str(word))),
+    messages,
+    piece("CALLDATASIZE 1 ADD DUP1 5 SSTORE 5 SLOAD"),
+    piece("0 1 SSTORE 3 1 SSTORE 2 1 SSTORE"),
+    piece("RETURNDATASIZE 0 0 RETURNDATACOPY"),
+    piece("40 3 70 MCOPY 100 0 KECCAK256"),
+    piece("8 1 0 CREATE EXTCODESIZE"),
+    piece("PUSH8 0x6001600055600160 0 MSTORE 0 32 0 0 CREATE2 EXTCODEHASH"),
+    piece(f"40 0 0 {OTHER_WORD} EXTCODECOPY"),
+    piece("6 5 4 3 2 1 LOG4"),
+)
+programs = st.lists(pieces, min_size=1, max_size=40).map(b"".join)
+gases = st.sampled_from([300, 3_000, 25_000, 60_000, 150_000, 1_000_000])
+
+
+def world() -> View:
+    view = View()
+    for address, text in CALLEES.items():
+        view.put(address.to_bytes(20, "big"), code=assemble(text), balance=5, storage={5: 9})
+    return view
+
+
+@settings(max_examples=500, deadline=None)
+@given(programs, st.sampled_from(FORKS), gases, st.booleans(), st.booleans())
+def test_random_programs_do_the_same_natively(code, fork, gas, static, creates):
+    case = Case(code, world(), gas=gas, fork=fork, static=static and not creates, creates=creates)
+    agree(case)
+
+
+@settings(max_examples=100, deadline=None)
+@given(programs, st.sampled_from(FORKS), gases)
+def test_traces_are_the_same_line_for_line(code, fork, gas):
+    agree_in_steps(Case(code, world(), gas=gas, fork=fork))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=120), st.sampled_from(FORKS), gases)
+def test_random_bytes_do_the_same_natively(code, fork, gas):
+    agree(Case(code, world(), gas=gas, fork=fork))
+
+
+@pytest.mark.parametrize("row", OPCODES.values(), ids=[row.name for row in OPCODES.values()])
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_every_opcode_does_the_same_on_edge_operands(row, data):
+    """With too few operands, too little gas, in every fork that has it or not."""
+    operands = data.draw(st.lists(st.sampled_from(EDGES), min_size=max(0, row.pops - 1),
+                                  max_size=row.pops))  # fmt: skip
+    pushes = b"".join(assemble(f"PUSH32 {operand}") for operand in operands)
+    tail = assemble("MSIZE GAS") if row.shape.name != "END" else b""
+    gas = data.draw(st.sampled_from([0, 20, 100, 2_000, 40_000, 2**62]))
+    if any(2**20 < operand < 2**37 for operand in operands):
+        gas = min(gas, 40_000)  # nobody has so much memory
+    fork = data.draw(st.sampled_from(FORKS))
+    agree(Case(pushes + bytes([row.code]) + tail, world(), gas=gas, fork=fork,
+               static=data.draw(st.booleans())))  # fmt: skip
+
+
+@pytest.mark.parametrize("fork", FORKS, ids=[fork.name for fork in FORKS])
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=6),
+       st.integers(0, 2), st.integers(2_000, 60_000))  # fmt: skip
+def test_storage_costs_and_refunds_the_same(fork, writes, original, gas):
+    text = " ".join(f"{value} {slot} SSTORE {slot} SLOAD POP" for slot, value in writes)
+    view = View().put(TARGET, code=assemble(text), storage={0: original, 1: 1})
+    agree(Case(assemble(text), view, gas=gas, fork=fork))
+
+
+# -- limits --
+
+
+def test_the_stack_ends_at_1024_words():
+    for height in (1_023, 1_024, 1_025):
+        case = Case(bytes([0x5F]) * height, world())
+        assert (agree(case).halt is Halt.STACK_OVERFLOW) is (height > 1_024)
+    agree(Case(bytes([0x5F]) * 1_024 + bytes([0x80]), world()))
+    agree(Case(bytes([0x5F]) * 1_024 + bytes([0x9F, 0x50]), world()))
+
+
+@pytest.mark.parametrize("name", ["CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"])
+def test_calls_nest_to_depth_1024_and_no_deeper(name):
+    """The code calls itself with all gas; how deep it got is what the gas tells."""
+    value = "0 " if name in ("CALL", "CALLCODE") else ""
+    case = case_of(f"0 0 0 0 {value}ADDRESS GAS {name} GAS {RETURN_TOP}", gas=2**61)
+    assert agree(case).halt is None
+
+
+def test_creations_nest_to_depth_1024_and_no_deeper():
+    """Each creation runs its own code as the next one's initcode."""
+    case = case_of("CODESIZE 0 0 CODECOPY CODESIZE 0 0 CREATE GAS", gas=2**61, creates=True)
+    assert agree(case).halt is None
+
+
+@pytest.mark.parametrize("gas", [2**32, 2**62, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1, 2**70])
+def test_gas_is_counted_beyond_63_bits(gas):
+    outcome = agree(case_of(f"5 0 SSTORE 0 0 0 0 0 {OTHER_WORD} GAS CALL GAS {RETURN_TOP}",
+                            view=world(), gas=gas))  # fmt: skip
+    assert outcome.halt is None and gas - outcome.gas_left < 100_000
+
+
+@pytest.mark.parametrize("size", [1, 31, 32, 33, 10_000, 2**20, 2**24 + 1, 2**25])
+def test_memory_grows_to_what_gas_can_pay(size):
+    text = f"1 {size - 1} MSTORE8 {size - 1} MLOAD MSIZE {RETURN_TOP}"
+    agree(case_of(text, gas=2**40))
+    agree(case_of(text, gas=100_000))
+
+
+def test_memories_of_several_frames_survive_growing():
+    """The callee's memory outgrows the area while the caller's is in use."""
+    callee = View().put(OTHER, code=assemble(f"1 {2**24} MSTORE8 {2**24 + 40} 0 RETURN"))
+    text = (
+        f"99 500 MSTORE {2**24 + 64} 1000 0 0 0 {OTHER_WORD} GAS CALL "
+        f"500 MLOAD {1000 + 2**24} MLOAD XOR RETURNDATASIZE XOR {RETURN_TOP}"
+    )
+    assert agree(case_of(text, view=callee, gas=2**45)).halt is None
+
+
+def test_more_slots_than_the_table_has_at_first():
+    text = (
+        "PUSH2 5000 JUMPDEST DUP1 DUP1 SSTORE DUP1 SLOAD POP 1 SWAP1 SUB DUP1 PUSH1 3 JUMPI "
+        "77 4999 SSTORE 0 0 REVERT"
+    )
+    assert assemble(text)[3] == 0x5B
+    agree(case_of(text, gas=2**40))
+    agree(case_of(text.replace("0 0 REVERT", "4999 SLOAD 4998 SLOAD"), gas=2**40))
+
+
+def test_more_journal_and_logs_than_there_is_room_for_at_first():
+    text = (
+        "PUSH2 30000 JUMPDEST DUP1 1 SSTORE DUP1 40 0 LOG1 1 SWAP1 SUB DUP1 PUSH1 3 JUMPI 1 SLOAD"
+    )
+    case = case_of(text, gas=2**40)
+    outcome, state = case.run(native())
+    assert outcome.halt is None and len(state.logs) == 30_000
+    assert state.storage(TARGET, 1) == 1
+    assert [int.from_bytes(log.topics[0], "big") for log in state.logs[:2]] == [30_000, 29_999]
+    reverting = case_of(text + " 0 0 REVERT", gas=2**40)
+    outcome, state = reverting.run(native())
+    assert outcome.halt is Halt.REVERT and not state.logs and state.storage(TARGET, 1) == 2
+
+
+# -- between frames --
+
+
+def test_a_failed_call_takes_back_storage_warmth_refunds_and_logs():
+    reverting = "0 5 SSTORE 6 SLOAD 1 0 0 LOG1 9 9 TSTORE 0 0 REVERT"
+    view = View().put(OTHER, code=assemble(reverting), storage={5: 9})
+    call = f"0 0 0 0 0 {OTHER_WORD} 50000 CALL"
+    agree(case_of(f"0 1 SSTORE {call} {call} 1 SLOAD", view=view))
+    failing = View().put(OTHER, code=assemble(reverting.replace("0 0 REVERT", "INVALID")))
+    agree(case_of(f"0 1 SSTORE {call} {call} 1 SLOAD", view=failing))
+
+
+def test_transient_storage_is_shared_by_the_frames_of_an_account():
+    """Calling itself with data writes; without, reads."""
+    text = (
+        "CALLDATASIZE PUSH1 9 JUMPI 7 1 TSTORE STOP JUMPDEST "
+        f"0 0 0 0 0 ADDRESS 50000 CALL 1 TLOAD {RETURN_TOP}"
+    )
+    text = text.replace("PUSH1 9", f"PUSH1 {assemble(text).index(0x5B)}")
+    assert int.from_bytes(agree(case_of(text)).output, "big") == 7
+
+
+def test_one_machine_serves_forks_and_sessions_in_turn():
+    machine = native()
+    code = assemble(f"PUSH0 PUSH0 ADD {RETURN_TOP}")
+    assert run(code, machine=machine, fork=OSAKA).halt is None
+    assert run(code, machine=machine, fork=FRONTIER).halt is Halt.BAD_OPCODE
+    writing = assemble("1 SLOAD 1 ADD 1 SSTORE")
+    for _ in range(3):
+        result = run(writing, machine=machine, view=View().put(TARGET, code=writing))
+        assert result.state.storage(TARGET, 1) == 1
+
+
+def test_a_tracer_is_served_by_the_definition():
+    from tests.contracts.vm.native.both import Steps
+
+    steps = Steps()
+    run("1 2 ADD", machine=native(), tracer=steps)
+    assert [OPCODES[line[2]].name for line in steps.lines] == ["PUSH1", "PUSH1", "ADD", "STOP"]
