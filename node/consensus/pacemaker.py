@@ -35,6 +35,7 @@ class Pacemaker:
         self._final_ms = driver.now_ms()
         self._standstills = 0
         self._timers: list[asyncio.TimerHandle] = []  # of the view
+        self._armed_on = 0  # the last final view when they were armed
         self._next_poll: asyncio.TimerHandle | None = None
         self._standstill: asyncio.TimerHandle | None = None
 
@@ -93,6 +94,8 @@ class Pacemaker:
                 self._poll_at(due, now)
             return
         parent_ms = min(driver.candidates.time_ms(core.tip()), self._entered_ms)
+        if self._timers and core.base.view > self._armed_on + 1:
+            self._disarm()  # much became final meanwhile: these count on nothing being so
         if not self._timers:
             self._arm(parent_ms, now)
         self._expect_finality()
@@ -163,6 +166,7 @@ class Pacemaker:
             return  # nobody waits for anybody
         core = driver.core
         view = core.view
+        self._armed_on = core.base.view
         times = deadlines(driver.timing, view, core.base.view, parent_ms, now)
         loop = asyncio.get_running_loop()
         self._timers = [

@@ -21,7 +21,7 @@ def test_a_validator_that_was_off_and_a_follower_reach_the_head(tmp_path: Path) 
     and a follower that is new start, then both have them soon, `eth_syncing` tells how far
     they are, and the validator's vote is needed and counted."""
     # The first two decide, and so do the first and the last.
-    options = ("--powers", "66,32,1,1", "--followers", "1", "--interval-ms", "1")
+    options = ("--powers", "66,17,1,16", "--followers", "1", "--interval-ms", "1")
     net = Testnet.create(tmp_path / "net", *options, "--epoch-length", "200")
     with net.cleared():
         net.start([0, 1], "--consensus-delta-ms", "50")
