@@ -45,6 +45,9 @@ _VERIFIED_MAX: Final = 16_384  # votes whose signature was found good, and is no
 _VIEWS_AHEAD_MAX: Final = 1024  # of a vote; more is no honest peer's, however late I am
 _EVIDENCE_MAX: Final = 1024  # offenders and views that were reported, and are not again
 _DELAY_MAX_MS: Final = 10_000  # a block from further in the future is not waited for
+_EARLY_MAX: Final = 4096  # votes and certificates of the next epoch
+_EARLY_VIEWS: Final = 16  # of the next epoch, before it has begun here
+_EARLY_BODIES_MAX: Final = 16  # first proposals of the next epoch; which one counts is not known
 
 _log: Final = logging.getLogger("consensus")
 Blame = Callable[[PeerId, Offence, str], None]
@@ -56,7 +59,12 @@ class Admission:
     def __init__(self, driver: Driver, blame: Blame) -> None:
         self._driver = driver
         self._blame = blame
-        self._verified: OrderedDict[tuple[Ballot, Address], None] = OrderedDict()
+        self._verified: OrderedDict[Vote, None] = OrderedDict()
+        self._taken: OrderedDict[tuple[Ballot, Address], None] = OrderedDict()  # the core had them
+        self._delayed: set[tuple[int, int, Address]] = set()  # where a block is too early
+        self._early: set[tuple[object, ...]] = set()  # what waits for the next epoch
+        self._early_proposers: set[Address] = set()
+        self._taken_by = driver.core
         self._reported: OrderedDict[tuple[Address, int, int], None] = OrderedDict()
 
     @property
@@ -67,13 +75,20 @@ class Admission:
 
     def wants_proposal(self, vote: Vote) -> bool:
         """Whether a proposal with this vote is worth rebuilding; its signature is good then."""
+        self._look()
         ballot, core = vote.ballot, self._core
-        if ballot.kind is not VoteKind.NOTARIZE:
+        if ballot.kind is not VoteKind.NOTARIZE or _place(vote) in self._delayed:
             return False
         if ballot.epoch == core.epoch.number + 1:
             members = self._driver.epochs.set_of(ballot.epoch)
-            early = members is not None and members.index_of(vote.signer) is not None
-            return early and ballot.view == 1 and self._verify(vote)
+            return (
+                ballot.view == 1
+                and members is not None
+                and members.index_of(vote.signer) is not None
+                and vote.signer not in self._early_proposers
+                and len(self._early_proposers) < _EARLY_BODIES_MAX
+                and self._verify(vote)
+            )
         return (
             ballot.epoch == core.epoch.number
             and core.wants_proposal(ballot.view, ballot.block_hash)
@@ -84,7 +99,7 @@ class Admission:
     async def proposal_arrived(
         self, peer: PeerId, vote: Vote, proposed: ProposedBlock | None
     ) -> None:
-        if not self.wants_proposal(vote):
+        if not self.wants_proposal(vote) or self._is_lost(vote):
             return
         ballot = vote.ballot
         if proposed is None:
@@ -94,6 +109,7 @@ class Admission:
             again = Proposal(
                 ballot.view, ballot.block_hash, ballot.parent_view, ballot.block_hash, height
             )
+            self._had(vote)
             self._take(ballot.epoch, [ProposalReceived(again), VoteReceived(vote)])
             self._driver.outbox.relay_proposal(vote, None, peer)
             return
@@ -102,15 +118,27 @@ class Admission:
             self._blame(peer, Offence.BAD_BLOCK, wrong)
             return
         self._driver.outbox.relay_proposal(vote, proposed, peer)
-        self._driver.candidates.propose(proposed)
-        events: list[Event] = [ProposalReceived(proposal_of(proposed)), VoteReceived(vote)]
         ahead = proposed.record.timestamp_ms - AHEAD_MAX_MS - self._driver.now_ms()
         if ahead <= 0:
-            self._take(ballot.epoch, events)
+            self._take_proposal(vote, proposed)
         elif ahead <= _DELAY_MAX_MS:
             # From the future it is not invalid, only early: it waits, and the timers run.
+            self._delayed.add(_place(vote))
             loop = asyncio.get_running_loop()
-            loop.call_later(ahead / 1000, self._take, ballot.epoch, events)
+            loop.call_later(ahead / 1000, self._take_delayed, vote, proposed)
+
+    def _take_delayed(self, vote: Vote, proposed: ProposedBlock) -> None:
+        self._delayed.discard(_place(vote))
+        self._take_proposal(vote, proposed)
+
+    def _take_proposal(self, vote: Vote, proposed: ProposedBlock) -> None:
+        ballot = vote.ballot
+        if ballot.epoch > self._core.epoch.number:
+            self._early_proposers.add(vote.signer)
+        self._had(vote)
+        self._take(
+            ballot.epoch, [ProposalReceived(proposal_of(proposed)), VoteReceived(vote)], proposed
+        )
 
     async def block_arrived(self, peer: PeerId, proposed: ProposedBlock) -> None:
         if proposed.record.epoch != self._core.epoch.number:
@@ -118,8 +146,10 @@ class Admission:
         if proposed.block.header.parent_beacon_root != record_hash(proposed.record):
             self._blame(peer, Offence.BAD_BLOCK, "the header names another record")
             return
-        if proposed.record.height > self._driver.ledger.height:
-            self._driver.candidates.propose(proposed)
+        height, ledger = proposed.record.height, self._driver.ledger
+        if height > ledger.height:
+            self._driver.feed([BlockReceived(proposal_of(proposed))], proposed)
+        elif ledger.height_of(proposed.hash) is not None:  # sync was faster than the core
             self._driver.feed([BlockReceived(proposal_of(proposed))])
 
     def held_block(self, block_hash: Hash) -> ProposedBlock | None:
@@ -129,6 +159,7 @@ class Admission:
     # -- votes -------------------------------------------------------------------------------------
 
     async def votes_arrived(self, peer: PeerId, votes: Sequence[Vote]) -> None:
+        self._look()
         core = self._core
         current = core.epoch.number
         good: list[Vote] = []
@@ -143,34 +174,65 @@ class Admission:
                 if ballot.view > core.view + _VIEWS_AHEAD_MAX:
                     self._blame(peer, Offence.OUT_OF_RANGE, f"a vote for view {ballot.view}")
                 continue  # late, or I am: links that healed bring both, and it is no offence
-            if (ballot, vote.signer) in self._verified:
+            if (ballot, vote.signer) in self._taken:
+                continue
+            early = (vote.signer, ballot.kind, ballot.view)
+            if ballot.epoch > current and (
+                ballot.view > _EARLY_VIEWS or early in self._early or len(self._early) >= _EARLY_MAX
+            ):
                 continue
             if members.index_of(vote.signer) is None or not self._verify(vote):
                 self._blame(peer, Offence.BAD_SIGNATURE, "a vote that no member signed")
                 return
-            if self._driver.is_unknown_own(vote):
-                self._driver.lose_votes(vote)
+            if self._is_lost(vote):
                 return
             good.append(vote)
+            self._had(vote)
+            if ballot.epoch > current:
+                self._early.add(early)
             self._take(ballot.epoch, [VoteReceived(vote)])
         if good:
             self._driver.outbox.relay_votes(good, peer)
 
     def _verify(self, vote: Vote) -> bool:
         """Whether the signature is good; a good one is checked once."""
-        key = (vote.ballot, vote.signer)
-        if key in self._verified:
+        if vote in self._verified:
             return True
         if not verify_vote(vote, self._driver.domain):
             return False
-        self._verified[key] = None
+        self._verified[vote] = None
         if len(self._verified) > _VERIFIED_MAX:
             self._verified.popitem(last=False)
         return True
 
+    def _had(self, vote: Vote) -> None:
+        """The core gets this vote: the same one again is no news."""
+        self._taken[vote.ballot, vote.signer] = None
+        if len(self._taken) > _VERIFIED_MAX:
+            self._taken.popitem(last=False)
+
+    def _is_lost(self, vote: Vote) -> bool:
+        """Whether this node's own key signed a vote that its log does not know (V5)."""
+        if not self._driver.is_unknown_own(vote):
+            return False
+        self._driver.lose_votes(vote)
+        return True
+
+    def _look(self) -> None:
+        """A new core has none of the votes that the one before it had."""
+        core = self._core
+        if core is self._taken_by:
+            return
+        if core.epoch.number != self._taken_by.epoch.number:
+            self._early.clear()
+            self._early_proposers.clear()
+        self._taken_by = core
+        self._taken.clear()
+
     # -- certificates ------------------------------------------------------------------------------
 
     async def certificates_arrived(self, peer: PeerId, certificates: Sequence[Certificate]) -> None:
+        self._look()
         current = self._core.epoch.number
         for certificate in certificates:
             ballot = certificate.ballot
@@ -178,11 +240,16 @@ class Admission:
                 continue
             if ballot.epoch == current and self._core.holds(ballot):
                 continue
+            early = (ballot.kind, ballot.view)
+            if ballot.epoch > current and (early in self._early or len(self._early) >= _EARLY_MAX):
+                continue
             members = self._driver.epochs.set_of(ballot.epoch)
             if members is None:
                 continue
             if not self._certified(peer, certificate, members):
                 return
+            if ballot.epoch > current:
+                self._early.add(early)
             self._take(ballot.epoch, [CertificateReceived(certificate)])
 
     def _certified(self, peer: PeerId, certificate: Certificate, members: ValidatorSet) -> bool:
@@ -258,9 +325,9 @@ class Admission:
             self._blame(peer, Offence.FALSE_HEIGHT, "the certificate is of another block")
             return False
         members = self._driver.epochs.set_of(ballot.epoch)
-        if members is None:
-            return True
-        if ballot.epoch == self._core.epoch.number and self._core.holds(ballot):
+        if members is None or status.height <= self._driver.ledger.height:
+            return True  # in the second case nobody will ask it for anything
+        if any(held.ballot == ballot for held in self._core.held(ballot.view, ballot.view)):
             return True
         if not self._certified(peer, certificate, members):
             return False
@@ -268,14 +335,18 @@ class Admission:
             self._take(ballot.epoch, [CertificateReceived(certificate)])
         return True
 
-    def _take(self, epoch: int, events: Sequence[Event]) -> None:
+    def _take(self, epoch: int, events: Sequence[Event], body: ProposedBlock | None = None) -> None:
         """Hand on what is verified, now or when its epoch begins."""
         current = self._core.epoch.number
         if epoch == current:
-            self._driver.feed(events)
+            self._driver.feed(events, body)
         elif epoch == current + 1:
-            for event in events:
-                self._driver.feed_later(epoch, event)
+            self._driver.feed_later(epoch, events, body)
+
+
+def _place(vote: Vote) -> tuple[int, int, Address]:
+    """Where one proposal is looked at."""
+    return vote.ballot.epoch, vote.ballot.view, vote.signer
 
 
 def _mismatch(ballot: Ballot, proposed: ProposedBlock) -> str:

@@ -106,15 +106,27 @@ class Candidates:
         return nonces
 
     def prune(self) -> None:
-        """Forget what the ledger's head has left behind."""
+        """Forget what the ledger's head has left behind, and results that stand beside it."""
         height = self._ledger.height
-        for block_hash in [
-            block_hash
-            for block_hash, proposed in self._proposed.items()
-            if proposed.record.height <= height
-        ]:
-            del self._proposed[block_hash]
-            self._executed.pop(block_hash, None)
+        for block_hash, proposed in list(self._proposed.items()):
+            if proposed.record.height <= height:
+                del self._proposed[block_hash]
+        standing = {self._ledger.head_hash}
+        for block_hash, candidate in list(self._executed.items()):  # parents before children
+            if candidate.record.height > height and candidate.record.parent_hash in standing:
+                standing.add(block_hash)
+            else:
+                del self._executed[block_hash]
+
+    def forget(self, delivered: int, wanted: Callable[[Hash], bool]) -> None:
+        """Forget the blocks above the last delivered one that are not wanted.
+
+        What is delivered and not yet committed stays.
+        """
+        for block_hash, proposed in list(self._proposed.items()):
+            if proposed.record.height > delivered and not wanted(block_hash):
+                del self._proposed[block_hash]
+                self._executed.pop(block_hash, None)
 
 
 def _hashes(ledger: Ledger, unfinal: Mapping[int, Hash]) -> Callable[[int], Hash]:

@@ -103,6 +103,14 @@ class Committed(Struct, frozen=True):
     finality_ms: int | None  # from the block's time to its being final here; None: came by sync
 
 
+class _Waiting(Struct, frozen=True):
+    """What arrived before its epoch began."""
+
+    epoch: int
+    events: tuple[Event, ...]
+    body: ProposedBlock | None
+
+
 class Threads(Struct, frozen=True):
     """Where what blocks is done: one thread each, so that a vote never waits for a block."""
 
@@ -164,7 +172,7 @@ class Driver:
         self._on_evidence = on_evidence
         self._held: deque[Certificate] = deque(maxlen=_HELD_MAX)  # not yet in the vote log
         self._events: deque[Event] = deque()
-        self._waiting: deque[tuple[int, Event]] = deque(maxlen=_NEXT_EPOCH_MAX)
+        self._waiting: deque[_Waiting] = deque(maxlen=_NEXT_EPOCH_MAX)
         self._jobs: deque[Job] = deque()
         self._more_jobs = asyncio.Event()
         self._wake = asyncio.Event()
@@ -322,14 +330,18 @@ class Driver:
 
     # -- turns -------------------------------------------------------------------------------------
 
-    def feed(self, events: Iterable[Event]) -> None:
-        """Events of the current epoch, verified."""
+    def feed(self, events: Iterable[Event], body: ProposedBlock | None = None) -> None:
+        """Events of the current epoch, verified, and the body of the block that they bring."""
+        if body is not None:
+            self.candidates.propose(body)
         self._events.extend(events)
         self._wake.set()
 
-    def feed_later(self, epoch: int, event: Event) -> None:
-        """A verified event of the next epoch, which waits until that begins."""
-        self._waiting.append((epoch, event))
+    def feed_later(
+        self, epoch: int, events: Iterable[Event], body: ProposedBlock | None = None
+    ) -> None:
+        """Verified events of the next epoch, which wait until that begins."""
+        self._waiting.append(_Waiting(epoch, tuple(events), body))
 
     async def _turns(self) -> None:
         """Feed the core until it has had everything."""
@@ -343,6 +355,8 @@ class Driver:
             if effects and _log.isEnabledFor(logging.DEBUG):
                 _log.debug("view %d gives %s", self.core.view, effects)
             await self._perform(effects)
+        # Every body that was fed is known to the core by now, or the core has no use for it.
+        self.candidates.forget(self.core.base.height, self.core.knows)
 
     async def _perform(self, effects: Sequence[Effect]) -> None:
         """One turn's effects. The votes go first to the disk, then out (V1)."""
@@ -408,7 +422,8 @@ class Driver:
         for ballot, vote in votes.items():
             if ballot.view == proposal.view and ballot.kind is VoteKind.NOTARIZE:
                 body = None if proposal.again else self.candidates.proposed(proposal.block_hash)
-                self.outbox.publish(vote, body)
+                if proposal.again or body is not None:  # otherwise sync has gone past it
+                    self.outbox.publish(vote, body)
 
     def _signers(self, view: int) -> list[Address]:
         """Who signed that the block of this view is good, and so should have it."""
@@ -461,6 +476,7 @@ class Driver:
         record = self._record(effect, ground.parent.number + 1)
         base_fee = self.next_base_fee(ground.parent, record.timestamp_ms)
         after = self.candidates.next_nonces(effect.parent_hash)
+        arrivals = self._mempool.arrivals
         ready = self._mempool.ready(base_fee, after)
         chosen = list(islice(ready, candidates_max(ground.parent)))
         settled = effect.parent_hash == ledger.head_hash
@@ -484,7 +500,8 @@ class Driver:
         if core is not self.core or core.view != view:
             return  # too late; the transactions are still pooled
         if not built.runs and not pacemaker.allow_empty:
-            pacemaker.nothing_fits(news=bool(built.refused))
+            news = bool(built.refused) or self._mempool.arrivals != arrivals
+            pacemaker.nothing_fits(news=news)
             self.feed([BuildFailed(view)])
             return
         candidate = Candidate(built.executed, record, built.runs)
@@ -534,9 +551,12 @@ class Driver:
     async def _check_body(self, proposal: Proposal) -> None:
         """Execute a block on its parent's state (R1)."""
         block_hash = proposal.block_hash
+        if proposal.height <= self.ledger.height:  # sync was faster, and what is final is valid
+            self.feed([BodyChecked(block_hash, self._is_final(block_hash))])
+            return
         proposed = self.candidates.proposed(block_hash)
-        if proposed is None or proposal.height <= self.ledger.height:
-            return  # the ledger has gone past it
+        if proposed is None:
+            return  # the core has forgotten it
         try:
             self._check_record(proposed.record, proposal)
             candidate = await self._execute(proposed)
@@ -576,17 +596,20 @@ class Driver:
 
     # -- commit ------------------------------------------------------------------------------------
 
+    def _is_final(self, block_hash: Hash) -> bool:
+        return self.ledger.height_of(block_hash) is not None
+
     async def _deliver(self, block_hash: Hash, certificate: Certificate | None) -> None:
         candidate = self.candidates.executed(block_hash)
-        if candidate is None:
-            return  # sync was faster
-        view = certificate.ballot.view if certificate is not None else candidate.record.view
-        if candidate.record.height > self.ledger.height:
+        if candidate is not None:
             await self._commit(candidate, certificate, live=True)
-        await self._raise_floor((candidate.record.epoch, view))
-        self.feed([FloorStored(view)])
-        self._end_epoch()
-        self._resume()
+        elif not self._is_final(block_hash):  # else sync was faster
+            raise Fault(f"block 0x{block_hash.hex()} is final, and so is one beside it")
+        if certificate is not None:
+            view = certificate.ballot.view
+            await self._raise_floor((certificate.ballot.epoch, view))
+            self.feed([FloorStored(view)])
+        await self._go_on()
 
     async def _commit(
         self, candidate: Candidate, certificate: Certificate | None, *, live: bool
@@ -618,23 +641,41 @@ class Driver:
         if self._signer is not None and self.core.takes_part:
             await self._in(self._threads.signer, self._signer.raise_floor, floor)
 
-    def _end_epoch(self) -> None:
-        """Begin the next epoch, once the last block of this one is on disk."""
-        if not self.core.finished or self.ledger.height < self.core.base.height:
+    async def _go_on(self) -> None:
+        """A block is on disk: it may have been its epoch's last, or what this node waited for."""
+        if self.core.finished and self.ledger.height >= self.core.base.height:
+            await self._end_epoch()
             return
+        signer, core = self._signer, self.core
+        if signer is None or core.takes_part or core.finished:
+            return
+        # The ledger may have by now what this node's earlier votes were about.
+        if self._may_vote(signer, core.epoch, core.base):
+            await self._start_core()
+
+    async def _end_epoch(self) -> None:
+        """Begin the next epoch: the last block of this one is on disk."""
         late = self._late_signer
         number = self.core.epoch.number + 1
         if late is not None and self._mute_through is not None and number > self._mute_through:
             _log.warning("epoch %d: this key has been silent for an epoch and votes again", number)
             self._signer, self._late_signer = late(), None
-        self.core = self._begin()
+        self._events.clear()  # they are of the epoch that is over
         _log.info("epoch %d begins at height %d", number, self.ledger.height + 1)
-        self._start(self._start_core)
+        await self._start_core()
 
     async def _start_core(self) -> None:
+        """A new core instead of the present one; nothing reaches it before it has started."""
+        self.core = self._begin()
+        effects = self.core.start()
+        epoch = self.core.epoch.number
         waiting, self._waiting = self._waiting, deque(maxlen=_NEXT_EPOCH_MAX)
-        await self._perform(self.core.start())
-        self.feed(event for epoch, event in waiting if epoch == self.core.epoch.number)
+        await self._perform(effects)
+        for item in waiting:
+            if item.epoch == epoch:
+                self.feed(item.events, item.body)
+            elif item.epoch > epoch:
+                self._waiting.append(item)
 
     # -- from elsewhere ----------------------------------------------------------------------------
 
@@ -687,8 +728,7 @@ class Driver:
             # Only now: a turn meanwhile must not ask for a vote that the floor forbids, and
             # what was asked for before is signed first, in the signer's thread.
             await self._raise_floor((record.epoch, view))
-            self._end_epoch()
-            self._resume()
+            await self._go_on()
 
     def report(self, one: Vote, other: Vote) -> None:
         """Two votes by one signer that exclude each other: have it punished (section 6)."""
@@ -721,15 +761,6 @@ class Driver:
             "is in use elsewhere; remove the log to observe for an epoch, then vote again"
         )
         self._wake.set()
-
-    def _resume(self) -> None:
-        """Take part again, once the ledger has what this node's earlier votes were about."""
-        signer, core = self._signer, self.core
-        if signer is None or core.takes_part or core.finished:
-            return
-        if self._may_vote(signer, core.epoch, core.base):
-            self.core = self._begin()
-            self._start(self._start_core)
 
     def caught_up(self) -> None:
         """This node has what its peers have: the epoch it is in is the network's (V5)."""

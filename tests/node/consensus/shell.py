@@ -402,6 +402,7 @@ class Shell:
             self.driver, lambda peer, offence, text: self.blamed.append((peer, offence, text))
         )
         self.running: asyncio.Task[None] | None = None
+        self._expected = False  # whether it is to end by itself
 
     def make_signer(self, who: int) -> Signer:
         return Signer(KEYS[who], self.author.domain, VoteLog(self.votes))
@@ -421,7 +422,7 @@ class Shell:
     ) -> None:
         assert self.running is not None
         if self.running.done():
-            if error is None:
+            if error is None and not self._expected:
                 self.running.result()
             return
         self.driver.stop()
@@ -430,6 +431,7 @@ class Shell:
     async def failure(self) -> BaseException:
         """Why the driver ends by itself."""
         assert self.running is not None
+        self._expected = True
         await asyncio.wait([self.running])
         found = self.running.exception()
         assert found is not None
