@@ -28,14 +28,15 @@ async def get_transaction_by_sender(ctx: Context, sender: Address, nonce: Index)
         for checked in waiting.get(sender, ()):
             if checked.transaction.nonce == nonce:
                 return pending_transaction_json(checked.transaction, sender)
-    found: Json | None = await ctx.heavy.run(_mined, ctx, sender, nonce)
+    found: Json | None = await ctx.heavy.run(mined_by_nonce, ctx, sender, nonce)
     return found
 
 
-def _mined(ctx: Context, sender: Address, nonce: int) -> Json | None:
-    """Searches the heights for the first at which the sender's nonce was passed.
+def mined_by_nonce(ctx: Context, sender: Address, nonce: int) -> Json | None:
+    """A sender's transaction of the chain with a nonce.
 
-    An account that signed an authorization has passed nonces without transactions.
+    Searches the heights for the first at which the sender's nonce was passed. An account
+    that signed an authorization has passed nonces without transactions.
     """
     ledger = ctx.ledger
     oldest, newest = ledger.oldest_state, ledger.height

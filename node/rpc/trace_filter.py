@@ -1,11 +1,10 @@
 """trace_filter: the messages of a range of blocks from or to some accounts."""
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from msgspec import Struct
 
-from chain.types import Address, Height
+from chain.types import Height
 from node.rpc.context import Context
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError, invalid_params
 from node.rpc.formats import Json
@@ -69,10 +68,6 @@ class TraceFilter(Struct, frozen=True):
     after: int = 0
     count: int | None = None
 
-    @property
-    def addresses(self) -> list[Address]:
-        return [Address(bytes.fromhex(item[2:])) for item in self.senders | self.targets]
-
 
 @method("trace_filter")
 async def trace_filter(ctx: Context, wanted: TraceFilter) -> list[dict[str, Any]]:
@@ -86,9 +81,10 @@ async def trace_filter(ctx: Context, wanted: TraceFilter) -> list[dict[str, Any]
     def trace(budget: Budget, _: TraceOptions) -> list[Json]:
         found: list[Json] = []
         skip = wanted.after
-        for height in _candidates(ctx, wanted, where):
+        for height in where:
             try:
-                for item in block_traces(ctx, height, budget):
+                budget.tick()
+                for item in block_traces(ctx, Height(height), budget):
                     if not _matches(wanted, item):
                         continue
                     if skip:
@@ -124,11 +120,6 @@ def _range(ctx: Context, wanted: TraceFilter) -> range:
             f"try fromBlock {first:#x} with toBlock {first + limit - 1:#x}",
         )
     return range(first, last + 1)
-
-
-def _candidates(ctx: Context, wanted: TraceFilter, where: range) -> Iterator[Height]:
-    for number in where:
-        yield Height(number)
 
 
 def _too_much(stopped: Stopped, where: range, reached: int) -> RpcError:
