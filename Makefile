@@ -52,7 +52,7 @@ conformance: $(TOOLS)  ## every official sample, not only the selection that `te
 	CHAIN_CONFORMANCE_ALL=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/conformance $(ARGS)
 
 e2e: $(TOOLS)  ## real processes, real clients (ethers and solc come from npm)
-	CHAIN_KILL_ROUNDS=30 $(BIN)/python -m pytest tests/end_to_end $(ARGS)
+	CHAIN_KILL_ROUNDS=30 CHAIN_NETWORK_LONG=1 $(BIN)/python -m pytest tests/end_to_end $(ARGS)
 
 fuzz: $(TOOLS)  ## our transition beside the executable specification (EXAMPLES=2000)
 	CHAIN_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(JOBS) tests/differential $(ARGS)
