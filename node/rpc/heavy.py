@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, Final
 
 from node.rpc.errors import LIMIT_EXCEEDED, TIMED_OUT, RpcError
@@ -18,13 +18,18 @@ _READERS: Final = 2
 class HeavyCalls:
     """Runs plain functions in threads. At most `calls_waiting_max` wait for one to be free."""
 
-    def __init__(self, settings: RpcSettings) -> None:
+    def __init__(
+        self,
+        settings: RpcSettings,
+        threads: Callable[[int, str], Executor] = ThreadPoolExecutor,
+    ) -> None:
+        """`threads` gives so many threads, named so."""
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_SECONDS))
         self._settings = settings
-        self._threads = ThreadPoolExecutor(settings.calls_parallel_max, "rpc-call")
+        self._threads = threads(settings.calls_parallel_max, "rpc-call")
         # Traces run much longer: in threads of their own, so that calls don't wait for them.
-        self._tracers = ThreadPoolExecutor(max(settings.calls_parallel_max // 2, 1), "rpc-trace")
-        self._readers = ThreadPoolExecutor(_READERS, "rpc-read")
+        self._tracers = threads(max(settings.calls_parallel_max // 2, 1), "rpc-trace")
+        self._readers = threads(_READERS, "rpc-read")
         self._unfinished = {self._threads: 0, self._tracers: 0}
         self.closing = False  # what can stop by itself does so then
 
@@ -44,7 +49,7 @@ class HeavyCalls:
 
     async def _submit(
         self,
-        threads: ThreadPoolExecutor,
+        threads: Executor,
         timeout_ms: int,
         function: Callable[..., Any],
         *arguments: Any,
@@ -69,7 +74,7 @@ class HeavyCalls:
         return await asyncio.wrap_future(self._readers.submit(function, *arguments))
 
     def _finished(
-        self, threads: ThreadPoolExecutor, loop: asyncio.AbstractEventLoop
+        self, threads: Executor, loop: asyncio.AbstractEventLoop
     ) -> Callable[[object], None]:
         def count() -> None:
             self._unfinished[threads] -= 1

@@ -1,0 +1,234 @@
+"""One ledger in memory, with an event loop in a thread of its own, for callers in any thread."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from chain.crypto.secp256k1 import address_of
+from chain.genesis import DEV_CHAIN_ID, DEV_MNEMONIC, Genesis, dev_genesis
+from chain.ledger import Ledger as StoredLedger
+from chain.storage.memory import MemoryStore
+from node.dev import checksummed
+from node.devchain.compose import Developing
+from node.devchain.contracts import first_contracts
+from node.environment import real_environment
+from node.keys import dev_accounts, new_key
+from node.node import Node
+from node.rpc import methods as _methods  # noqa: F401 - registers them
+from node.rpc.context import Context
+from node.rpc.fees import TipOracle
+from node.rpc.filters import Filters
+from node.rpc.heavy import HeavyCalls
+from node.rpc.protocol import Dispatcher
+from node.settings import Settings
+from node.simulator.loop import InlineExecutor
+
+if TYPE_CHECKING:
+    from web3 import AsyncWeb3, Web3
+
+_COIN: Final = 10**18
+_ANSWER_SECONDS: Final = 300.0  # for one request; a hung one fails a test instead of stopping all
+
+T = TypeVar("T")
+
+
+class RequestError(Exception):
+    """A JSON-RPC error: `code`, `message`, and `data` where there is any."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+def _inline(count: int, name: str) -> InlineExecutor:
+    """Nobody is kept waiting here but the caller: no other threads are needed."""
+    return InlineExecutor()
+
+
+class Ledger:
+    """A developer's chain in memory. Use it in a `with`, or call `start` and `close`.
+
+    May be called from any thread. What changes the chain is done when a call returns: a
+    transaction that is sent is in a block.
+    """
+
+    def __init__(
+        self,
+        *,
+        accounts: int = 10,
+        balance: int = 10_000,
+        chain_id: int = DEV_CHAIN_ID,
+        mnemonic: str = DEV_MNEMONIC,
+        genesis: Genesis | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        """`balance` is in coins for each account. `genesis` takes the place of the built-in one."""
+        self.keys: dict[str, bytes] = {}  # private keys by checksummed address
+        signers = dev_accounts(mnemonic, accounts)
+        for address, key in signers.items():
+            self.keys[checksummed(address)] = key
+        self.accounts = list(self.keys)
+        self.chain_id = chain_id if genesis is None else genesis.config.chain_id
+        self._signers = signers
+        self._genesis = genesis or dev_genesis(
+            chain_id,
+            accounts=list(signers),
+            balance=balance * _COIN,
+            contracts=first_contracts(),
+        )
+        self._settings = settings or Settings()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._node: Node
+        self._context: Context
+        self._dispatcher: Dispatcher
+        self._web3: Web3 | None = None
+        self._async_web3: AsyncWeb3[Any] | None = None
+
+    # -- life --------------------------------------------------------------------------------------
+
+    def __enter__(self) -> "Ledger":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> "Ledger":
+        """Begin at the first block. Once."""
+        if self._loop is not None:
+            raise RuntimeError("this ledger was started before")
+        loop = self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=loop.run_forever, name="ledger", daemon=True)
+        self._thread.start()
+        with ExitStack() as undo:
+            undo.callback(self._end_loop)
+            self._run(self._start())
+            undo.pop_all()
+        return self
+
+    def close(self) -> None:
+        """Let go of everything; a second time does nothing."""
+        if self._thread is None:
+            return
+        try:
+            self._run(self._stop())
+        finally:
+            self._end_loop()
+
+    async def _start(self) -> None:
+        settings = replace(self._settings, pool=replace(self._settings.pool, journal=False))
+        self._node = Node(
+            settings,
+            StoredLedger.open(MemoryStore(), self._genesis),
+            accounts=self._signers,
+            validator_key=new_key(),
+            votes=None,
+            environment=replace(real_environment(), threads=_inline),
+            developing=Developing(),
+        )
+        await self._node.start()
+        filters = Filters(settings.rpc, self._node)
+        filters.start()
+        heavy = HeavyCalls(settings.rpc, _inline)
+        self._context = Context(self._node, filters, heavy, TipOracle(), local=True)
+        self._dispatcher = Dispatcher(settings.rpc)
+
+    async def _stop(self) -> None:
+        await self._context.filters.stop()
+        await self._context.heavy.close()
+        await self._node.stop()
+
+    def _end_loop(self) -> None:
+        assert self._loop is not None and self._thread is not None
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._thread = None
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._thread is None or self._loop is None:
+            work.close()
+            raise RuntimeError("this ledger is not running")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_ANSWER_SECONDS)
+
+    # -- JSON-RPC ----------------------------------------------------------------------------------
+
+    def answer(self, body: bytes) -> bytes:
+        """The JSON-RPC answer to a request or a batch, in bytes; empty to notifications alone."""
+        return self._run(self._dispatcher.answer(body, self._context)) or b""
+
+    async def answer_async(self, body: bytes) -> bytes:
+        """As `answer`, for callers in an event loop."""
+        if self._thread is None or self._loop is None:
+            raise RuntimeError("this ledger is not running")
+        work = self._dispatcher.answer(body, self._context)
+        answer = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        return answer or b""
+
+    def request(self, method: str, *params: Any) -> Any:
+        """A method's result; RequestError when it is refused."""
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer = msgspec.json.decode(self.answer(msgspec.json.encode(body)))
+        if (error := answer.get("error")) is not None:
+            raise RequestError(error["code"], error["message"], error.get("data"))
+        return answer["result"]
+
+    # -- what tests want most ----------------------------------------------------------------------
+
+    def mine(self, blocks: int = 1) -> None:
+        """So many blocks, of what waits."""
+        self.request("anvil_mine", blocks)
+
+    def snapshot(self) -> str:
+        """Remember this moment; its name for `revert`."""
+        name: str = self.request("evm_snapshot")
+        return name
+
+    def revert(self, snapshot: str) -> None:
+        """Go back; the snapshot and all later ones are used up. ValueError when there is none."""
+        if not self.request("evm_revert", snapshot):
+            raise ValueError(f"there is no snapshot {snapshot}")
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """What happens inside is taken back at its end."""
+        name = self.snapshot()
+        try:
+            yield
+        finally:
+            self.revert(name)
+
+    def add_key(self, key: bytes) -> str:
+        """Let the account of a private key sign as the others do; its checksummed address."""
+        address = address_of(key)
+        name = checksummed(address)
+        if name not in self.keys:
+            self.keys[name] = key
+            self.accounts.append(name)
+            self._signers[address] = key
+        return name
+
+    @property
+    def web3(self) -> "Web3":
+        """web3.py on this ledger; the first account sends unless another is named."""
+        if self._web3 is None:
+            from node.testing.providers import web3_on
+
+            self._web3 = web3_on(self)
+        return self._web3
+
+    @property
+    def async_web3(self) -> "AsyncWeb3[Any]":
+        """web3.py's asynchronous side."""
+        if self._async_web3 is None:
+            from node.testing.providers import async_web3_on
+
+            self._async_web3 = async_web3_on(self)
+        return self._async_web3

@@ -1,0 +1,1 @@
+"""A ledger inside a Python program, and what pytest makes of it."""
