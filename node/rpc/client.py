@@ -83,7 +83,7 @@ async def protocol_version(ctx: Context) -> int:
 async def modules(ctx: Context) -> dict[str, str]:
     """The prefixes of the registered methods, each with its version."""
     callable_ = (name for name, method in registry.METHODS.items() if ctx.may_call(method))
-    names = {name.partition("_")[0] for name in callable_}
+    names = {name.replace(".", "_").partition("_")[0] for name in callable_}
     if not ctx.node.settings.rpc.testing:
         names.discard("testing")
     return dict.fromkeys(sorted(names), "1.0")
