@@ -7,7 +7,7 @@ of its secp256k1 key; signatures are recoverable, so no public key travels.
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Final
 
@@ -26,6 +26,7 @@ SIGNATURE_SIZE: Final = 65  # r, s, y parity
 
 # Half the order of secp256k1: signatures above it have a twin below (EIP-2).
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+_BALLOTS_KEPT: Final = 256  # decoded, with their fields as they travel
 _SIGN_TAG: Final = b"chain-node/consensus/1"
 _LEADER_TAG: Final = b"chain-node/leader/1"
 _RANDOMNESS_TAG: Final = b"chain-node/randomness/1"
@@ -37,6 +38,9 @@ class VoteKind(IntEnum):
     NOTARIZE = 1
     NULLIFY = 2
     FINALIZE = 3
+
+
+_KINDS: Final = tuple(VoteKind)
 
 
 class Validator(Struct, frozen=True, gc=False):
@@ -357,18 +361,28 @@ def decode_vote(data: bytes) -> Vote:
     )
 
 
+def certificate_ballot(data: bytes) -> Ballot:
+    """The ballot that an encoded certificate begins with; the rest is not looked at.
+
+    Raises BAD_RLP and BAD_BLOCK.
+    """
+    start, _, _ = codec.item_bounds(data, 0)
+    _, end, _ = codec.item_bounds(data, start)
+    return decode_ballot(codec.decode(data[start:end]))
+
+
 def decode_ballot(item: codec.Item) -> Ballot:
     """A ballot from its decoded RLP item; Rejected(BAD_BLOCK) for anything else."""
-    fields = _fields(item, 5)
-    kind = codec.decode_int(fields[0])
-    if kind not in tuple(VoteKind):
-        raise Rejected(Reason.BAD_BLOCK, f"unknown kind of vote {kind}")
+    return _ballot(*_fields(item, 5))
+
+
+@lru_cache(maxsize=_BALLOTS_KEPT)  # every validator's vote brings the same one
+def _ballot(kind: bytes, epoch: bytes, view: bytes, block_hash: bytes, parent: bytes) -> Ballot:
+    number = codec.decode_int(kind)
+    if number not in _KINDS:
+        raise Rejected(Reason.BAD_BLOCK, f"unknown kind of vote {number}")
     ballot = Ballot(
-        VoteKind(kind),
-        _word64(fields[1]),
-        _word64(fields[2]),
-        _hash(fields[3]),
-        _word64(fields[4]),
+        VoteKind(number), _word64(epoch), _word64(view), _hash(block_hash), _word64(parent)
     )
     if ballot.kind is VoteKind.NULLIFY and (any(ballot.block_hash) or ballot.parent_view):
         raise Rejected(Reason.BAD_BLOCK, "a nullify vote names no block")

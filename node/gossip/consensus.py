@@ -109,6 +109,7 @@ class ConsensusGossip:
         """Where I am, and what leads there."""
         self._network.send(peer, self._status(inbox))
         self._votes.give_certificates(peer, inbox.entry_certificates(), 0)
+        self._votes.greet(peer)
 
     def peer_status(self, peer: PeerId) -> Status | None:
         """The peer's latest proved status."""

@@ -96,6 +96,17 @@ class Hearing:
             and bool(bitmap[index // 8] >> index % 8 & 1)
         )
 
+    def heard(self, peer: PeerId, epoch: int) -> int:
+        """The epoch's members whose votes the peer says it gets, itself included, bit by bit."""
+        state = self._peers.get(peer)
+        if state is None:
+            return 0
+        own = self._index(epoch).get(state.validator)
+        heard = 0 if own is None else 1 << own
+        if state.hears is not None and state.hears[0] == epoch:
+            heard |= int.from_bytes(state.hears[1], "little")
+        return heard
+
     def linked(self, peer: PeerId, other: PeerId) -> bool:
         """Whether two peers are known to have a link to each other."""
         one, two = self._peers.get(peer), self._peers.get(other)

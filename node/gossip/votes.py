@@ -7,7 +7,7 @@ need it no more. Nothing is passed on that was not verified here.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
@@ -19,6 +19,7 @@ from chain.validators import (
     Certificate,
     Vote,
     VoteKind,
+    certificate_ballot,
     decode_certificate,
     decode_vote,
     encode_certificate,
@@ -37,7 +38,10 @@ RELAYS_WAITING_MAX: Final = 2_048  # votes for one peer that is new
 CERTIFICATES_REMEMBERED_MAX: Final = 1_024
 OFFENCES_REMEMBERED_MAX: Final = 1_024
 CERTIFICATE_PEERS_AT_ONCE: Final = 8
-CERTIFICATE_DELAY_S: Final = 0.15  # before the others get it
+CERTIFICATE_HEARERS_AT_ONCE: Final = 2  # of many peers that get the votes in it anyway
+CERTIFICATE_DELAY_S: Final = 0.15  # before others that lack votes get it,
+CERTIFICATE_PATIENCE_S: Final = 1.0  # and before all others do
+OWN_VOTES_FOR_NEW: Final = 16  # of mine, for a peer that connects
 RESEND_PEERS_MAX: Final = 8  # R8
 RESEND_BYTES_MAX: Final = 512 * 2**10  # per peer
 VOTES_RATE: Final = (8_192, 2_048)  # by one peer: at once, and per second
@@ -75,10 +79,11 @@ class _PeerState:
 class _Held:
     """A verified certificate; its bytes only as long as some peers wait for it."""
 
-    __slots__ = ("ballot", "data", "timer")
+    __slots__ = ("ballot", "data", "signers", "timer")
 
     def __init__(self, certificate: Certificate) -> None:
         self.ballot = certificate.ballot
+        self.signers = int.from_bytes(certificate.signers, "little")
         self.data = encode_certificate(certificate)
         self.timer: asyncio.TimerHandle | None = None
 
@@ -112,6 +117,8 @@ class VoteGossip:
         self._holders: OrderedDict[Ballot, set[PeerId]] = OrderedDict()
         self._held: OrderedDict[Ballot, _Held] = OrderedDict()  # verified
         self._offences: OrderedDict[tuple[Address, int, int], None] = OrderedDict()
+        self._own: deque[_Seen] = deque(maxlen=OWN_VOTES_FOR_NEW)
+        self._last_final = (0, 0)  # epoch and view of the last finalization that was sent
         self._turn = 0  # of the peers that get what is sent to some
 
     def connected(self, peer: PeerId) -> None:
@@ -120,6 +127,10 @@ class VoteGossip:
         state.waiting.update(dict.fromkeys(list(self._votes)[-RELAYS_WAITING_MAX:]))
         loop = asyncio.get_running_loop()
         state.settling = loop.call_later(RELAY_AFTER_S, self._settled, peer, state)
+
+    def greet(self, peer: PeerId) -> None:
+        """My latest votes, which nobody else would send to who has a link to me."""
+        self._pass_on(peer, list(self._own))
 
     def disconnected(self, peer: PeerId) -> None:
         state = self._peers.pop(peer, None)
@@ -141,8 +152,9 @@ class VoteGossip:
 
     def send_votes(self, votes: Sequence[Vote]) -> None:
         """My own votes, to every peer."""
-        data = [self._note_vote(vote).data for vote in votes]
-        for message in _votes_messages(data):
+        own = [self._note_vote(vote) for vote in votes]
+        self._own.extend(own)
+        for message in _votes_messages([seen.data for seen in own]):
             for peer in self._network.peers():
                 self._network.send(peer.id, message)
 
@@ -227,40 +239,60 @@ class VoteGossip:
         held = self._held[ballot] = _Held(certificate)
         while len(self._held) > CERTIFICATES_REMEMBERED_MAX:
             self._held.popitem(last=False)[1].settle()
-        holders = _remember(self._holders, ballot, CERTIFICATES_REMEMBERED_MAX)
-        lacking = [peer.id for peer in self._network.peers() if peer.id not in holders]
-        if len(lacking) > CERTIFICATE_PEERS_AT_ONCE:
-            lacking = self._deaf_first(lacking, certificate)
-        for peer in lacking[:CERTIFICATE_PEERS_AT_ONCE]:
-            self._give(peer, (held,))
-        if len(lacking) > CERTIFICATE_PEERS_AT_ONCE:
-            loop = asyncio.get_running_loop()
-            held.timer = loop.call_later(CERTIFICATE_DELAY_S, self._send_to_rest, held)
+        if ballot.kind is VoteKind.FINALIZE:
+            self._last_final = max(self._last_final, (ballot.epoch, ballot.view))
+        lacking, hearing = self._lacking(held)
+        if len(lacking) + len(hearing) <= CERTIFICATE_PEERS_AT_ONCE:
+            first = [*lacking, *hearing]
         else:
+            first = lacking[:CERTIFICATE_PEERS_AT_ONCE]
+            first += hearing[:CERTIFICATE_HEARERS_AT_ONCE]
+        for peer in first:
+            self._give(peer, (held,))
+        if len(first) == len(lacking) + len(hearing):
             held.settle()
+        else:
+            loop = asyncio.get_running_loop()
+            held.timer = loop.call_later(CERTIFICATE_DELAY_S, self._send_to_lacking, held)
 
-    def _deaf_first(self, peers: Sequence[PeerId], certificate: Certificate) -> list[PeerId]:
-        """Those that can't have the certificate from votes first, the others in turn."""
-        epoch = certificate.ballot.epoch
-        self._turn = (self._turn + CERTIFICATE_PEERS_AT_ONCE) % len(peers)
-        turned = [*peers[self._turn :], *peers[: self._turn]]
-        signers = int.from_bytes(certificate.signers, "little")
+    def _lacking(self, held: _Held) -> tuple[list[PeerId], list[PeerId]]:
+        """Peers not known to have a certificate: those that lack votes in it, and those that
+        get them all. Others come first each time.
+        """
+        holders = _remember(self._holders, held.ballot, CERTIFICATES_REMEMBERED_MAX)
+        peers = [peer.id for peer in self._network.peers()]
+        self._turn = (self._turn + CERTIFICATE_PEERS_AT_ONCE) % (len(peers) or 1)
+        lacking: list[PeerId] = []
+        hearing: list[PeerId] = []
+        for peer in (*peers[self._turn :], *peers[: self._turn]):
+            if peer not in holders:
+                (hearing if self._hears_all(peer, held) else lacking).append(peer)
+        return lacking, hearing
 
-        def hears_all(peer: PeerId) -> bool:
-            status = self._hearing.status(peer)
-            if status is None or status.epoch != epoch:
-                return False
-            return not signers & ~int.from_bytes(status.hears, "little")
+    def _hears_all(self, peer: PeerId, held: _Held) -> bool:
+        return not held.signers & ~self._hearing.heard(peer, held.ballot.epoch)
 
-        return sorted(turned, key=hears_all)
+    def _needless(self, peer: PeerId, ballot: Ballot) -> bool:
+        """Who is in a later view needs no certificate that leads out of this one, and a later
+        finalization says all that an earlier one does.
+        """
+        at = (ballot.epoch, ballot.view)
+        if ballot.kind is VoteKind.FINALIZE:
+            return at < self._last_final
+        return self._hearing.reached(peer) > at
+
+    def _send_to_lacking(self, held: _Held) -> None:
+        for peer in self._lacking(held)[0]:
+            if not self._needless(peer, held.ballot):
+                self._give(peer, (held,))
+        wait = CERTIFICATE_PATIENCE_S - CERTIFICATE_DELAY_S
+        held.timer = asyncio.get_running_loop().call_later(wait, self._send_to_rest, held)
 
     def _send_to_rest(self, held: _Held) -> None:
-        ballot = held.ballot
-        for peer in self._network.peers():
-            # Who is in a later view needs no certificate that leads out of this one.
-            beyond = self._hearing.reached(peer.id) > (ballot.epoch, ballot.view)
-            if ballot.kind is VoteKind.FINALIZE or not beyond:
-                self._give(peer.id, (held,))
+        for peers in self._lacking(held):
+            for peer in peers:
+                if not self._needless(peer, held.ballot):
+                    self._give(peer, (held,))
         held.settle()
 
     def flush_certificates(self, epoch: int, before_view: int) -> None:
@@ -272,7 +304,9 @@ class VoteGossip:
             and (held.ballot.epoch, held.ballot.view) < (epoch, before_view)
         ]
         for peer in self._network.peers():
-            self._give(peer.id, waiting)
+            self._give(
+                peer.id, [held for held in waiting if not self._needless(peer.id, held.ballot)]
+            )
         for held in waiting:
             held.settle()
 
@@ -307,14 +341,13 @@ class VoteGossip:
         fresh: dict[Ballot, Certificate] = {}
         for data in message.certificates:
             try:
-                certificate = decode_certificate(data)
+                ballot = certificate_ballot(data)
+                if message.request or ballot not in self._held:
+                    fresh[ballot] = decode_certificate(data)
             except Rejected as rejected:
                 self._network.blame(peer, Offence.MALFORMED, f"a certificate: {rejected}")
                 return []
-            ballot = certificate.ballot
             _remember(self._holders, ballot, CERTIFICATES_REMEMBERED_MAX).add(peer)
-            if message.request or ballot not in self._held:
-                fresh[ballot] = certificate
         return list(fresh.values())
 
     # -- R8 ----------------------------------------------------------------------------------------
