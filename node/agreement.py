@@ -118,14 +118,15 @@ def is_quorum(members: ValidatorSet, address: Address) -> bool:
 
 def _check_log(ledger: Ledger, signer: Signer) -> None:
     """The only validator's ledger has what it voted for: nobody else could give it back (V5)."""
-    record = ledger.record(ledger.height)
-    if not record:
-        return  # genesis, or blocks that were imported
-    decoded = decode_record(record)
-    if signer.floor > (decoded.epoch, decoded.view):
+    stored = ledger.record(ledger.height)
+    if not stored and ledger.height:
+        return  # blocks that were imported
+    record = decode_record(stored) if stored else None
+    epoch, view = (record.epoch, record.view) if record else (0, 0)
+    if signer.floor > (epoch, view):
         raise Rejected(
             Reason.WRONG_CHAIN,
-            f"the vote log has seen view {signer.floor[1]}, the ledger only view {decoded.view}: "
+            f"the vote log has seen view {signer.floor[1]}, the ledger only view {view}: "
             "the ledger was restored from an older copy; restore both together",
         )
 

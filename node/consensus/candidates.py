@@ -119,12 +119,13 @@ class Candidates:
                 del self._executed[block_hash]
 
     def forget(self, delivered: int, wanted: Callable[[Hash], bool]) -> None:
-        """Forget the blocks above the last delivered one that are not wanted.
-
-        What is delivered and not yet committed stays.
+        """Forget the blocks that are not wanted, but for those up to height `delivered` that are
+        not yet committed.
         """
+        committed = self._ledger.height
         for block_hash, proposed in list(self._proposed.items()):
-            if proposed.record.height > delivered and not wanted(block_hash):
+            waits = committed < proposed.record.height <= delivered
+            if not waits and not wanted(block_hash):
                 del self._proposed[block_hash]
                 self._executed.pop(block_hash, None)
 

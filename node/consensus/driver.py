@@ -217,8 +217,9 @@ class Driver:
         else:
             finalization = None
         signer = self._signer
-        if signer is not None and not record and signer.floor[0] == epoch.number:
-            view = max(view, signer.floor[1])  # genesis, or blocks that were imported
+        imported = ledger.height and not record
+        if signer is not None and imported and signer.floor[0] == epoch.number:
+            view = max(view, signer.floor[1])
         base = Base(view, ledger.head_hash, ledger.height)
         if signer is None or not self._may_vote(signer, epoch, base):
             return Core(epoch, base, None, finalization=finalization)

@@ -372,7 +372,8 @@ class Shell:
         self.blamed: list[tuple[PeerId, Offence, str]] = []
         self.store = KeptStore() if store is None else store
         self.votes = MemoryFile() if votes is None else votes
-        self.writer = VirtualExecutor(loop, 1, lambda: WORK_S)
+        self.work_s = WORK_S
+        self.writer = VirtualExecutor(loop, 1, lambda: self.work_s)
         self.signer_thread = VirtualExecutor(loop, 1, lambda: WORK_S)
         self.ledger = Ledger.open(self.store, author.genesis)
         self.mempool = Mempool(
@@ -470,6 +471,10 @@ class Shell:
         for checked in transactions:
             self.mempool.add(checked)
             self.driver.pooled()
+
+    def takes_part(self) -> bool:
+        """Whether it votes, and does not only observe."""
+        return self.driver.core.takes_part
 
     @property
     def offences(self) -> list[Offence]:
