@@ -3,31 +3,55 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from threading import RLock
+from typing import Final
 
 from chain.errors import Fault
 from chain.storage.store import Change
 
+# Changes are put in one by one while they are fewer than this part of the keys, and some.
+_RENEWED_FROM: Final = 8
+_CHANGED_MIN: Final = 64
+
 
 class _Table:
-    """A dictionary whose keys are put in order when somebody asks for the order."""
+    """A dictionary whose keys are kept in order from when somebody first asks for the order."""
 
     def __init__(self) -> None:
         self.values: dict[bytes, bytes] = {}
-        self._ordered: list[bytes] = []
-        self._stale = False
+        self._ordered: list[bytes] | None = None
+        self._changed: dict[bytes, None] = {}  # keys that came or went since it was in order
 
     def put(self, key: bytes, value: bytes | None) -> None:
+        values = self.values
         if value is None:
-            self._stale |= self.values.pop(key, None) is not None
+            if values.pop(key, None) is None:
+                return
         else:
-            self._stale |= key not in self.values
-            self.values[key] = value
+            known = key in values
+            values[key] = value
+            if known:
+                return
+        if self._ordered is not None:
+            self._changed[key] = None
+            if len(self._changed) > _CHANGED_MIN + len(self._ordered) // _RENEWED_FROM:
+                self._ordered = None
+                self._changed.clear()
 
     def ordered(self) -> list[bytes]:
-        if self._stale:
-            self._ordered = sorted(self.values)
-            self._stale = False
-        return self._ordered
+        keys = self._ordered
+        if keys is None:
+            keys = self._ordered = sorted(self.values)
+            return keys
+        for key in self._changed:
+            at = bisect_left(keys, key)
+            there = at < len(keys) and keys[at] == key
+            if key in self.values:
+                if not there:
+                    keys.insert(at, key)
+            elif there:
+                del keys[at]
+        self._changed.clear()
+        return keys
 
 
 class MemoryStore:
