@@ -31,7 +31,7 @@ from tests.end_to_end.network import NetworkNode, Testnet
 from tests.node.net.attacker import Attacker, frame
 
 _HEARD_MAX: Final = 1000
-_SECONDS: Final = 60.0
+_SECONDS: Final = 120.0
 _BULK: Final = 1  # the stream that long messages are cut for
 
 

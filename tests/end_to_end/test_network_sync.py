@@ -1,6 +1,6 @@
 """Who was away for long, or is new, gets everything by itself: real processes.
 
-`CHAIN_NETWORK_LONG` (`make e2e`) makes it 10,000 blocks instead of 500.
+`CHAIN_NETWORK_LONG` (`make e2e`) makes it 10,000 blocks instead of 300.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Any, Final
 from tests.end_to_end.network import Load, NetworkNode, Testnet
 
 LONG: Final = "CHAIN_NETWORK_LONG" in os.environ
-BLOCKS: Final = 10_000 if LONG else 500
+BLOCKS: Final = 10_000 if LONG else 300
 BUILDING_SECONDS: Final = 1800.0 if LONG else 120.0
 HEALING_SECONDS: Final = 30.0
 
@@ -24,7 +24,7 @@ def test_a_validator_that_was_off_and_a_follower_reach_the_head(tmp_path: Path) 
     options = ("--powers", "66,17,1,16", "--followers", "1", "--interval-ms", "1")
     net = Testnet.create(tmp_path / "net", *options, "--epoch-length", "200")
     with net.cleared():
-        net.start([0, 1], "--consensus-delta-ms", "50")
+        net.start([0, 1], "--consensus-delta-ms", "25")
         net.wait_ready([0, 1])
         load = Load(net)
         net.wait(lambda: load.count() > 20)
