@@ -465,6 +465,18 @@ class Mempool:
         """How many transactions are pending and queued."""
         return self._pending, len(self._by_hash) - self._pending
 
+    def of_sender(self, address: Address) -> tuple[list[Checked], list[Checked]]:
+        """What of a sender could run now, and what waits for an earlier nonce; in nonce order."""
+        lane = self._lanes.get(address)
+        if lane is None:
+            return [], []
+        ready = [lane.entries[nonce].checked for nonce in range(lane.nonce, lane.next)]
+        if len(ready) == len(lane.entries):
+            return ready, []
+        return ready, [
+            lane.entries[nonce].checked for nonce in sorted(lane.entries) if nonce > lane.next
+        ]
+
     def pending(self) -> dict[Address, list[Checked]]:
         """What could run now, by sender in nonce order."""
         return {

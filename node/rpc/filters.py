@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from node.node import Node
 
 # Transactions that a filter holds for its next poll; older ones are let go.
+_BLOCKS_MAX: Final = 10_000  # hashes told by one poll; the next one tells the rest
 _TRANSACTIONS_MAX: Final = 10_000
 
 
@@ -153,7 +154,7 @@ async def get_filter_changes(ctx: Context, name: str) -> list[Any]:
     if installed.transactions is not None:
         return _take_transactions(installed)
     async with installed.polling:
-        limit = ctx.node.settings.rpc.log_heights_max
+        limit = ctx.node.settings.rpc.log_heights_max if installed.wanted else _BLOCKS_MAX
         end = min(ctx.ledger.height + 1, installed.next_height + limit)
         where = range(installed.next_height, end)
         found: list[Any] = await ctx.heavy.run(_changes, ctx, installed.wanted, where)

@@ -24,8 +24,8 @@ async def get_account_info(ctx: Context, address: Address, block: BlockTag = "la
 @method("eth_getTransactionBySenderAndNonce")
 async def get_transaction_by_sender(ctx: Context, sender: Address, nonce: Index) -> Json | None:
     """A sender's transaction with a nonce, of the chain or of the pool."""
-    for waiting in (ctx.node.mempool.pending(), ctx.node.mempool.queued()):
-        for checked in waiting.get(sender, ()):
+    for waiting in ctx.node.mempool.of_sender(sender):
+        for checked in waiting:
             if checked.transaction.nonce == nonce:
                 return pending_transaction_json(checked.transaction, sender)
     found: Json | None = await ctx.heavy.run(mined_by_nonce, ctx, sender, nonce)

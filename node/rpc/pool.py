@@ -32,11 +32,8 @@ async def content(ctx: Context) -> Json:
 @method("txpool_contentFrom")
 async def content_from(ctx: Context, address: Address) -> Json:
     """The pool's transactions of one sender, by nonce."""
-    mempool = ctx.node.mempool
-    return {
-        "pending": _by_nonce(mempool.pending().get(address, ())),
-        "queued": _by_nonce(mempool.queued().get(address, ())),
-    }
+    ready, queued = ctx.node.mempool.of_sender(address)
+    return {"pending": _by_nonce(ready), "queued": _by_nonce(queued)}
 
 
 @method("txpool_inspect")
@@ -48,8 +45,8 @@ async def inspect(ctx: Context) -> Json:
 @method("eth_pendingTransactions")
 async def pending_transactions(ctx: Context) -> list[dict[str, Any]]:
     """The pool's transactions from the accounts that this node signs for, ready to run."""
-    pending = ctx.node.mempool.pending()
-    own = chain.from_iterable(pending.get(address, ()) for address in ctx.node.accounts)
+    mempool = ctx.node.mempool
+    own = chain.from_iterable(mempool.of_sender(address)[0] for address in ctx.node.accounts)
     items = list(islice(own, _SHOWN_MAX))
     shown: list[dict[str, Any]] = await ctx.heavy.read(_list, items)
     return shown

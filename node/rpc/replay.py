@@ -57,6 +57,7 @@ class Replay:
 
     def trace_next(self, budget: Budget, make: Factory) -> Any:
         """What the tracer that `make` gives tells of the next transaction."""
+        budget.check_time()
         index = self._next
         transaction = self.block.transactions[index]
         execution = self.execution

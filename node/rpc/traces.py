@@ -190,6 +190,7 @@ async def _calls(
         state = State(where.view)
         answers = []
         for request, wanted in asked:
+            budget.check_time()
             sender = request.sender or ZERO_ADDRESS
             gas = capped_gas(ctx, request)
             transaction = call_transaction(request, gas, state.nonce(sender), where.block)
