@@ -201,11 +201,14 @@ def encode_proposed(proposed: ProposedBlock) -> bytes:
 
 def decode_proposed(data: bytes) -> ProposedBlock:
     """A proposal from the vote log; `Fault` when it makes no sense."""
-    item = codec.decode(data)
-    if isinstance(item, list) and len(item) == 2:
-        record, block = item
-        if isinstance(record, bytes) and isinstance(block, bytes):
-            return proposed_block(decode_record(record), decode_block(block))
+    try:
+        item = codec.decode(data)
+        if isinstance(item, list) and len(item) == 2:
+            record, block = item
+            if isinstance(record, bytes) and isinstance(block, bytes):
+                return proposed_block(decode_record(record), decode_block(block))
+    except Rejected as error:
+        raise Fault(f"the vote log holds a proposal that makes no sense: {error}") from error
     raise Fault("the vote log holds a proposal of another format")
 
 
