@@ -181,25 +181,13 @@ def _rows() -> Iterator[Opcode]:
     yield _step(0x33, "CALLER", 0, 1, 2, e.caller, low.caller, "sender of the message")
     yield _step(0x34, "CALLVALUE", 0, 1, 2, e.callvalue, low.callvalue, "wei sent with the message")
     yield _step(
-        0x35,
-        "CALLDATALOAD",
-        1,
-        1,
-        3,
-        e.calldataload,
-        low.calldataload,
+        0x35, "CALLDATALOAD", 1, 1, 3, e.calldataload, low.calldataload,
         "word of the message's data",
-    )
+    )  # fmt: skip
     yield _step(
-        0x36,
-        "CALLDATASIZE",
-        0,
-        1,
-        2,
-        e.calldatasize,
-        low.calldatasize,
+        0x36, "CALLDATASIZE", 0, 1, 2, e.calldatasize, low.calldatasize,
         "bytes of the message's data",
-    )
+    )  # fmt: skip
     yield _step(
         0x37, "CALLDATACOPY", 3, 0, 3, m.calldatacopy, low.calldatacopy, "message's data to memory"
     )
@@ -208,22 +196,16 @@ def _rows() -> Iterator[Opcode]:
     yield _step(0x3A, "GASPRICE", 0, 1, 2, e.gasprice, low.gasprice, "effective wei per gas")
     code_gas = _warm_or("gas_external_code")
     yield _step(
-        0x3B, "EXTCODESIZE", 1, 1, code_gas, e.extcodesize, None, "bytes of an account's code"
-    )
+        0x3B, "EXTCODESIZE", 1, 1, code_gas, e.extcodesize, low.extcodesize,
+        "bytes of an account's code",
+    )  # fmt: skip
     yield _step(
         0x3C, "EXTCODECOPY", 4, 0, code_gas, m.extcodecopy, None, "account's code to memory"
     )
     yield _step(
-        0x3D,
-        "RETURNDATASIZE",
-        0,
-        1,
-        2,
-        e.returndatasize,
-        low.returndatasize,
-        "bytes last returned",
-        "has_return_data",
-    )
+        0x3D, "RETURNDATASIZE", 0, 1, 2, e.returndatasize, low.returndatasize,
+        "bytes last returned", "has_return_data",
+    )  # fmt: skip
     yield _step(
         0x3E, "RETURNDATACOPY", 3, 0, 3, m.returndatacopy, low.returndatacopy,
         "returned bytes to memory", "has_return_data",
@@ -242,15 +224,9 @@ def _rows() -> Iterator[Opcode]:
     )
     yield _step(0x43, "NUMBER", 0, 1, 2, e.number, low.number, "the block's number")
     yield _step(
-        0x44,
-        "PREVRANDAO",
-        0,
-        1,
-        2,
-        e.randomness,
-        low.randomness,
+        0x44, "PREVRANDAO", 0, 1, 2, e.randomness, low.randomness,
         "randomness; difficulty before Paris",
-    )
+    )  # fmt: skip
     yield _step(0x45, "GASLIMIT", 0, 1, 2, e.gaslimit, low.gaslimit, "the block's gas limit")
     yield _step(0x46, "CHAINID", 0, 1, 2, e.chainid, low.chainid, "id of the chain", "has_chain_id")
     yield _step(
@@ -263,16 +239,9 @@ def _rows() -> Iterator[Opcode]:
         0x49, "BLOBHASH", 1, 1, 3, e.blobhash, None, "the transaction's a-th", "has_blob_hash"
     )
     yield _step(
-        0x4A,
-        "BLOBBASEFEE",
-        0,
-        1,
-        2,
-        e.blobbasefee,
-        low.blobbasefee,
-        "the block's blob fee",
-        "has_blob_base_fee",
-    )
+        0x4A, "BLOBBASEFEE", 0, 1, 2, e.blobbasefee, low.blobbasefee,
+        "the block's blob fee", "has_blob_base_fee",
+    )  # fmt: skip
 
     yield Opcode(0x50, "POP", 1, 0, 2, Shape.POP, _own, None, "drop a")
     yield _step(0x51, "MLOAD", 1, 1, 3, m.mload, low.mload, "word of memory")
@@ -287,27 +256,13 @@ def _rows() -> Iterator[Opcode]:
     yield _step(0x5A, "GAS", 0, 1, 2, e.gas, low.gas, "gas left after this opcode", reads_gas=True)
     yield Opcode(0x5B, "JUMPDEST", 0, 0, 1, Shape.NOTHING, _own, None, "where a jump may go")
     yield _step(
-        0x5C,
-        "TLOAD",
-        1,
-        1,
-        "gas_warm",
-        s.tload,
-        low.tload,
-        "transient word",
-        "has_transient_storage",
-    )
+        0x5C, "TLOAD", 1, 1, "gas_warm", s.tload, low.tload,
+        "transient word", "has_transient_storage",
+    )  # fmt: skip
     yield _step(
-        0x5D,
-        "TSTORE",
-        2,
-        0,
-        "gas_warm",
-        s.tstore,
-        low.tstore,
-        "word to transient",
-        "has_transient_storage",
-    )
+        0x5D, "TSTORE", 2, 0, "gas_warm", s.tstore, low.tstore,
+        "word to transient", "has_transient_storage",
+    )  # fmt: skip
     yield _step(0x5E, "MCOPY", 3, 0, 3, m.mcopy, low.mcopy, "memory to memory", "has_memory_copy")
 
     yield Opcode(0x5F, "PUSH0", 0, 1, 2, Shape.PUSH, _own, None, "0", "has_push0")
@@ -346,13 +301,14 @@ def _rows() -> Iterator[Opcode]:
     yield Opcode(
         0xF0, "CREATE", 3, 1, 32_000, send, calls.create, None, "deploy, address from nonce"
     )
-    yield Opcode(0xF1, "CALL", 7, 1, call_gas, send, calls.call, None, "message to an account")
+    yield Opcode(0xF1, "CALL", 7, 1, call_gas, send, calls.call, low.call, "message to an account")
     yield Opcode(
-        0xF2, "CALLCODE", 7, 1, call_gas, send, calls.callcode, None, "account's code on this one"
-    )
+        0xF2, "CALLCODE", 7, 1, call_gas, send, calls.callcode, low.callcode,
+        "account's code on this one",
+    )  # fmt: skip
     yield Opcode(0xF3, "RETURN", 2, 0, 0, end, control.return_, low.return_, "end with output")
     yield Opcode(
-        0xF4, "DELEGATECALL", 6, 1, call_gas, send, calls.delegatecall, None,
+        0xF4, "DELEGATECALL", 6, 1, call_gas, send, calls.delegatecall, low.delegatecall,
         "account's code on this one, for this caller", "has_delegatecall",
     )  # fmt: skip
     yield Opcode(
@@ -360,7 +316,7 @@ def _rows() -> Iterator[Opcode]:
         "has_create2",
     )  # fmt: skip
     yield Opcode(
-        0xFA, "STATICCALL", 6, 1, call_gas, send, calls.staticcall, None,
+        0xFA, "STATICCALL", 6, 1, call_gas, send, calls.staticcall, low.staticcall,
         "message that can't write", "has_staticcall",
     )  # fmt: skip
     yield Opcode(

@@ -242,6 +242,11 @@ class _Kernel:
             case ast.BinOp(left=left, op=op, right=right):
                 a, b = self._number(left), self._number(right)
                 return _Result(U64, _ARITHMETIC[type(op)](f)(a, b))
+            case ast.Compare(left=left, ops=[ast.In()], comparators=[ast.Tuple(elts=choices)]):
+                is_one = [
+                    ast.Compare(left=left, ops=[ast.Eq()], comparators=[one]) for one in choices
+                ]
+                return self._condition(ast.BoolOp(op=ast.Or(), values=list(is_one)))
             case ast.Compare(left=left, ops=[op], comparators=[right]):
                 a, b = self._number(left), self._number(right)
                 return _Result(U64, f.compare(_ORDER[type(op)], a, b))
@@ -295,6 +300,9 @@ class _Kernel:
                 return _Result(U64, f.address(self._evaluate(thing).value))
             case "room", [ast.Constant(value=int() as count)]:
                 return _Result(Words, f.local(f"[{count} x i64]"))
+            case "min", [left, right]:
+                a, b = self._number(left), self._number(right)
+                return _Result(U64, f.select(f.compare("ult", a, b), a, b))
             case "mul_high", [left, right]:
                 a, b = (f.widen(self._number(side), "i128") for side in (left, right))
                 product = f.lshr(f.mul(a, b), constant(64, "i128"))

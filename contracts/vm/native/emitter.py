@@ -12,10 +12,13 @@ from chain.machine import Halt
 from contracts.vm.native.assembly import Block, Function, Value, constant, word
 from contracts.vm.native.records import (
     FRAME_SIZE,
+    FRAME_STRIDE,
     GAS_LIMIT,
     LEFT_END,
+    LEFT_OPCODE,
     NO_GAS,
     NUMBER_OF,
+    Callee,
     Frame,
     Session,
     layout,
@@ -23,6 +26,7 @@ from contracts.vm.native.records import (
 
 FRAME: Final = layout(Frame)
 SESSION: Final = layout(Session)
+CALLEE: Final = layout(Callee)
 
 # frame, position in the code, top of the stack, gas, opcodes' functions.
 HANDLER_PARAMETERS: Final = ("ptr", "ptr", "ptr", "i64", "ptr")
@@ -68,6 +72,10 @@ class Emitter:
         """What the fork asks for this opcode, where forks differ."""
         at = SESSION.offsets["static_gas"] + 8 * self.opcode
         return self.f.load("i64", self.f.offset(self.session(), at))
+
+    def field_of_callee(self, callee: Value, name: str) -> Value:
+        """Of a contracts.vm.native.records.Callee at an address."""
+        return self.f.load("i64", self.f.offset(self.f.pointer(callee), CALLEE.offsets[name]))
 
     # -- words --
 
@@ -121,9 +129,7 @@ class Emitter:
     def leave(self, code: Value | int, pc: Value, gas: Value) -> None:
         """Back to Python; native code goes on at `pc` with the stack as it was before."""
         f = self.f
-        self.set_field("pc", f.sub(f.address(pc), self.field("code")))
-        self.set_field("top", f.address(self.top))
-        self.set_field("gas", gas)
+        self._save(pc, self.top, gas)
         f.store(f.address(self.frame), f.offset(self.session(), SESSION.offsets["frame"]))
         f.give(constant(code) if isinstance(code, int) else code)
 
@@ -209,6 +215,37 @@ class Emitter:
             most = constant(FRAME_SIZE + 32 * (limit - rise))
             self.halt_if(f.compare("ugt", height, most), Halt.STACK_OVERFLOW)
 
+    # -- messages --
+
+    def leave_if(self, condition: Value) -> None:
+        """Leave the whole opcode to Python. Only as the first thing that it does."""
+        f = self.f
+        unable, proceed = f.new_block(), f.new_block()
+        f.branch(condition, unable, proceed, likely=False)
+        f.block = unable
+        self.leave(LEFT_OPCODE | self.opcode << 8, self.after(), self.gas)
+        f.block = proceed
+
+    def open_frame(self, pops: int, gas: Value, *message: Value) -> None:
+        """Run another frame with `gas`, which this one has paid; `message` is as the kernel says.
+
+        This frame goes on after the opcode, when the other one is over.
+        """
+        f = self.f
+        self._save(self.after(), self.place(pops), self.gas)
+        self.call("open_frame", self.frame, *message, gas)
+        child = f.offset(self.frame, FRAME_STRIDE)
+        code = f.pointer(f.load("i64", f.offset(child, FRAME.offsets["code"])))
+        number = f.widen(f.load("i8", code, 1), "i64")
+        handler = f.load("ptr", f.offset(self.table, f.shl(number, constant(3))))
+        f.become(handler, (child, code, f.offset(child, FRAME_SIZE), gas, self.table))
+
+    def _save(self, pc: Value, top: Value, gas: Value) -> None:
+        """Write into the frame what otherwise is in registers."""
+        self.set_field("pc", self.f.sub(self.f.address(pc), self.field("code")))
+        self.set_field("top", self.f.address(top))
+        self.set_field("gas", gas)
+
     # -- going on --
 
     def dispatch(self, pc: Value, top: Value) -> None:
@@ -224,11 +261,25 @@ class Emitter:
 
 
 def add_finish(function: Function) -> None:
-    """What every frame ends in: `pc` holds how. Python takes over."""
-    emitter = Emitter(function, 0)
-    f = function
-    emitter.set_field("gas", emitter.gas)
-    how = f.address(emitter.pc)
-    session = emitter.session()
-    f.store(f.address(emitter.frame), f.offset(session, SESSION.offsets["frame"]))
+    """What every frame ends in: `pc` holds how. A frame of Python's is ended there."""
+    e, f = Emitter(function, 0), function
+    how = f.address(e.pc)
+    native, python = f.new_block(), f.new_block()
+    f.branch(f.compare("eq", e.field("of_python"), constant(0)), native, python)
+    f.block = native
+    gas = e.call("close_frame", e.frame, how, e.gas)
+    proceed = f.new_block()
+    f.branch(f.compare("uge", gas, constant(GAS_LIMIT)), python, proceed, likely=False)
+    f.block = proceed
+    sender = f.offset(e.frame, -FRAME_STRIDE)
+    code, pc, top = (
+        f.load("i64", f.offset(sender, FRAME.offsets[name])) for name in ("code", "pc", "top")
+    )
+    position = f.pointer(f.add(code, pc))
+    number = f.widen(f.load("i8", position, 1), "i64")
+    handler = f.load("ptr", f.offset(e.table, f.shl(number, constant(3))))
+    f.become(handler, (sender, position, f.pointer(top), gas, e.table))
+    f.block = python
+    e.set_field("gas", e.gas)
+    f.store(f.address(e.frame), f.offset(e.session(), SESSION.offsets["frame"]))
     f.give(f.or_(f.shl(how, constant(8)), constant(LEFT_END)))

@@ -19,7 +19,7 @@ from contracts.vm.native.assembly import (
 )
 from contracts.vm.native.dialect import compile_kernels
 from contracts.vm.native.emitter import FRAME, HANDLER_PARAMETERS, Emitter, add_finish
-from contracts.vm.native.kernels import division, memory, storage
+from contracts.vm.native.kernels import division, frames, memory, storage
 from contracts.vm.native.permutation import add_permutation
 from contracts.vm.native.records import LEFT_OPCODE, LEFT_STEP
 from contracts.vm.opcodes import OPCODES, Opcode, Shape
@@ -34,7 +34,7 @@ def interpreter_module() -> Module:
     """All of it, ready to be compiled."""
     module = Module()
     add_permutation(module)
-    for kernels in (division, memory, storage):
+    for kernels in (division, memory, storage, frames):
         compile_kernels(module, kernels)
     _add_power(module)
     add_finish(_handler(module, "finish"))
@@ -62,7 +62,7 @@ def _handler(module: Module, name: str) -> Function:
 
 def _publish(module: Module) -> None:
     """Functions that Python calls itself: plain numbers in, a number out."""
-    for name in ("undo", "move_slots", "mark_destinations"):
+    for name in ("undo", "move_slots", "mark_destinations", "find_callee"):
         kernel = module.signatures[name]
         function = module.function(f"call_{name}", "i64", ["i64"] * len(kernel.parameters),
                                    public=True)  # fmt: skip
@@ -159,9 +159,9 @@ def _lower(e: Emitter, opcode: Opcode) -> None:
         return
     operands = [e.operand(depth) for depth in range(1, opcode.pops + 1)]
     result = opcode.lower(e, *operands)
-    if opcode.shape is Shape.END:
+    if opcode.shape in (Shape.END, Shape.SEND):
         if not e.f.block.over:
-            raise Fault(f"the lowering of {opcode.name} does not end the frame")
+            raise Fault(f"the lowering of {opcode.name} goes on in the same frame")
         return
     if (result is None) is not (opcode.pushes == 0):
         raise Fault(f"the lowering of {opcode.name} pushes otherwise than the table says")

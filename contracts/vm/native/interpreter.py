@@ -17,6 +17,7 @@ from chain.machine import BlockContext, Halt, Message, Outcome, Tracer, Transact
 from chain.state import State
 from chain.types import Address
 from contracts.vm import messages
+from contracts.vm.calls import delegate_of
 from contracts.vm.frame import Environment, Frame, Halted
 from contracts.vm.interpreter import Interpreter, first_frame
 from contracts.vm.native.codes import NativeCode, NativeCodes
@@ -119,7 +120,7 @@ class NativeInterpreter:
         frame = first_frame(env, message)
         if messages.begin(frame):
             self._session.begin(fork, block, transaction)
-            _Run(self._session, native, rules, state, self._on_step, self._step_table).run(frame)
+            _Run(self._session, native, rules, env, self._on_step, self._step_table).run(frame)
         else:
             messages.end(frame)
         return Outcome(frame.gas, frame.output, frame.halt)
@@ -175,17 +176,19 @@ class _Run:
         session: Session,
         native: Native,
         rules: _Rules,
-        state: State,
+        env: Environment,
         on_step: StepHook | None,
         step_table: int,
     ) -> None:
         self.session = session
         self.native = native
         self.table = rules.table
-        self.state = state
+        self.env = env
+        self.state = env.state
         self.on_step = on_step
         self.next_table = rules.table if on_step is None else step_table
         self.frames: list[Frame] = []
+        self.current = 0  # address of the native frame that runs
 
     def run(self, first: Frame) -> None:
         """Run a message that has begun, and all that it sends."""
@@ -194,13 +197,15 @@ class _Run:
         self._push(first)
         begin_with = next_table
         while self.frames:
-            depth = len(self.frames) - 1
-            left = enter(session.frames.address + depth * FRAME_STRIDE, begin_with, next_table)
+            left = enter(self.current, begin_with, next_table)
             reason = left & 0xFF
+            self.current = session.get("frame")
             begin_with = next_table
             if reason == LEFT_OPCODE:
+                self._know_frames()
                 self._carry_out(OPCODES[left >> 8])
             elif reason == LEFT_END:
+                self._know_frames()
                 self._finish(HALTS[(left >> 8) - 1] if left >> 8 else None)
             else:
                 # The opcode that was about to run starts over, or runs now that it is told.
@@ -208,11 +213,21 @@ class _Run:
                 if reason == LEFT_SLOT:
                     session.fill_slot(self.state)
                 elif reason == LEFT_STEP:
-                    self._tell_step(depth)
+                    self._know_frames()
+                    self._tell_step()
                 else:
                     session.grow(reason, session.get("wanted"))
 
+    def _know_frames(self) -> None:
+        """Frames for the messages that native code has begun since it was entered."""
+        depth = (self.current - self.session.frames.address) // FRAME_STRIDE
+        for new in range(len(self.frames), depth + 1):
+            frame = self.session.known_frame(new, self.env)
+            frame.memory = cast(bytearray, MemoryWindow(self.session, new))
+            self.frames.append(frame)
+
     def _push(self, frame: Frame) -> None:
+        self.current = self.session.frames.address + frame.depth * FRAME_STRIDE
         frame.memory = cast(bytearray, MemoryWindow(self.session, frame.depth))
         self.session.push(frame, cast(NativeCode, frame.program))
         self.frames.append(frame)
@@ -253,10 +268,18 @@ class _Run:
 
     def _send(self, child: Frame) -> None:
         if messages.begin(child):
+            if not child.creates:
+                self._make_ready(child)
             self._push(child)
             return
         messages.end(child)
         self._deliver(child)
+
+    def _make_ready(self, child: Frame) -> None:
+        """The next message to the same account stays native, unless it is delegated (EIP-7702)."""
+        if delegate_of(self.state.code(child.code_address), child.fork) is None:
+            native_code = cast(NativeCode, child.program)
+            self.session.make_ready(child.code_address, child.code, native_code)
 
     def _finish(self, halt: Halt | None) -> None:
         """The deepest frame is over, says native code."""
@@ -272,6 +295,7 @@ class _Run:
 
     def _end(self, halt: Halt | None) -> None:
         frame = self.frames.pop()
+        self.current -= FRAME_STRIDE
         frame.halt = halt
         messages.end(frame)
         if frame.halt is not None:
@@ -300,12 +324,12 @@ class _Run:
             memory = self.frames[-1].memory
             memory[child.return_offset : child.return_offset + size] = child.output[:size]
 
-    def _tell_step(self, depth: int) -> None:
+    def _tell_step(self) -> None:
         if self.on_step is None:
             raise Fault("native code was left before an opcode without being traced")
-        session, at = self.session, depth * FRAME_STRIDE >> 3
-        words = session.frames.words
-        frame = self.frames[-1]
+        session, frame = self.session, self.frames[-1]
+        depth = frame.depth
+        words, at = session.frames.words, depth * FRAME_STRIDE >> 3
         pc = words[at + PC]
         opcode = frame.code[pc] if pc < len(frame.code) else 0
         bottom = session.stack_bottom(depth)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from chain.machine import Halt
 from contracts.vm.native.assembly import Value, constant, word
+from contracts.vm.native.records import CALL_DELEGATED, CALL_OF_OWN, CALL_PLAIN, CALL_STATIC
 
 if TYPE_CHECKING:
     from contracts.vm.native.emitter import Emitter
@@ -347,6 +348,73 @@ def sstore(e: "Emitter", slot: Value, value: Value) -> None:
 def tstore(e: "Emitter", slot: Value, value: Value) -> None:
     _need_write(e)
     e.gas = e.checked(e.call("store_transient", e.frame, e.spill(slot), e.spill(value), e.gas))
+
+
+# -- other accounts --
+
+_ADDRESS: Final = word(2**160 - 1)
+
+
+def extcodesize(e: "Emitter", target: Value) -> Value:
+    """Native for accounts that this message has called."""
+    callee = e.call("ready_callee", e.frame, e.spill(e.f.and_(target, _ADDRESS)))
+    e.leave_if(e.f.compare("eq", callee, constant(0)))
+    return e.to_word(e.field_of_callee(callee, "code_size"))
+
+
+def _call(
+    e: "Emitter",
+    kind: int,
+    wanted: Value,
+    to: Value,
+    value: Value | None,
+    offset: Value,
+    size: Value,
+    out_offset: Value,
+    out_size: Value,
+) -> None:
+    """A message without value to a contract that has been called before; others are Python's."""
+    f = e.f
+    callee = e.call("ready_to_call", e.frame, e.spill(f.and_(to, _ADDRESS)))
+    foreign = f.compare("eq", callee, constant(0))
+    if value is not None:
+        foreign = f.or_(foreign, f.compare("ne", value, word(0)))
+    e.leave_if(foreign)
+    data_size, return_size = e.size(size), e.size(out_size)
+    data = e.memory(offset, data_size)
+    e.memory(out_offset, return_size)
+    gas = _gas_to_send(e, wanted)
+    pops = 6 if value is None else 7
+    e.open_frame(pops, gas, constant(kind), callee, data, data_size,
+                 e.clamped(out_offset), return_size)  # fmt: skip
+
+
+def _gas_to_send(e: "Emitter", wanted: Value) -> Value:
+    """Take the callee's gas from the frame: what was asked for, within what may be given."""
+    f = e.f
+    most = constant(-1)
+    asked = f.select(f.compare("ugt", wanted, word(2**64 - 1)), most, f.narrow(wanted, "i64"))
+    keeps = f.compare("ne", e.session_field("keeps_one_64th"), constant(0))
+    allowed = f.select(keeps, f.sub(e.gas, f.lshr(e.gas, constant(6))), most)
+    gas = f.select(f.compare("ult", asked, allowed), asked, allowed)
+    e.charge(gas)
+    return gas
+
+
+def call(e: "Emitter", wanted: Value, to: Value, value: Value, *places: Value) -> None:
+    _call(e, CALL_PLAIN, wanted, to, value, *places)
+
+
+def callcode(e: "Emitter", wanted: Value, to: Value, value: Value, *places: Value) -> None:
+    _call(e, CALL_OF_OWN, wanted, to, value, *places)
+
+
+def delegatecall(e: "Emitter", wanted: Value, to: Value, *places: Value) -> None:
+    _call(e, CALL_DELEGATED, wanted, to, None, *places)
+
+
+def staticcall(e: "Emitter", wanted: Value, to: Value, *places: Value) -> None:
+    _call(e, CALL_STATIC, wanted, to, None, *places)
 
 
 # -- the end --

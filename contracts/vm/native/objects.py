@@ -26,8 +26,8 @@ class Native:
     """The native interpreter in this process. `enter` runs until native code is left.
 
     `enter(frame, first, table)`: all three are addresses; the first opcode's function is
-    taken from the table `first`. `undo`, `move_slots` and `mark_destinations` are the
-    kernels of these names.
+    taken from the table `first`. `undo`, `move_slots`, `mark_destinations` and
+    `find_callee` are the kernels of these names.
     """
 
     def __init__(self, engine: Any) -> None:
@@ -36,6 +36,7 @@ class Native:
         self.undo = self._function("call_undo", 2)
         self.move_slots = self._function("call_move_slots", 4)
         self.mark_destinations = self._function("call_mark_destinations", 3)
+        self.find_callee = self._function("call_find_callee", 2)
         addresses = (ctypes.c_uint64 * _HANDLERS).from_address(self._function(HANDLERS, 0)())
         self.handlers = tuple(addresses[:256])
         self.missing = addresses[MISSING]

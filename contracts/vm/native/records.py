@@ -8,7 +8,7 @@ gaps, numbers are 64-bit little-endian. Python reaches a field by its offset; ke
 from typing import Annotated, Final, TypeAlias, get_args, get_type_hints
 
 from chain.machine import Halt
-from contracts.vm.frame import STACK_MAX
+from contracts.vm.frame import DEPTH_MAX, STACK_MAX
 
 U64: TypeAlias = int
 
@@ -46,7 +46,7 @@ class Frame:
     static: U64  # 0 or 1
     depth: U64
     account: U64  # number of the account whose storage it is
-    journal_mark: U64  # what the session had when the frame began
+    journal_mark: U64  # how many bytes of it there were when the frame began
     log_mark: U64
     refund_mark: U64
     of_python: U64  # 1 when Python has begun it, or knows it, so that Python has to end it
@@ -87,6 +87,7 @@ class Session:
 
     frame: U64  # address of the one that was running when native code was left
     generation: U64
+    journal: U64  # address of the first record
     journal_at: U64  # address of the next record
     journal_end: U64
     slots: U64  # address
@@ -97,6 +98,7 @@ class Session:
     wanted: U64  # bytes that an area to be grown has to have room for
     callees: U64
     callees_mask: U64
+    logs: U64
     log_at: U64
     log_end: U64
     returned: U64  # address of the output of the last message sent
@@ -170,6 +172,12 @@ JOURNAL_RECORD: Final = 40
 JOURNAL_WARM: Final = 1  # added to the address: the slot was made warm
 JOURNAL_READY: Final = 2  # added to the address: the callee was made ready
 
+# The kinds of messages that native code sends itself.
+CALL_PLAIN: Final = 0
+CALL_OF_OWN: Final = 1  # CALLCODE
+CALL_DELEGATED: Final = 2
+CALL_STATIC: Final = 3
+
 PRICING_PLAIN: Final = 0
 PRICING_NET: Final = 1
 PRICING_GUARDED: Final = 2
@@ -177,6 +185,8 @@ PRICING_GUARDED: Final = 2
 # A frame's end: 0 for success, else the place of its Halt here, counted from 1.
 HALTS: Final = tuple(Halt)
 NUMBER_OF: Final = {halt: number for number, halt in enumerate(HALTS, 1)}
+NUMBER_OF_REVERT: Final = NUMBER_OF[Halt.REVERT]
+assert DEPTH_MAX == 1024, "as many frames as there is room for"
 
 # Why native code was left for Python. The lowest byte; an opcode may be in the next one.
 LEFT_END: Final = 0  # a frame of Python's is over, how is in the next byte

@@ -13,14 +13,17 @@ from chain.forks import Fork, StoragePricing
 from chain.machine import BlockContext, TransactionContext
 from chain.state import State
 from chain.types import Address, Hash
-from contracts.vm.frame import DEPTH_MAX, Frame
+from contracts.vm.frame import DEPTH_MAX, Environment, Frame
 from contracts.vm.native import records
 from contracts.vm.native.areas import Area, address_of_bytes
 from contracts.vm.native.codes import NativeCode
 from contracts.vm.native.objects import Native
 from contracts.vm.native.records import (
+    CALLEE_SIZE,
     FRAME_SIZE,
     FRAME_STRIDE,
+    JOURNAL_READY,
+    JOURNAL_RECORD,
     LEFT_GROW_JOURNAL,
     LEFT_GROW_LOGS,
     LEFT_GROW_MEMORY,
@@ -35,6 +38,7 @@ from contracts.vm.opcodes import OPCODES
 FRAME: Final = layout(records.Frame)
 SESSION: Final = layout(records.Session)
 SLOT: Final = layout(records.Slot)
+CALLEE: Final = layout(records.Callee)
 
 # 64-bit words from the start of a record.
 GAS, PC, TOP = FRAME.index("gas"), FRAME.index("pc"), FRAME.index("top")
@@ -42,10 +46,13 @@ MEMORY, MEMORY_SIZE = FRAME.index("memory"), FRAME.index("memory_size")
 OUTPUT, OUTPUT_SIZE = FRAME.index("output"), FRAME.index("output_size")
 
 _FRAME_HEAD: Final = struct.Struct("<22Q32s32s32s")
+_CALLEE_HEAD: Final = struct.Struct("<32s6Q")
+_KNOWN: Final = ("code", "gas", "static", "return_offset", "return_size")
 _LOG_HEAD: Final = struct.Struct("<QQ")
 _ADDRESS_PADDING: Final = bytes(12)
 
 _SLOTS: Final = 2**12  # entries at first
+_CALLEES: Final = 2**12  # entries; half of them are used, further accounts stay Python's
 _MEMORY_BYTES: Final = 2**24
 _JOURNAL_BYTES: Final = 2**20
 _LOG_BYTES: Final = 2**18
@@ -82,6 +89,7 @@ class Session:
         self.logs = Area(_LOG_BYTES)
         self.returned = Area(_RETURNED_BYTES)
         self.slots = Area(_SLOTS * SLOT_SIZE)
+        self.callees = Area(_CALLEES * CALLEE_SIZE)
 
     # -- fields --
 
@@ -104,6 +112,8 @@ class Session:
         self._generation += 1
         self._accounts: list[Address] = [Address(b"")]  # numbers start at 1
         self._numbers: dict[Address, int] = {}
+        self._ready_codes: dict[int, tuple[bytes, NativeCode]] = {}  # by address
+        self._callees: dict[Address, int] = {}  # offsets of entries
         self._seen: list[tuple[int, bool]] = []  # a slot's entry, and whether it was warm
         self.set("generation", self._generation)
         self.set("slots_used", 0)
@@ -127,11 +137,15 @@ class Session:
         return sum(area.size for area in areas)
 
     def _set_areas(self) -> None:
+        self.set("journal", self.journal.address)
         self.set("journal_end", self.journal.end)
+        self.set("logs", self.logs.address)
         self.set("log_end", self.logs.end)
         self.set("memory_end", self.memory.end)
         self.set("returned", self.returned.address)
         self.set("returned_limit", self.returned.size)
+        self.set("callees", self.callees.address)
+        self.set("callees_mask", _CALLEES - 1)
         self.set("slots", self.slots.address)
         count = self.slots.size // SLOT_SIZE
         self.set("slots_mask", count - 1)
@@ -250,6 +264,78 @@ class Session:
             self.native.undo(self.record.address, mark)
         self.set("log_at", self.logs.address + words[at + FRAME.index("log_mark")])
         self.set("refund", words[at + FRAME.index("refund_mark")])
+
+    def known_frame(self, depth: int, env: Environment) -> Frame:
+        """A frame for Python of a message that native code has begun.
+
+        Python then has to end it: the state's marks are Python's. Nothing in the state
+        has changed since the message began, so the mark may be taken now.
+        """
+        at = depth * FRAME_STRIDE
+        words, content = self.frames.words, self.frames.bytes
+        word_of = {name: words[(at >> 3) + FRAME.index(name)] for name in _KNOWN}
+        address, caller, value = (
+            bytes(content[at + FRAME.offsets[name] : at + FRAME.offsets[name] + 32])
+            for name in ("address", "caller", "value")
+        )
+        account = Address(address[19::-1])
+        frame = Frame(
+            env,
+            "CALL",
+            Address(caller[19::-1]),
+            account,
+            account,
+            self._ready_codes[word_of["code"]][0],
+            b"",  # native code alone reads it
+            word_of["gas"],
+            int.from_bytes(value, "little"),
+            depth,
+            bool(word_of["static"]),
+            return_offset=word_of["return_offset"],
+            return_size=word_of["return_size"],
+        )
+        frame.mark = env.state.checkpoint()
+        words[(at >> 3) + FRAME.index("of_python")] = 1
+        return frame
+
+    def make_ready(self, address: Address, code: bytes, native_code: NativeCode) -> None:
+        """Let native code call this account itself: it is warm and this is its code.
+
+        That is taken back with what the frame now running has changed, since then the
+        account may be cold again, or have no code.
+        """
+        key = address[::-1] + _ADDRESS_PADDING
+        found = self._callees.get(address)
+        if found is None:
+            if len(self._callees) >= _CALLEES // 2:
+                return
+            found = self._callees[address] = self._free_callee(key)
+            _CALLEE_HEAD.pack_into(
+                self.callees.bytes,
+                found,
+                key,
+                self._generation,
+                0,
+                self.number_of(address),
+                native_code.address,
+                native_code.size,
+                native_code.destinations,
+            )
+            self._ready_codes[native_code.address] = code, native_code
+        ready = (found >> 3) + CALLEE.index("ready")
+        if self.callees.words[ready]:
+            return
+        self.callees.words[ready] = 1
+        if self.get("journal_at") + JOURNAL_RECORD > self.journal.end:
+            self.grow(LEFT_GROW_JOURNAL, JOURNAL_RECORD)
+        at = self.get("journal_at") - self.journal.address
+        self.journal.words[at >> 3] = self.callees.address + found + JOURNAL_READY
+        self.set("journal_at", self.get("journal_at") + JOURNAL_RECORD)
+
+    def _free_callee(self, key: bytes) -> int:
+        """The offset of the entry where the kernel find_callee will look."""
+        place = self.native.find_callee(self.record.address, address_of_bytes(key))
+        return place - self.callees.address
 
     def number_of(self, address: Address) -> int:
         """The number that stands for an account in this session."""
