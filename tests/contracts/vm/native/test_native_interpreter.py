@@ -228,3 +228,96 @@ def test_a_tracer_is_served_by_the_definition():
     steps = Steps()
     run("1 2 ADD", machine=native(), tracer=steps)
     assert [OPCODES[line[2]].name for line in steps.lines] == ["PUSH1", "PUSH1", "ADD", "STOP"]
+
+
+# -- messages that native code sends itself, which are those to accounts called before --
+
+
+def twice(kind: str, to: int = OTHER_WORD, gas: int = 60_000) -> str:
+    """Two messages: the second one does not need Python."""
+    value = "0 " if kind in ("CALL", "CALLCODE") else ""
+    one = f"40 3 9 2 {value}{to} {gas} {kind} "
+    return one + one
+
+
+KINDS = ["CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"]
+ENDS = {
+    "success": "64 0 RETURN",
+    "no output": "STOP",
+    "revert": "64 0 REVERT",
+    "failure": "INVALID",
+    "no gas": "JUMPDEST PC JUMP",
+    "the heir": "CALLER SELFDESTRUCT",
+}
+# What a callee can see of its message, and what it can do to the state.
+SEES = (
+    "ADDRESS 0 MSTORE CALLER 32 MSTORE CALLVALUE MSIZE MSTORE CALLDATASIZE MSIZE MSTORE "
+    "0 CALLDATALOAD MSIZE MSTORE RETURNDATASIZE MSIZE MSTORE 5 SLOAD MSIZE MSTORE"
+)
+DOES = "5 SLOAD 1 ADD 5 SSTORE 0 6 SSTORE 1 7 TSTORE 8 SLOAD POP 3 4 0 LOG1 4242 BALANCE POP"
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fork", [FORKS[0], FORKS[4], FORKS[9], OSAKA], ids=lambda f: f.name)
+def test_a_callee_sees_and_does_the_same(kind, end, fork):
+    tail = ENDS[end].replace("64 0", "MSIZE 0")
+    for body in (SEES, DOES, f"{DOES} {SEES}"):
+        view = View().put(OTHER, code=assemble(f"{body} {tail}"), balance=7, storage={5: 1, 6: 2})
+        text = f"{twice(kind)} RETURNDATASIZE MLOAD XOR 5 SLOAD 9 TLOAD ADD 8 SLOAD {RETURN_TOP}"
+        agree(case_of(text, view=view, gas=1_000_000, fork=fork, data=bytes(range(60))))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_native_message_that_fails_takes_back_what_its_callees_did(kind):
+    """TARGET calls OTHER twice, which calls THIRD twice with the same kind and then reverts."""
+    third = assemble(f"{DOES} 3 SLOAD 1 ADD 3 SSTORE STOP")
+    for end in ("0 0 REVERT", "STOP", "INVALID"):
+        view = View().put(OTHER, code=assemble(f"{twice(kind, THIRD)} 1 9 SSTORE {end}"))
+        view.put(THIRD.to_bytes(20, "big"), code=third, storage={5: 1, 6: 2})
+        text = f"{twice(kind, gas=300_000)} {twice(kind, THIRD)} 3 SLOAD GAS {RETURN_TOP}"
+        agree(case_of(text, view=view, gas=3_000_000))
+
+
+def test_a_created_contract_is_gone_with_its_creator_also_for_native_code():
+    """OTHER creates a contract, calls it and reverts; then its address is called again."""
+    runtime = assemble("1 0 SSTORE 7 0 MSTORE 32 0 RETURN")
+    word = int.from_bytes(runtime, "big") << 8 * (32 - len(runtime))
+    init = assemble(f"PUSH32 {word} 0 MSTORE {len(runtime)} 0 RETURN")
+    halves = [int.from_bytes(init[i : i + 32].ljust(32, b"\0"), "big") for i in (0, 32)]
+    create = f"PUSH32 {halves[0]} 0 MSTORE PUSH32 {halves[1]} 32 MSTORE 9 {len(init)} 0 0 CREATE2"
+    call = "0 0 0 0 0 DUP6 50000 CALL POP"
+    creating = assemble(f"{create} {call} {call} 0 MSTORE 32 0 REVERT")
+    view = View().put(OTHER, code=creating)
+    text = (
+        f"32 0 0 0 0 {OTHER_WORD} 400000 CALL POP 0 MLOAD {call} {call} "
+        f"EXTCODESIZE RETURNDATASIZE ADD GAS {RETURN_TOP}"
+    )
+    agree(case_of(text, view=view, gas=2_000_000))
+    agree(case_of(text.replace("POP 0 MLOAD", "POP 0 MLOAD DUP1 EXTCODESIZE POP"), view=view))
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 2**18, 2**18 + 1, 2**20])
+def test_outputs_of_any_size_come_back(size):
+    view = View().put(OTHER, code=assemble(f"77 {max(size, 40) - 32} MSTORE {size} 0 RETURN"))
+    text = f"{twice('CALL', gas=2**40)} RETURNDATASIZE 0 50 RETURNDATACOPY MSIZE 0 KECCAK256"
+    agree(case_of(f"{text} GAS {RETURN_TOP}", view=view, gas=2**50))
+
+
+def test_gas_that_is_asked_for_beyond_what_there_is():
+    """All but one 64th from EIP-150 on, a failure before."""
+    for fork in (FORKS[1], FORKS[2], OSAKA):
+        for wanted in (2**64 - 1, 2**64, 2**255, 3_000_000):
+            text = twice("CALL").replace("60000 CALL", f"{wanted} CALL")
+            agree(case_of(f"{text} GAS {RETURN_TOP}", view=world(), fork=fork, gas=500_000))
+
+
+def test_more_contracts_than_native_code_keeps_at_hand():
+    """Calls 3,000 accounts in turn, each twice; all have the same code."""
+    view = View()
+    code = assemble("1 0 SSTORE")
+    for number in range(1, 3_001):
+        view.put((2**32 + number).to_bytes(20, "big"), code=code)
+    one = f"0 0 0 0 0 DUP6 {2**32} ADD 30000 CALL POP "
+    text = f"PUSH2 3000 JUMPDEST {one}{one}1 SWAP1 SUB DUP1 PUSH1 3 JUMPI GAS {RETURN_TOP}"
+    agree(case_of(text, view=view, gas=2**40))
