@@ -51,6 +51,7 @@ MEMORY_MAX: Final = 160 * 2**20  # more than a node may grow under an attack
 POOL_MAX: Final = 400  # transactions; small, so that it can be filled
 FEE: Final = 10**13
 BANNED: Final = 100.0
+FLOODED: Final = 5.0  # of the 20 points for a flood, which fade while one looks
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ async def votes_without_end(net: Testnet, evil: Intruder) -> None:
     """Of an epoch that nobody knows, so that no signature is looked at: more than anybody has."""
     vote = encode_vote(forged(ballot_of(net, VoteKind.NOTARIZE, epochs=1000), net))
     await evil.flood(Votes((vote,) * 256) for _ in range(400))
-    await evil.scored(20)
+    await evil.scored(FLOODED)
 
 
 async def forged_certificates(net: Testnet, evil: Intruder) -> None:
@@ -187,7 +188,7 @@ async def evidence_without_end(net: Testnet, evil: Intruder) -> None:
     for one in votes:
         two = replace(one, ballot=replace(one.ballot, block_hash=Hash(noise(32))))
         await evil.say(Evidence(encode_vote(one), encode_vote(two)))
-    await evil.scored(20)
+    await evil.scored(FLOODED)
 
 
 # -- heights, blocks -------------------------------------------------------------------------------
@@ -251,7 +252,7 @@ async def invalid_signatures(net: Testnet, evil: Intruder) -> None:
 async def signatures_of_nobody(net: Testnet, evil: Intruder) -> None:
     """Each of a new account without a coin: every check costs a recovery, and is for nothing."""
     await evil.flood(pushed([[late(net, new_key(), 0, 1)[0] for _ in range(3000)]]))
-    await evil.scored(20)
+    await evil.scored(FLOODED)
 
 
 async def nonce_gaps(net: Testnet, evil: Intruder) -> None:
@@ -272,7 +273,7 @@ async def nonce_gaps(net: Testnet, evil: Intruder) -> None:
         nonce = next(first)
         await evil.flood(pushed(late(net, key, nonce, 400) for key in rich))
         await evil.answered()
-        return await asyncio.to_thread(evil.victim.score, evil.node_id) >= 20
+        return await asyncio.to_thread(evil.victim.score, evil.node_id) >= FLOODED
 
     await until(flooded, "who floods with nonces out of reach is not scored")
 
