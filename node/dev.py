@@ -1,13 +1,15 @@
 """What `chain-node dev` shows: the banner, and one line per transaction."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from chain.abi import decode_revert
 from chain.execution import Executed
 from chain.machine import Halt
+from chain.transactions import Transaction
 from chain.types import Address
 from node.consensus.driver import Committed
+from node.devchain.artefacts import Artefacts
 from node.proposer import Run
 
 _COIN: Final = 10**18
@@ -63,9 +65,19 @@ def banner(
     return "\n".join(lines)
 
 
-def block_lines(committed: Committed) -> str:
-    """The block's line, and one line per transaction that ran in it."""
-    return "\n".join((_block_line(committed.executed), *map(_run_line, committed.runs)))
+CodeOf = Callable[[Address], bytes]
+
+
+def block_lines(committed: Committed, artefacts: Artefacts, code_of: CodeOf) -> str:
+    """The block's line, and for each transaction its own and those that its contracts printed.
+
+    Contracts of the artefacts go by their names; `code_of` gives an account's code.
+    """
+    lines = [_block_line(committed.executed)]
+    for run in committed.runs:
+        lines.append("  " + "  ".join(_run_parts(run, artefacts, code_of)))
+        lines += ("    | " + line for line in run.prints)
+    return "\n".join(lines)
 
 
 def _block_line(executed: Executed) -> str:
@@ -76,30 +88,49 @@ def _block_line(executed: Executed) -> str:
     )
 
 
-def _run_line(run: Run) -> str:
-    return "  " + "  ".join(_run_parts(run))
-
-
-def _run_parts(run: Run) -> Iterator[str]:
+def _run_parts(run: Run, artefacts: Artefacts, code_of: CodeOf) -> Iterator[str]:
     transaction, result = run.checked.transaction, run.result
     yield f"0x{transaction.hash.hex()}"
     yield f"from 0x{run.checked.sender.hex()}"
     if transaction.to is not None:
         yield f"to 0x{transaction.to.hex()}"
+        if len(artefacts) and (name := _called(transaction, artefacts, code_of)):
+            yield name
     elif result.created is not None:
         yield f"creates 0x{result.created.hex()}"
+        if contract := artefacts.created_by(transaction.data):
+            yield _clean(contract.name)
     yield f"value {coins(transaction.value)}"
     yield f"gas {result.gas_used}"
-    yield "ok" if result.halt is None else f"FAILED ({_why(result.halt, result.output)})"
+    yield "ok" if result.halt is None else f"FAILED ({_why(result.halt, result.output, artefacts)})"
     yield f"{run.microseconds} us"
 
 
-def _why(halt: Halt, output: bytes) -> str:
+def _called(transaction: Transaction, artefacts: Artefacts, code_of: CodeOf) -> str | None:
+    """The contract and the function by their names, with its arguments."""
+    assert transaction.to is not None
+    contract = artefacts.with_code(code_of(transaction.to))
+    if contract is None:
+        return None
+    data = transaction.data
+    function = contract.functions.get(data[:4])
+    if function is None:
+        return _clean(contract.name)
+    return _clean(f"{contract.name}.{function.of(data[4:])}")
+
+
+def _why(halt: Halt, output: bytes, artefacts: Artefacts) -> str:
     """Why it failed, with the contract's own words when it gave any."""
     if halt is not Halt.REVERT or not output:
         return halt.value
     reason = decode_revert(output)
     if reason is None:
+        reason = artefacts.error(output)
+    if reason is None:
         return f"{halt.value}: 0x{output[: _REASON_MAX // 2].hex()}"
-    printable = "".join(char if char.isprintable() else "?" for char in reason[:_REASON_MAX])
-    return f"{halt.value}: {printable}"
+    return f"{halt.value}: {_clean(reason)}"
+
+
+def _clean(text: str) -> str:
+    """Text of a contract's making, as may be printed."""
+    return "".join(char if char.isprintable() else "?" for char in text[:_REASON_MAX])

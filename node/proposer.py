@@ -1,6 +1,7 @@
 """From the pool's candidates to a block: what is run, what is left, what is thrown out."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -8,7 +9,7 @@ from chain.activation import ChainConfig
 from chain.blocks import Header
 from chain.errors import Reason, Rejected
 from chain.execution import BlockBuilder, Executed
-from chain.machine import Machine
+from chain.machine import Machine, Tracer
 from chain.transactions import Checked
 from chain.transition import TransactionResult
 from chain.types import Address, Hash
@@ -34,6 +35,14 @@ class Run(Struct, frozen=True):
     checked: Checked
     result: TransactionResult
     microseconds: int
+    prints: tuple[str, ...] = ()  # what its contracts printed, on a developer's chain
+
+
+class Watcher(Tracer, Protocol):
+    """A tracer that notes what one transaction prints."""
+
+    @property
+    def lines(self) -> Sequence[str]: ...
 
 
 class Built(Struct, frozen=True):
@@ -71,13 +80,15 @@ def build_block(
     base_fee: int | None = None,
     gas_limit: int | None = None,
     mix: Hash | None = None,
+    watch: Callable[[], Watcher] | None = None,
 ) -> Built:
     """Run the candidates in order and seal what fits; the block may turn out empty.
 
     After `seconds_max` by `clock` no more are begun, so that the others need not wait long.
 
     Once a sender's transaction does not fit, its later ones are passed over. `base_fee`,
-    `gas_limit` and `mix` override what follows from parent and record (developer's chains).
+    `gas_limit` and `mix` override what follows from parent and record, and each transaction has
+    a tracer of `watch` (developer's chains).
     """
     timestamp = record.timestamp_ms // 1000
     parent = ground.parent
@@ -112,13 +123,15 @@ def build_block(
         if end is not None and started > end:
             break
         try:
-            result = builder.add(checked)
+            watcher = None if watch is None else watch()
+            result = builder.add(checked, watcher)
         except Rejected as rejected:
             passed_over.add(checked.sender)
             if rejected.reason not in _NOT_YET:
                 refused.append((checked.transaction.hash, rejected))
             continue
-        runs.append(Run(checked, result, round((clock() - started) * 1e6)))
+        prints = () if watcher is None else tuple(watcher.lines)
+        runs.append(Run(checked, result, round((clock() - started) * 1e6), prints))
         bytes_left -= size
     executed = builder.seal(parent_total_difficulty=ground.total_difficulty)
     return Built(executed, tuple(runs), tuple(refused))

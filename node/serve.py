@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from random import SystemRandom
@@ -25,8 +25,10 @@ from chain.genesis import Genesis, dev_genesis
 from chain.ledger import Ledger
 from chain.types import Address
 from node import datadir, dev, identity, keys, logs
+from node.consensus.driver import Committed
 from node.consensus.log_file import DiskFile
 from node.console import Console
+from node.devchain.artefacts import Artefacts
 from node.devchain.compose import Developing
 from node.devchain.contracts import first_contracts
 from node.net.handshake import Identity
@@ -182,9 +184,7 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
             pool=None if folder is None else folder / datadir.POOL,
             network=_network(prepared, version),
             developing=developing,
-            on_commit=(lambda committed: console.say(dev.block_lines(committed)))
-            if shows_runs
-            else None,
+            on_commit=_show_runs(prepared, console) if shows_runs else None,
         )
     except BaseException as error:
         prepared.ledger.close()
@@ -224,6 +224,19 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
         if listening:
             await server.stop()
         await node.stop()
+
+
+def _show_runs(prepared: Prepared, console: Console) -> Callable[[Committed], None]:
+    """Prints what ran in each block; Rejected(BAD_SETTING) where artefacts can't be read."""
+    ledger = prepared.ledger
+    artefacts = Artefacts(map(Path, prepared.settings.dev.artifacts))
+
+    def code_of(address: Address) -> bytes:
+        view = ledger.view()
+        account = view.account(address)
+        return b"" if account is None else view.code(account.code_hash)
+
+    return lambda committed: console.say(dev.block_lines(committed, artefacts, code_of))
 
 
 def _network(prepared: Prepared, version: str) -> NetworkFactory | None:

@@ -76,6 +76,10 @@ class DevSettings(Struct, frozen=True):
     mnemonic: Annotated[
         str, Option("phrase that the funded accounts are derived from", flag="mnemonic")
     ] = TEST_MNEMONIC
+    artifacts: Annotated[
+        tuple[str, ...],
+        Option("folders of compilers' output, to name contracts in the log", flag="artifacts"),
+    ] = ()
 
 
 class RpcSettings(Struct, frozen=True):

@@ -29,6 +29,7 @@ from chain.validators import (
     validator_set,
 )
 from node.consensus.driver import Committed
+from node.devchain.prints import Prints
 from node.devchain.times import Times
 from node.devchain.wishes import Wishes
 from node.mempool import Mempool
@@ -266,6 +267,7 @@ class Producer:
             base_fee=wishes.base_fee,
             gas_limit=wishes.gas_limit,
             mix=wishes.randomness,
+            watch=Prints,
         )
         self._measured.block_processing.observe(self._stopwatch() - start)
         for transaction_hash, _ in built.refused:

@@ -13,6 +13,7 @@ from chain.crypto.secp256k1 import address_of
 from chain.genesis import DEV_CHAIN_ID, DEV_MNEMONIC, Genesis, dev_genesis
 from chain.ledger import Ledger as StoredLedger
 from chain.storage.memory import MemoryStore
+from node.consensus.driver import Committed
 from node.dev import checksummed
 from node.devchain.compose import Developing
 from node.devchain.contracts import first_contracts
@@ -50,6 +51,13 @@ class RequestError(Exception):
 def _inline(count: int, name: str) -> InlineExecutor:
     """Nobody is kept waiting here but the caller: no other threads are needed."""
     return InlineExecutor()
+
+
+def _say(committed: Committed) -> None:
+    """What contracts print goes to the program's output, where pytest shows it for failed tests."""
+    for run in committed.runs:
+        for line in run.prints:
+            print(line)
 
 
 class Ledger:
@@ -132,6 +140,7 @@ class Ledger:
             votes=None,
             environment=replace(real_environment(), threads=_inline),
             developing=Developing(),
+            on_commit=_say,
         )
         await self._node.start()
         filters = Filters(settings.rpc, self._node)

@@ -1,0 +1,185 @@
+"""Compilers' output, to call contracts and functions by their names.
+
+Every JSON file with an `abi` under the folders given: Foundry's, Hardhat's, Ape's, Vyper's
+combined. A contract on the chain is known by its code, all but what the deployment put in.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from chain.abi import decode, selector
+from chain.errors import Reason, Rejected
+from node.devchain.prints import shown
+
+FILES_MAX: Final = 20_000
+_FILE_BYTES_MAX: Final = 64 * 2**20
+_LINK: Final = re.compile(r"__.{36}__")  # where a library's address goes
+_CODES_MAX: Final = 4_096  # codes whose name is remembered
+
+
+class Function(Struct, frozen=True):
+    """A function or an error of a contract."""
+
+    name: str
+    types: tuple[str, ...]
+
+    def of(self, data: bytes) -> str:
+        """With the arguments in `data`, which follow the selector."""
+        try:
+            values = decode(self.types, data)
+        except Rejected:
+            return f"{self.name}(?)"
+        return f"{self.name}({', '.join(map(shown, values))})"
+
+
+class Contract(Struct, frozen=True):
+    """What is known of a contract."""
+
+    name: str
+    functions: dict[bytes, Function]
+    errors: dict[bytes, Function]
+    runtime: bytes  # with zeros where `holes` says
+    holes: tuple[tuple[int, int], ...]  # start and length of what the deployment puts in
+    creation: bytes  # up to the first link to a library
+
+
+class Artefacts:
+    """The contracts of some folders."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        """Raises `Rejected` (BAD_SETTING) for a folder that can't be read."""
+        self._by_size: dict[int, list[Contract]] = {}
+        self._errors: dict[bytes, Function] = {}
+        self._known: dict[bytes, Contract | None] = {}
+        self._contracts: list[Contract] = []
+        for folder in folders:
+            if not folder.is_dir():
+                raise Rejected(Reason.BAD_SETTING, f"dev.artifacts: {folder} is not a folder")
+            for path in _files(folder):
+                contract = _contract(path)
+                if contract is not None:
+                    self._contracts.append(contract)
+                    self._errors |= contract.errors
+                    self._by_size.setdefault(len(contract.runtime), []).append(contract)
+
+    def __len__(self) -> int:
+        return len(self._contracts)
+
+    def with_code(self, code: bytes) -> Contract | None:
+        """The contract that this code on the chain was compiled from."""
+        if not code:
+            return None
+        if code not in self._known:
+            if len(self._known) >= _CODES_MAX:
+                self._known.clear()
+            candidates = self._by_size.get(len(code), ())
+            self._known[code] = next(
+                (one for one in candidates if one.runtime == _blank(one, code)), None
+            )
+        return self._known[code]
+
+    def created_by(self, data: bytes) -> Contract | None:
+        """The contract that a creation with this data deploys: the longest code that fits."""
+        fitting = (one for one in self._contracts if one.creation and data.startswith(one.creation))
+        return max(fitting, key=lambda one: len(one.creation), default=None)
+
+    def error(self, output: bytes) -> str | None:
+        """What a revert says by one of the contracts' own errors."""
+        found = self._errors.get(output[:4])
+        return None if found is None else found.of(output[4:])
+
+
+def _blank(contract: Contract, code: bytes) -> bytes:
+    """The code with zeros where the deployment put something in."""
+    blank = bytearray(code)
+    for start, length in contract.holes:
+        blank[start : start + length] = bytes(length)
+    return bytes(blank)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    count = 0
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in ("node_modules", "build-info"))
+        for name in sorted(names):
+            if name.endswith(".json") and not name.endswith((".dbg.json", ".metadata.json")):
+                count += 1
+                if count > FILES_MAX:
+                    raise Rejected(
+                        Reason.BAD_SETTING, f"dev.artifacts: {folder} has over {FILES_MAX} files"
+                    )
+                yield Path(parent) / name
+
+
+def _contract(path: Path) -> Contract | None:
+    """The contract of a file; None when the file is something else."""
+    try:
+        if path.stat().st_size > _FILE_BYTES_MAX:
+            return None
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or not isinstance(document.get("abi"), list):
+        return None
+    try:
+        return _parsed(document, path.stem)
+    except (AttributeError, KeyError, TypeError):  # an ABI, but no compiler's
+        return None
+
+
+def _parsed(document: dict[str, Any], stem: str) -> Contract:
+    functions: dict[bytes, Function] = {}
+    errors: dict[bytes, Function] = {}
+    for entry in document["abi"]:
+        table = {"function": functions, "error": errors}.get(_text(entry, "type"))
+        if table is not None:
+            types = tuple(_type(item) for item in entry.get("inputs") or ())
+            name = _text(entry, "name")
+            table[selector(f"{name}({','.join(types)})")] = Function(name, types)
+    runtime, holes = _code(document, "deployedBytecode", "runtimeBytecode", "bytecode_runtime")
+    creation, links = _code(document, "bytecode", "deploymentBytecode")
+    if links:
+        creation = creation[: min(start for start, _ in links)]
+    name = document.get("contractName") or stem
+    return Contract(str(name), functions, errors, runtime, holes, creation)
+
+
+def _text(entry: Any, key: str) -> str:
+    value = entry.get(key) if isinstance(entry, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _type(entry: Any) -> str:
+    """The canonical type of an argument: tuples by their parts."""
+    kind = _text(entry, "type")
+    if not kind.startswith("tuple"):
+        return kind
+    parts = ",".join(_type(item) for item in entry.get("components") or ())
+    return f"({parts}){kind.removeprefix('tuple')}"
+
+
+def _code(document: dict[str, Any], *names: str) -> tuple[bytes, tuple[tuple[int, int], ...]]:
+    """A code with zeros in its holes, and the holes: links to libraries and immutables."""
+    found = next((document[name] for name in names if document.get(name)), "")
+    immutables = document.get("immutableReferences")
+    if isinstance(found, dict):
+        immutables = found.get("immutableReferences", immutables)
+        found = found.get("object", found.get("bytecode", ""))
+    text = str(found).removeprefix("0x")
+    holes = [(match.start() // 2, 20) for match in _LINK.finditer(text)]
+    if isinstance(immutables, dict) and names[0] != "bytecode":
+        for places in immutables.values():
+            holes += [(place["start"], place["length"]) for place in places]
+    try:
+        code = bytearray(bytes.fromhex(_LINK.sub("00" * 20, text)))
+    except ValueError:
+        return b"", ()
+    for start, length in holes:
+        code[start : start + length] = bytes(length)
+    return bytes(code), tuple(holes)

@@ -1,0 +1,168 @@
+"""What contracts print, and contracts called by their names."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chain.abi import encode, encode_call, selector
+from chain.errors import Reason, Rejected
+from node.devchain.artefacts import Artefacts
+from node.devchain.prints import printed
+from node.testing import Ledger, RequestError
+from tests.support.daemon import DEV_ADDRESSES, start
+
+SOURCE = """
+# pragma version ~=0.4.0
+counted: uint256
+LIMIT: immutable(uint256)
+
+@deploy
+def __init__(limit: uint256):
+    LIMIT = limit
+
+@external
+def count(by: uint256):
+    print("counting by", by)
+    print("limit %d", LIMIT, hardhat_compat=True)
+    self.counted += by
+    assert self.counted <= LIMIT, "too many"
+"""
+
+
+@pytest.mark.parametrize(
+    ("signature", "values", "line"),
+    [
+        ("log()", (), ""),
+        ("log(string)", ("hello",), "hello"),
+        ("log(string)", ("100%s %d",), "100%s %d"),
+        ("log(uint256)", (7,), "7"),
+        ("log(uint)", (7,), "7"),
+        ("log(int256)", (-7,), "-7"),
+        ("log(int)", (-7,), "-7"),
+        ("log(bool)", (True,), "true"),
+        ("log(address)", (bytes(19) + b"\x01",), "0x" + "00" * 19 + "01"),
+        ("log(bytes)", (b"\xab",), "0xab"),
+        ("log(bytes4)", (b"\xab\xcd\x00\x01",), "0xabcd0001"),
+        ("log(string,uint256)", ("a %d b", 5), "a 5 b"),
+        ("log(string,uint)", ("a", 5), "a 5"),
+        ("log(string,string,bool,uint256)", ("%s is %s: %%", "it", False, 3), "it is false: % 3"),
+        ("log(uint256,string)", (1, "%s"), "1 %s"),
+        ("log(string)", ("two\nlines\x1b",), "two?lines?"),
+    ],
+)
+def test_a_print_reads_as_its_writer_meant_it(
+    signature: str, values: tuple[object, ...], line: str
+) -> None:
+    types = signature[4:-1].split(",") if signature != "log()" else []
+    named = [{"uint": "uint256", "int": "int256"}.get(kind, kind) for kind in types]
+    assert printed(selector(signature) + encode(named, values)) == line
+
+
+def test_vypers_own_print_brings_its_types() -> None:
+    payload = encode(("uint256", "(bool,string)[]"), (4, [(True, "x"), (False, "y")]))
+    data = encode_call("log(string,bytes)", "(uint256,(bool,string)[])", payload)
+    assert printed(data) == "4 [[true, x], [false, y]]"
+    assert printed(encode_call("log(string,bytes)", "()", b"")) == ""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x01",
+        b"\xff" * 40,
+        selector("log(string)"),
+        selector("log(string,bytes)") + bytes(64),
+    ],
+)
+def test_what_makes_no_sense_is_shown_in_hex(data: bytes) -> None:
+    assert printed(data).startswith("0x") or printed(data) == ""
+
+
+def _compiled(folder: Path) -> str:
+    """The contract as a compiler's file; its creation code."""
+    compiler = pytest.importorskip("vyper", reason="vyper is not installed")
+    formats = ["abi", "bytecode", "bytecode_runtime"]
+    made = compiler.compile_code(SOURCE, output_formats=formats)
+    runtime = made["bytecode_runtime"]
+    # Vyper keeps immutables behind the code, where the deployment puts them.
+    document = {
+        "contractName": "Counter",
+        "abi": [*made["abi"], {"type": "error", "name": "Odd", "inputs": [{"type": "uint8"}]}],
+        "bytecode": {"object": made["bytecode"]},
+        "deployedBytecode": {
+            "object": runtime + "00" * 32,
+            "immutableReferences": {"1": [{"start": len(runtime) // 2 - 1, "length": 32}]},
+        },
+    }
+    (folder / "Counter.json").write_text(json.dumps(document))
+    code: str = made["bytecode"]
+    return code
+
+
+def test_a_ledger_in_the_process_prints_what_its_contracts_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lines of a transaction that fails as well; nothing of a call that nobody sent."""
+    code = _compiled(tmp_path)
+    with Ledger(accounts=1) as ledger:
+        sender = {"from": ledger.accounts[0]}
+        data = code + f"{5:064x}"
+        sent = ledger.request("eth_sendTransaction", {**sender, "data": data})
+        where = ledger.request("eth_getTransactionReceipt", sent)["contractAddress"]
+        call = {**sender, "to": where, "gas": "0x30d40"}
+        count = "0x" + encode_call("count(uint256)", 3).hex()
+        ledger.request("eth_sendTransaction", {**call, "data": count})
+        ledger.request("eth_sendTransaction", {**call, "data": count})
+        with pytest.raises(RequestError, match="too many"):
+            ledger.request("eth_call", {**call, "data": count}, "latest")
+    assert capsys.readouterr().out.splitlines() == ["counting by 3", "limit 5"] * 2
+
+
+def test_artefacts_know_contracts_functions_and_errors(tmp_path: Path) -> None:
+    code = bytes.fromhex(_compiled(tmp_path)[2:])
+    (tmp_path / "nonsense.json").write_text("{")
+    (tmp_path / "other.json").write_text('{"abi": [5, {"type": "function", "inputs": 7}]}')
+    (tmp_path / "list.json").write_text("[]")
+    artefacts = Artefacts([tmp_path])
+    assert len(artefacts) == 1
+    found = artefacts.created_by(code + bytes(32))
+    assert found is not None
+    assert found.name == "Counter"
+    assert artefacts.created_by(b"\x00") is None
+    assert artefacts.with_code(b"") is None
+    on_chain = found.runtime[:-32] + (5).to_bytes(32, "big")
+    assert artefacts.with_code(on_chain) is found
+    assert artefacts.with_code(on_chain[:-33] + bytes(33)) is not found
+    data = encode_call("count(uint256)", 9)
+    assert found.functions[data[:4]].of(data[4:]) == "count(9)"
+    assert found.functions[data[:4]].of(b"") == "count(?)"
+    assert artefacts.error(selector("Odd(uint8)") + encode(("uint8",), (3,))) == "Odd(3)"
+    assert artefacts.error(b"\x00" * 4) is None
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Rejected) as refused:
+        Artefacts([tmp_path / "absent"])
+    assert refused.value.reason is Reason.BAD_SETTING
+
+
+def test_the_daemons_lines_name_contracts_and_functions(tmp_path: Path) -> None:
+    code = _compiled(tmp_path)
+    daemon = start("dev", "--ephemeral", "--artifacts", str(tmp_path))
+    try:
+        sender = {"from": DEV_ADDRESSES[0], "gas": hex(10**6)}
+        sent = daemon.rpc.call("eth_sendTransaction", {**sender, "data": code + f"{5:064x}"})
+        where = daemon.rpc.wait_for_receipt(sent)["contractAddress"]
+        for by in (3, 4):
+            data = "0x" + encode_call("count(uint256)", by).hex()
+            daemon.rpc.call("eth_sendTransaction", {**sender, "to": where, "data": data})
+    finally:
+        assert daemon.stop() == 0
+    text = "\n".join(daemon.output)
+    assert f"creates {where}  Counter  " in text
+    assert f"to {where}  Counter.count(3)  " in text
+    assert "\n    | counting by 3\n    | limit 5\n" in text
+    assert "Counter.count(4)  value 0" in text
+    assert "FAILED (execution reverted: too many)" in text
