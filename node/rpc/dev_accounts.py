@@ -14,12 +14,7 @@ async def impersonate(ctx: Context, address: Address) -> None:
     ctx.developer.impersonate(address)
 
 
-@control(
-    {
-        "anvil_stopImpersonatingAccount": None,
-        "hardhat_stopImpersonatingAccount": OWN,
-    }
-)
+@control({"anvil_stopImpersonatingAccount": None, "hardhat_stopImpersonatingAccount": OWN})
 async def stop_impersonating(ctx: Context, address: Address) -> bool:
     """End that; whether the account was impersonated."""
     return ctx.developer.stop_impersonating(address)

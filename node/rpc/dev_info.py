@@ -31,7 +31,7 @@ async def node_info(ctx: Context) -> Json:
     }
 
 
-@control({"anvil_metadata": OWN})
+@control({"anvil_metadata": OWN}, everywhere=False)
 async def metadata(ctx: Context) -> Json:
     """Which run of which chain this is, and the snapshots that there are."""
     snapshots = {

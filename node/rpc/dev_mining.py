@@ -6,7 +6,7 @@ from msgspec import Raw
 
 from chain.errors import Rejected
 from chain.transactions import Checked, decode_transaction
-from chain.types import Hash, Height
+from chain.types import Address, Hash, Height
 from chain.validation import check_transaction
 from node.devchain.chain import MINED_MAX
 from node.rpc.accounts import fill_for, sign_for
@@ -54,7 +54,7 @@ async def _mine(ctx: Context, wanted: Any) -> list[Height]:
     return await ctx.developer.mine(count)
 
 
-@control({"anvil_mine": None})
+@control({"anvil_mine": None}, everywhere=False)
 async def mine_anvil(ctx: Context, blocks: Amount = _ONE, interval: Amount | None = None) -> None:
     """So many blocks; before each the chain's clock is put forward by `interval` seconds."""
     await ctx.developer.mine(blocks, step=interval, steps_first=True)
@@ -81,7 +81,7 @@ async def get_automine(ctx: Context) -> bool:
     return ctx.developer.producer.pace.automine
 
 
-@control({"anvil_setIntervalMining": None})
+@control({"anvil_setIntervalMining": None}, everywhere=False)
 async def set_interval(ctx: Context, seconds: Amount) -> None:
     """A block every so many seconds and none in between; 0 ends that."""
     _set_interval(ctx, float(seconds))
@@ -109,6 +109,18 @@ def _set_interval(ctx: Context, seconds: float) -> None:
         developer.set_pace(interval=0.0)
 
 
+@control({"miner_start": True})
+async def start_mining(ctx: Context) -> None:
+    """As evm_setAutomine, on."""
+    ctx.developer.set_pace(automine=True)
+
+
+@control({"miner_stop": True})
+async def stop_mining(ctx: Context) -> None:
+    """As evm_setAutomine, off."""
+    ctx.developer.set_pace(automine=False)
+
+
 @control({"anvil_getIntervalMining": OWN})
 async def get_interval(ctx: Context) -> float | Raw | None:
     """The seconds between blocks by the clock; null when there are none."""
@@ -121,7 +133,7 @@ async def get_interval(ctx: Context) -> float | Raw | None:
 # -- the pool --------------------------------------------------------------------------------------
 
 
-@control({"anvil_dropTransaction": OWN})
+@control({"anvil_dropTransaction": OWN}, everywhere=False)
 async def drop_transaction(ctx: Context, transaction_hash: Hash) -> str | None:
     """Remove a transaction from the pool; its hash if it was there."""
     return data(transaction_hash) if _drop(ctx, transaction_hash) else None
@@ -138,6 +150,15 @@ def _drop(ctx: Context, transaction_hash: Hash) -> bool:
     there = transaction_hash in pool
     pool.drop(transaction_hash)
     return there
+
+
+@control({"anvil_removePoolTransactions": None})
+async def drop_of_sender(ctx: Context, sender: Address) -> None:
+    """Remove an account's transactions from the pool."""
+    pool = ctx.node.mempool
+    for checked in list(pool.everything()):
+        if checked.sender == sender:
+            pool.drop(checked.transaction.hash)
 
 
 @control({"anvil_dropAllTransactions": None, "hardhat_dropAllTransactions": True})

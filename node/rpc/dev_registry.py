@@ -1,9 +1,10 @@
 """Developers' methods: one function under the names of anvil, Hardhat and ganache.
 
-    @control({"anvil_setBalance": None, "hardhat_setBalance": True})
+    @control({"anvil_setBalance": None, "hardhat_setBalance": True, "tenderly_setBalance": None})
     async def set_balance(ctx: Context, address: Address, balance: Amount) -> None:
 
-Each name comes with what its callers are used to get; `OWN` is the function's own result.
+Each name comes with what its callers are used to get; `OWN` is the function's own result. A
+name of anvil's stands for the same under `hardhat_` and `evm_` where nothing else is said.
 There are such methods on developers' chains only.
 """
 
@@ -20,6 +21,7 @@ from node.rpc.parameters import UINT256_MAX
 from node.rpc.registry import PARSERS, method
 
 OWN: Final = object()
+_PREFIXES: Final = ("hardhat", "evm")
 
 # Below 2**256, in any usual form: hex with or without leading zeros, decimal text, JSON number.
 Amount = NewType("Amount", int)
@@ -53,11 +55,22 @@ def number(value: int) -> Raw:
     return Raw(str(value).encode())
 
 
-def control(names: Mapping[str, object]) -> Callable[[_Control], _Control]:
-    """Register the function below under these names, with these results."""
+def control(
+    names: Mapping[str, object], *, everywhere: bool = True
+) -> Callable[[_Control], _Control]:
+    """Register the function below under these names, with these results.
+
+    Not `everywhere`: the names mean something else under the other prefixes.
+    """
+    given = dict(names)
+    for name, gives in names.items() if everywhere else ():
+        prefix, _, own = name.partition("_")
+        if prefix == "anvil":
+            for other in _PREFIXES:
+                given.setdefault(f"{other}_{own}", True if gives is None else gives)
 
     def register(function: _Control) -> _Control:
-        for name, gives in names.items():
+        for name, gives in given.items():
             method(name, developer_only=True)(_giving(function, gives))
         return function
 

@@ -34,7 +34,7 @@ def test_a_transaction_is_in_a_block_when_its_hash_is_answered(dev: Served) -> N
 
 def test_without_automine_transactions_wait_for_a_block_on_demand(dev: Served) -> None:
     assert dev.call("hardhat_getAutomine") is True
-    assert dev.call("evm_setAutomine", False) is True
+    assert dev.call("miner_stop") is True
     assert dev.call("anvil_getAutomine") is False
     sent = [_pay(dev, value) for value in (1, 2, 3)]
     assert _height(dev) == 0
@@ -45,7 +45,7 @@ def test_without_automine_transactions_wait_for_a_block_on_demand(dev: Served) -
     dev.call("evm_mine")
     assert _height(dev) == 2
     waiting = _pay(dev)
-    assert dev.call("evm_setAutomine", True) is True
+    assert dev.call("miner_start") is True
     assert dev.receipt(waiting)["blockNumber"] == "0x3"
 
 
@@ -102,6 +102,11 @@ def test_transactions_can_be_dropped_from_the_pool(dev: Served) -> None:
     assert dev.call("anvil_dropTransaction", second) is None
     assert dev.call("hardhat_dropTransaction", second) is False
     assert dev.call("hardhat_dropTransaction", first) is True
+    _pay(dev, 3)
+    assert dev.call("anvil_removePoolTransactions", OTHER) is None
+    assert dev.call("txpool_status")["pending"] == "0x1"
+    assert dev.call("anvil_removePoolTransactions", SENDER) is None
+    assert dev.call("txpool_status")["pending"] == "0x0"
     _pay(dev, 3)
     assert dev.call("anvil_dropAllTransactions") is None
     assert dev.call("txpool_status") == {"pending": "0x0", "queued": "0x0"}

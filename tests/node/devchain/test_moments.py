@@ -121,7 +121,7 @@ def test_a_reset_begins_again(dev: Served) -> None:
     dev.call("evm_setAutomine", False)
     dev.call("eth_sendTransaction", {"from": SENDER, "to": OTHER, "value": "0x1"})
     dev.call("anvil_impersonateAccount", NOBODY)
-    assert dev.call("hardhat_reset") is True
+    assert dev.call("hardhat_reset", {"forking": {}}) is True
     assert _picture(dev) == first
     assert dev.call("evm_revert", name) is False
     assert dev.call("hardhat_metadata")["instanceId"] != instance
