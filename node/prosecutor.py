@@ -10,8 +10,10 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from chain.crypto.secp256k1 import address_of
-from chain.errors import Rejected
+from chain.errors import Reason, Rejected
 from chain.evidence import Evidence, evidence_of
 from chain.execution import block_context
 from chain.headers import base_fee
@@ -31,6 +33,7 @@ _TURN_S: Final = 2.0  # how long each validator leaves to those before it
 _TRIES_MAX: Final = 8
 _CASES_MAX: Final = 256  # open and closed ones that are remembered
 _OPEN_MAX: Final = 16
+_STILL_POOLED: Final = frozenset({Reason.ALREADY_KNOWN, Reason.REPLACEMENT_UNDERPRICED})
 
 _log: Final = logging.getLogger("evidence")
 
@@ -57,6 +60,7 @@ class Prosecutor:
         self._turn = turn
         self._cases: OrderedDict[tuple[Address, int], None] = OrderedDict()
         self._open: set[asyncio.Task[None]] = set()
+        self._sending = asyncio.Lock()  # from choosing a nonce until it is pooled
 
     def report(self, one: Vote, other: Vote) -> None:
         """Two votes that exclude each other, both verified. One case for an epoch's offences."""
@@ -80,15 +84,25 @@ class Prosecutor:
 
     async def _prosecute(self, evidence: Evidence) -> None:
         offender = evidence.offender.hex()
+        sent: int | None = None  # the nonce of what was pooled
+        refusal = ""
         for attempt in range(_TRIES_MAX):
             await asyncio.sleep(_TURN_S * (self._turn() + 4 * attempt))
             refusal = self._refusal(evidence)
-            if refusal:
+            if refusal:  # which may be "not yet": the contract learns of epochs block by block
                 _log.info("evidence against 0x%s: %s", offender, refusal)
-                return
+                continue
             try:
-                transaction_hash = await self._submit(self._transaction(evidence).raw)
+                async with self._sending:
+                    # One offence costs one nonce: what waits is sent again, at today's fee.
+                    waits = sent is not None and sent >= self._account_nonce()
+                    nonce = sent if sent is not None and waits else self._next_nonce(self._me)
+                    transaction = self._transaction(evidence, nonce)
+                    await self._submit(transaction.raw)
+                    sent = nonce
             except Rejected as rejected:
+                if waits and rejected.reason in _STILL_POOLED:
+                    continue
                 _log.warning(
                     "evidence against 0x%s can't be sent by 0x%s: %s",
                     offender,
@@ -96,10 +110,16 @@ class Prosecutor:
                     rejected,
                 )
             else:
-                _log.warning("evidence against 0x%s: 0x%s", offender, transaction_hash.hex())
+                _log.warning("evidence against 0x%s: 0x%s", offender, transaction.hash.hex())
+        if not refusal:
+            _log.warning("evidence against 0x%s was not acted on; it is given up", offender)
+
+    def _account_nonce(self) -> int:
+        account = self._ledger.view().account(self._me)
+        return 0 if account is None else account.nonce
 
     def _refusal(self, evidence: Evidence) -> str:
-        """Why the contract would not punish it now; empty when it would."""
+        """Why the contract would not punish it in the next block; empty when it would."""
         ledger, head = self._ledger, self._ledger.head
         fork = ledger.config.fork_at(head.number + 1, head.timestamp, merged=True)
         call = build_transaction(
@@ -112,15 +132,16 @@ class Prosecutor:
             to=STAKING_ADDRESS,
             data=slash_call(evidence),
         )
-        context = block_context(head, fork, ledger.config, lambda number: ZERO_HASH)
+        upcoming = replace(head, number=head.number + 1)
+        context = block_context(upcoming, fork, ledger.config, lambda number: ZERO_HASH)
         state = State(ledger.view())
         try:
             result = simulate(state, call, self._me, context, self._machine(), fork)
         except Rejected as rejected:
             return str(rejected)
-        return "" if result.halt is None else "there is nothing left to punish, or it is too old"
+        return "" if result.halt is None else "there is nothing to punish now"
 
-    def _transaction(self, evidence: Evidence) -> Transaction:
+    def _transaction(self, evidence: Evidence, nonce: int) -> Transaction:
         ledger, head = self._ledger, self._ledger.head
         fork = ledger.config.fork_at(head.number + 1, head.timestamp, merged=True)
         fee = base_fee(head, fork)
@@ -128,7 +149,7 @@ class Prosecutor:
         unsigned = build_transaction(
             kind=Kind.DYNAMIC_FEE,
             chain_id=ledger.config.chain_id,
-            nonce=self._next_nonce(self._me),
+            nonce=nonce,
             gas_limit=_GAS,
             max_fee=_FEE_FACTOR * fee + tip,
             max_priority_fee=tip,
