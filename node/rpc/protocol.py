@@ -200,7 +200,8 @@ def _run_heavy(calls: list[_Call], ctx: Context) -> list[Any]:
     for call in calls:
         assert call.method is not None
         try:
-            outcomes.append(call.method.function(ctx, *call.arguments))
+            # Encoded here, since a long answer would hold up the event loop.
+            outcomes.append(Raw(encode_result(call.method.function(ctx, *call.arguments))))
         except Exception as error:
             outcomes.append(error)
         if time.monotonic() > stop:

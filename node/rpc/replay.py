@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from chain.blocks import Block
 from chain.errors import Rejected
 from chain.execution import BlockExecution
@@ -133,7 +135,7 @@ async def run_trace(
     trace: Callable[[Budget, TraceOptions], Any],
     options: TraceOptions | None = None,
 ) -> Any:
-    """A trace made in a thread, within the limits of the node and of the request."""
+    """A trace made and encoded in a thread, within the limits of the node and of the request."""
     settings = ctx.node.settings.rpc
     chosen = options or TraceOptions()
     seconds = settings.trace_timeout_ms / 1000
@@ -145,7 +147,8 @@ async def run_trace(
 
     def within_limits() -> Any:
         try:
-            return trace(Budget(seconds, settings.trace_bytes_max, clock), chosen)
+            found = trace(Budget(seconds, settings.trace_bytes_max, clock), chosen)
+            return msgspec.Raw(msgspec.json.encode(found))
         except Stopped as stopped:
             if stopped.limit is Limit.TIME:
                 raise server_error(stopped.limit.value) from None

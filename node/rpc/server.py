@@ -27,6 +27,7 @@ from node.rpc.context import Context
 from node.rpc.fees import TipOracle
 from node.rpc.filters import Filters
 from node.rpc.heavy import HeavyCalls
+from node.rpc.outgoing import LARGE, PIECE, PIECE_SECONDS, Outgoing
 from node.rpc.protocol import Dispatcher
 from node.rpc.websocket import Connection
 from node.settings import RpcSettings
@@ -84,6 +85,7 @@ class RpcServer:
         self._node = node
         self._heavy = HeavyCalls(settings)
         self._dispatcher = Dispatcher(settings)
+        self._outgoing = Outgoing()
         self._filters = Filters(settings, node)
         self._context = Context(node, self._filters, self._heavy, TipOracle())
         self._local_context = self._context.of_this_machine()
@@ -146,7 +148,30 @@ class RpcServer:
         if origin is not None and self._origin_allowed(origin):
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Vary"] = "Origin"
+        if isinstance(response.body, bytes) and len(response.body) > LARGE:
+            return await self._send_large(request, response, response.body)
         return response
+
+    async def _send_large(
+        self, request: web.BaseRequest, response: web.Response, body: bytes
+    ) -> web.StreamResponse:
+        """Send a long answer piece by piece, as fast as it is read, but not for ever."""
+        if not self._outgoing.take(len(body)):
+            return _refusal(503, "too many large answers are waiting to be read, try again later")
+        try:
+            stream = web.StreamResponse(headers=response.headers)
+            stream.content_length = len(body)
+            await stream.prepare(request)
+            view = memoryview(body)
+            for start in range(0, len(body), PIECE):
+                async with asyncio.timeout(PIECE_SECONDS):
+                    await stream.write(view[start : start + PIECE])
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        finally:
+            self._outgoing.give_back(len(body))
+        return stream
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         match request.method:
@@ -250,6 +275,7 @@ class RpcServer:
             self._settings,
             self._context_of(request),
             self._dispatcher,
+            self._outgoing,
         )
         self._connections.add(connection)
         try:

@@ -4,7 +4,7 @@
 gas of messages is that of their execution, without what a transaction costs by itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from chain import headers
@@ -46,7 +46,8 @@ async def trace_block(ctx: Context, block: BlockTag) -> list[Json] | None:
 @method("trace_transaction")
 async def trace_transaction(ctx: Context, transaction_hash: Hash) -> list[Json] | None:
     """All messages of a transaction, with their places."""
-    return await _transaction_traces(ctx, transaction_hash)
+    found: list[Json] | None = await _transaction_traces(ctx, transaction_hash, list)
+    return found
 
 
 @method("trace_get")
@@ -56,23 +57,29 @@ async def get(ctx: Context, transaction_hash: Hash, path: list[Any]) -> Json | N
         wanted = [parse_count(index) for index in path]
     except ValueError as error:
         raise invalid_params(f"invalid argument 1: {error}") from None
-    traces = await _transaction_traces(ctx, transaction_hash) or ()
-    return next((item for item in traces if item["traceAddress"] == wanted), None)
+
+    def chosen(traces: Iterator[Json]) -> Json | None:
+        return next((item for item in traces if item["traceAddress"] == wanted), None)
+
+    found: Json | None = await _transaction_traces(ctx, transaction_hash, chosen)
+    return found
 
 
-async def _transaction_traces(ctx: Context, transaction_hash: Hash) -> list[Json] | None:
+async def _transaction_traces(
+    ctx: Context, transaction_hash: Hash, show: Callable[[Iterator[Json]], Any]
+) -> Any:
+    """What `show` makes of a transaction's messages; None when there is no such transaction."""
     place = ctx.ledger.locate(transaction_hash)
     if place is None:
         return None
     height, index = place
 
-    def trace(budget: Budget, _: TraceOptions) -> list[Json]:
+    def trace(budget: Budget, _: TraceOptions) -> Any:
         replay = replay_of(ctx, height)
         replay.skip(index, budget)
-        return list(_placed(ctx, replay, height, index, budget))
+        return show(_placed(ctx, replay, height, index, budget))
 
-    found: list[Json] = await run_trace(ctx, trace)
-    return found
+    return await run_trace(ctx, trace)
 
 
 def block_traces(ctx: Context, height: Height, budget: Budget) -> Iterator[Json]:
@@ -160,8 +167,8 @@ async def call(
     ctx: Context, request: CallRequest, kinds: list[Any], block: BlockTag = "latest"
 ) -> Json:
     """What a call would do after a block, in the parts asked for."""
-    found = await _calls(ctx, [(request, _wanted(kinds))], block)
-    return found[0]
+    found: Json = await _calls(ctx, [(request, _wanted(kinds))], block, alone=True)
+    return found
 
 
 @method("trace_callMany")
@@ -179,13 +186,20 @@ async def call_many(
             asked.append((parse_call(item[0]), _wanted(item[1])))
         except ValueError as error:
             raise invalid_params(f"invalid argument 0: call {index}: {error}") from None
-    return await _calls(ctx, asked, block)
+    found: list[Json] = await _calls(ctx, asked, block, alone=False)
+    return found
 
 
 async def _calls(
-    ctx: Context, asked: Sequence[tuple[CallRequest, Sequence[str]]], block: BlockTag
-) -> list[Json]:
-    def trace(budget: Budget, _: TraceOptions) -> list[Json]:
+    ctx: Context,
+    asked: Sequence[tuple[CallRequest, Sequence[str]]],
+    block: BlockTag,
+    *,
+    alone: bool,
+) -> Any:
+    """The answers about calls made one after another, or the one about the only call."""
+
+    def trace(budget: Budget, _: TraceOptions) -> Any:
         where = scene(ctx, block)
         state = State(where.view)
         answers = []
@@ -195,10 +209,9 @@ async def _calls(
             gas = capped_gas(ctx, request)
             transaction = call_transaction(request, gas, state.nonce(sender), where.block)
             answers.append(_simulated(where, state, transaction, sender, wanted, budget))
-        return answers
+        return answers[0] if alone else answers
 
-    found: list[Json] = await run_trace(ctx, trace)
-    return found
+    return await run_trace(ctx, trace)
 
 
 @method("trace_rawTransaction")

@@ -11,6 +11,7 @@ from typing import Final
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from node.rpc.context import Context
+from node.rpc.outgoing import LARGE, Outgoing
 from node.rpc.protocol import Dispatcher
 from node.rpc.subscriptions import Subscriptions
 from node.settings import RpcSettings
@@ -29,10 +30,12 @@ class Connection:
         settings: RpcSettings,
         shared: Context,
         dispatcher: Dispatcher,
+        outgoing: Outgoing,
     ) -> None:
         self._socket = socket
         self._transport = transport
         self._dispatcher = dispatcher
+        self._outgoing = outgoing
         self._context = shared.of_connection(self)
         self._requests: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(_REQUESTS_AT_ONCE_MAX)
@@ -62,11 +65,22 @@ class Connection:
         try:
             answer = await self._dispatcher.answer(body, self._context)
             if answer is not None:
-                await self.send(answer)
+                await self._send_answer(answer)
             # A subscription speaks only after its id was told.
             self.subscriptions.start_new()
         finally:
             self._room.release()
+
+    async def _send_answer(self, answer: bytes) -> None:
+        if len(answer) <= LARGE:
+            await self.send(answer)
+        elif self._outgoing.take(len(answer)):
+            try:
+                await self.send(answer)
+            finally:
+                self._outgoing.give_back(len(answer))
+        else:  # too many large answers wait for those who do not read
+            await self.cut_off()
 
     async def send(self, message: bytes) -> None:
         """Write a message, waiting for a client that reads slowly, but not for ever."""
