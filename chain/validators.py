@@ -27,6 +27,7 @@ SIGNATURE_SIZE: Final = 65  # r, s, y parity
 # Half the order of secp256k1: signatures above it have a twin below (EIP-2).
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 _BALLOTS_KEPT: Final = 256  # decoded, with their fields as they travel
+_RECOVERED_MAX: Final = 16_384  # signatures whose makers are remembered, of about 300 bytes each
 _SIGN_TAG: Final = b"chain-node/consensus/1"
 _LEADER_TAG: Final = b"chain-node/leader/1"
 _RANDOMNESS_TAG: Final = b"chain-node/randomness/1"
@@ -171,10 +172,35 @@ def sign_ballot(
 
 def verify_vote(vote: Vote, domain: Domain) -> bool:
     """Whether the signature is by the vote's signer; low s only."""
-    parts = _signature_parts(vote.signature)
-    if parts is None:
-        return False
-    return secp256k1.recover(domain.sign_hash(vote.ballot), *parts) == vote.signer
+    return _signers(domain.sign_hash(vote.ballot), (vote.signature,))[0] == vote.signer
+
+
+# Who made which signature of which message. The same ones come as votes, in certificates of
+# several peers, in statuses and as evidence; recovering a signer takes far longer than this.
+_recovered: Final[dict[tuple[Hash, bytes], Address]] = {}
+
+
+def _signers(message: Hash, signatures: Sequence[bytes]) -> list[Address | None]:
+    """Who made each signature of a message; None where it is not canonical or nobody's."""
+    fresh: dict[bytes, tuple[Hash, int, int, int]] = {}
+    found: dict[bytes, Address | None] = {}
+    for signature in signatures:
+        parts = _signature_parts(signature)
+        if parts is None:
+            found[signature] = None
+        elif (known := _recovered.get((message, signature))) is not None:
+            found[signature] = known
+        else:
+            fresh[signature] = (message, *parts)
+    if fresh:
+        signers = secp256k1.recover_many(list(fresh.values()))
+        if len(_recovered) + len(signers) > _RECOVERED_MAX:
+            _recovered.clear()
+        for signature, signer in zip(fresh, signers, strict=True):
+            found[signature] = signer
+            if signer is not None:
+                _recovered[message, signature] = signer
+    return [found[signature] for signature in signatures]
 
 
 def _signature_parts(signature: bytes) -> tuple[int, int, int] | None:
@@ -226,14 +252,8 @@ def check_certificate(certificate: Certificate, validators: ValidatorSet, domain
         raise Rejected(Reason.BAD_CERTIFICATE, "not one signature per signer")
     if not validators.quorum(sum(member.power for member in members)):
         raise Rejected(Reason.BAD_CERTIFICATE, "no quorum")
-    message = domain.sign_hash(certificate.ballot)
-    items = []
-    for signature in certificate.signatures:
-        parts = _signature_parts(signature)
-        if parts is None:
-            raise Rejected(Reason.BAD_CERTIFICATE, "a signature is malformed")
-        items.append((message, *parts))
-    for member, found in zip(members, secp256k1.recover_many(items), strict=True):
+    signers = _signers(domain.sign_hash(certificate.ballot), certificate.signatures)
+    for member, found in zip(members, signers, strict=True):
         if found != member.address:
             raise Rejected(Reason.BAD_CERTIFICATE, f"not signed by 0x{member.address.hex()}")
 

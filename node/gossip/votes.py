@@ -186,12 +186,16 @@ class VoteGossip:
     def _settled(self, peer: PeerId, state: _PeerState) -> None:
         """The peer had time to connect to others: it gets what it lacks nevertheless."""
         state.settling = None
+        unheard = {
+            signer
+            for signer in {signer for _, signer in state.waiting}
+            if not self._hearing.hears(peer, signer)
+        }
         mine = []
-        for key in state.waiting:
+        for key in state.waiting if unheard else ():
             seen = self._votes.get(key)
-            if seen is not None and peer not in seen.holders:
-                if not self._hearing.hears(peer, key[1]):
-                    mine.append(seen)
+            if key[1] in unheard and seen is not None and peer not in seen.holders:
+                mine.append(seen)
         state.waiting.clear()
         self._pass_on(peer, mine)
 
