@@ -6,7 +6,7 @@ from chain.types import EMPTY_CODE_HASH, Address, Height
 from node.rpc.context import Context
 from node.rpc.errors import server_error
 from node.rpc.formats import Json, data, mined_transaction_json, pending_transaction_json
-from node.rpc.parameters import BlockTag, Index
+from node.rpc.parameters import UINT64_MAX, BlockTag, Index
 from node.rpc.registry import method
 
 
@@ -48,10 +48,14 @@ def mined_by_nonce(ctx: Context, sender: Address, nonce: int) -> Json | None:
     if not passed(newest):
         return None
     if passed(oldest):
-        if oldest == 0:
-            return None  # the nonce that genesis gave
-        raise server_error(f"the transaction is older than the state at height {oldest}")
+        # Genesis gave the nonce, or the state that would tell is gone: the index is left.
+        return _indexed(ctx, sender, nonce, range(ledger.indexed_from, oldest + 1))
     height = Height(bisect_left(range(newest + 1), True, lo=oldest, key=passed))
+    return _in_block(ctx, sender, nonce, height)
+
+
+def _in_block(ctx: Context, sender: Address, nonce: int, height: Height) -> Json | None:
+    ledger = ctx.ledger
     block, senders = ledger.block(height), ledger.senders(height)
     for index, transaction in enumerate(block.transactions):
         if senders[index] == sender and transaction.nonce == nonce:
@@ -59,6 +63,31 @@ def mined_by_nonce(ctx: Context, sender: Address, nonce: int) -> Json | None:
                 transaction, sender, block.header, ledger.hash_at(height), index
             )
     return None
+
+
+def _indexed(ctx: Context, sender: Address, nonce: int, where: range) -> Json | None:
+    """The transaction among those that the index by address lists; nonces rise with height."""
+    ledger = ctx.ledger
+
+    def next_nonce(height: int) -> int:
+        """The nonce of the sender's first transaction from a height on."""
+        rest = range(height, ledger.height + 1)
+        for found in ledger.appearances(sender, rest, newest_first=False):
+            block, senders = (
+                ledger.block(Height(found.height)),
+                ledger.senders(Height(found.height)),
+            )
+            for index in found.indices:
+                if senders[index] == sender:
+                    return block.transactions[index].nonce
+        return UINT64_MAX
+
+    # The first height after which all of the sender's transactions have higher nonces.
+    after = bisect_left(where, True, key=lambda height: next_nonce(height + 1) > nonce)
+    found = _in_block(ctx, sender, nonce, Height(where[after])) if after < len(where) else None
+    if found is None and where.start:
+        raise server_error(f"transactions below height {where.start} are not indexed by address")
+    return found
 
 
 @method("eth_capabilities")

@@ -50,7 +50,9 @@ def forgetful() -> Iterator[Served]:
         yield forgetful
 
 
-def test_a_window_of_states_is_told_and_bounds_what_can_be_found(forgetful: Served) -> None:
+def test_a_window_of_states_is_told_and_transactions_before_it_are_still_found(
+    forgetful: Served,
+) -> None:
     for _ in range(6):
         forgetful.send(to=OTHER)
     found = forgetful.call("eth_capabilities")
@@ -61,8 +63,10 @@ def test_a_window_of_states_is_told_and_bounds_what_can_be_found(forgetful: Serv
     assert found["state"]["deleteStrategy"] == {"type": "window", "retentionBlocks": "0x3"}
     assert found["tx"] == {"disabled": False, "oldestBlock": "0x0"}
     forgetful.call("eth_getBalance", OTHER, hex(oldest))
-    refusal = forgetful.refusal("eth_getTransactionBySenderAndNonce", SENDER, "0x0")
-    assert (refusal.code, "older than the state" in refusal.message) == (-32000, True)
+    for nonce in range(6):
+        seen = forgetful.call("eth_getTransactionBySenderAndNonce", SENDER, hex(nonce))
+        assert seen["nonce"] == hex(nonce)
+    assert forgetful.call("eth_getTransactionBySenderAndNonce", OTHER, "0x0") is None
     recent = hex(int(forgetful.call("eth_getTransactionCount", SENDER, "latest"), 16) - 1)
     assert forgetful.call("eth_getTransactionBySenderAndNonce", SENDER, recent)["nonce"] == recent
 
