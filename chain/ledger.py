@@ -77,6 +77,9 @@ class Ledger:
         """For `open`, which has checked all of it."""
         self.config: ChainConfig = genesis.config
         self.genesis = genesis
+        # False where a power cut may take the last blocks (developer's chains): what is written
+        # is handed to the system in order, so that a crash of the process loses nothing.
+        self.synced = True
         self._store = store
         self._retain = retain_heights
         height = Height(head.header.number)
@@ -378,7 +381,7 @@ class Ledger:
             changes += self._prune(height)
             after = Mark(height, header.state_root)
             tables.begin(after)
-            self._store.write(changes, sync=True)
+            self._store.write(changes, sync=self.synced)
             tables.advance(executed.changes)
             self._headers.put(height, stored)
             self._blocks.put(height, executed.block)
@@ -430,7 +433,7 @@ class Ledger:
             after = Mark(mark.height, changes.root)
             tables.begin(after)
             tables.amendments += 1
-            self._store.write(writes, sync=True)
+            self._store.write(writes, sync=self.synced)
             tables.advance(changes)
             self._amended[mark.height] = Amended(count + 1, changes.root)
             self._head = (head, after)
@@ -479,7 +482,7 @@ class Ledger:
         after = Mark(height, root)
         tables.begin(after)
         tables.epoch += 1
-        self._store.write(writes, sync=True)
+        self._store.write(writes, sync=self.synced)
         for passed in taken:
             self._amended.pop(passed, None)
         self._forget()
@@ -501,7 +504,7 @@ class Ledger:
         after = Mark(height, root)
         tables.begin(after)
         tables.epoch += 1
-        self._store.write(writes, sync=True)
+        self._store.write(writes, sync=self.synced)
         if count:
             self._amended[height] = Amended(count, root)
         else:

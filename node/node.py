@@ -70,6 +70,7 @@ class Node:
         """
         if developing is not None:
             ledger.config = for_developers(ledger.config)
+            ledger.synced = False
         self.environment = environment = environment or real_environment()
         self.settings = settings
         self.ledger = ledger
