@@ -45,7 +45,16 @@ GAS, PC, TOP = FRAME.index("gas"), FRAME.index("pc"), FRAME.index("top")
 MEMORY, MEMORY_SIZE = FRAME.index("memory"), FRAME.index("memory_size")
 OUTPUT, OUTPUT_SIZE = FRAME.index("output"), FRAME.index("output_size")
 
+_JOURNAL_AT, _LOG_AT = SESSION.index("journal_at"), SESSION.index("log_at")
+_REFUND, _RETURNED_SIZE = SESSION.index("refund"), SESSION.index("returned_size")
+_GENERATION = SESSION.index("generation")
+_SLOT_MISSED, _SLOTS_USED = SESSION.index("slot_missed"), SESSION.index("slots_used")
+
 _FRAME_HEAD: Final = struct.Struct("<22Q32s32s32s")
+_SLOT: Final = struct.Struct("<32s32s32sQQQQ")
+_SLOT_FILLED: Final = struct.Struct("<32s32sQQQ")  # from the value on, to `warm`
+_SLOT_VALUE: Final = SLOT.offsets["value"]
+_SLOT_ACCOUNT: Final = SLOT.index("account")
 _CALLEE_HEAD: Final = struct.Struct("<32s6Q")
 _KNOWN: Final = ("code", "gas", "static", "return_offset", "return_size")
 _LOG_HEAD: Final = struct.Struct("<QQ")
@@ -57,6 +66,8 @@ _MEMORY_BYTES: Final = 2**24
 _JOURNAL_BYTES: Final = 2**20
 _LOG_BYTES: Final = 2**18
 _RETURNED_BYTES: Final = 2**18
+# All fields before the fork's numbers.
+_HEAD_FIELDS: Final = tuple(SESSION.offsets)[: SESSION.index("access_lists")]
 _KEPT_BYTES_MAX: Final = 2**26  # an area that became larger is given back after the session
 
 _PRICINGS: Final = {
@@ -81,6 +92,7 @@ class Session:
         self._generation = 0
         self._fork: Fork | None = None
         self._block: BlockContext | None = None
+        self._transaction: TransactionContext | None = None
         self._make_areas()
 
     def _make_areas(self) -> None:
@@ -90,6 +102,8 @@ class Session:
         self.returned = Area(_RETURNED_BYTES)
         self.slots = Area(_SLOTS * SLOT_SIZE)
         self.callees = Area(_CALLEES * CALLEE_SIZE)
+        self._first_head = self._head()
+        self._grown = False
 
     # -- fields --
 
@@ -107,21 +121,19 @@ class Session:
 
     def begin(self, fork: Fork, block: BlockContext, transaction: TransactionContext) -> None:
         """Forget the session before."""
-        if self._kept_bytes() > _KEPT_BYTES_MAX:
-            self._make_areas()
+        if self._grown:
+            self._grown = False
+            if self._kept_bytes() > _KEPT_BYTES_MAX:
+                self._make_areas()
+            self._first_head = self._head()
         self._generation += 1
+        self.record.bytes[: len(self._first_head)] = self._first_head
+        self.record.words[_GENERATION] = self._generation
         self._accounts: list[Address] = [Address(b"")]  # numbers start at 1
         self._numbers: dict[Address, int] = {}
         self._ready_codes: dict[int, tuple[bytes, NativeCode]] = {}  # by address
         self._callees: dict[Address, int] = {}  # offsets of entries
         self._seen: list[tuple[int, bool]] = []  # a slot's entry, and whether it was warm
-        self.set("generation", self._generation)
-        self.set("slots_used", 0)
-        self.set("refund", 0)
-        self.set("returned_size", 0)
-        self.set("journal_at", self.journal.address)
-        self.set("log_at", self.logs.address)
-        self._set_areas()
         # By identity: comparing a fork means comparing all of its fields.
         if fork is not self._fork:
             self._fork = fork
@@ -129,8 +141,31 @@ class Session:
         if block is not self._block:
             self._block = block
             self._set_block(block)
-        self._set_word("origin", int.from_bytes(transaction.origin, "big"))
-        self._set_word("gas_price", transaction.gas_price)
+        if transaction is not self._transaction:
+            self._transaction = transaction
+            self._set_word("origin", int.from_bytes(transaction.origin, "big"))
+            self._set_word("gas_price", transaction.gas_price)
+
+    def _head(self) -> bytes:
+        """What the record starts with at the beginning of a session."""
+        slots = self.slots.size // SLOT_SIZE
+        fields = {
+            "journal": self.journal.address,
+            "journal_at": self.journal.address,
+            "journal_end": self.journal.end,
+            "slots": self.slots.address,
+            "slots_mask": slots - 1,
+            "slots_limit": slots // 2,
+            "callees": self.callees.address,
+            "callees_mask": _CALLEES - 1,
+            "logs": self.logs.address,
+            "log_at": self.logs.address,
+            "log_end": self.logs.end,
+            "returned": self.returned.address,
+            "returned_limit": self.returned.size,
+            "memory_end": self.memory.end,
+        }
+        return b"".join(fields.get(name, 0).to_bytes(8, "little") for name in _HEAD_FIELDS)
 
     def _kept_bytes(self) -> int:
         areas = (self.memory, self.journal, self.logs, self.returned, self.slots)
@@ -180,30 +215,26 @@ class Session:
 
     def settle(self, state: State) -> None:
         """Give the state what a successful message has changed here."""
-        words = self.slots.words
         for entry, was_warm in self._seen:
-            at = entry >> 3
-            account = words[at + SLOT.index("account")]
+            key, value, _, account, _, warm, dirty = _SLOT.unpack_from(self.slots.bytes, entry)
+            if not dirty and warm == was_warm:
+                continue
             address = self._accounts[account & ~TRANSIENT]
-            key = self._word_at(entry + SLOT.offsets["key"])
-            if words[at + SLOT.index("dirty")]:
-                value = self._word_at(entry + SLOT.offsets["value"])
+            slot = int.from_bytes(key, "little")
+            if dirty:
                 if account & TRANSIENT:
-                    state.set_transient(address, key, value)
+                    state.set_transient(address, slot, int.from_bytes(value, "little"))
                 else:
-                    state.set_storage(address, key, value)
-            if words[at + SLOT.index("warm")] and not was_warm:
-                state.warm_slot(address, key)
+                    state.set_storage(address, slot, int.from_bytes(value, "little"))
+            if warm and not was_warm:
+                state.warm_slot(address, slot)
         state.logs += self._logs()
-        refund = self.get("refund")
+        refund = self.record.words[_REFUND]
         state.refund += refund - 2**64 if refund >> 63 else refund
-
-    def _word_at(self, offset: int) -> int:
-        return int.from_bytes(self.slots.bytes[offset : offset + 32], "little")
 
     def _logs(self) -> list[Log]:
         found = []
-        at, end, content = 0, self.get("log_at") - self.logs.address, self.logs.bytes
+        at, end, content = 0, self.record.words[_LOG_AT] - self.logs.address, self.logs.bytes
         while at < end:
             size, topics = _LOG_HEAD.unpack_from(content, at)
             address = Address(bytes(content[at + 16 : at + 36])[::-1])
@@ -225,7 +256,7 @@ class Session:
             memory = words[sender + MEMORY] + words[sender + MEMORY_SIZE]
         else:
             memory = self.memory.address
-        self.set("returned_size", 0)
+        self.record.words[_RETURNED_SIZE] = 0
         _FRAME_HEAD.pack_into(
             self.frames.bytes,
             at,
@@ -245,9 +276,9 @@ class Session:
             frame.static,
             frame.depth,
             self.number_of(frame.address),
-            self.get("journal_at") - self.journal.address,
-            self.get("log_at") - self.logs.address,
-            self.get("refund"),
+            self.record.words[_JOURNAL_AT] - self.journal.address,
+            self.record.words[_LOG_AT] - self.logs.address,
+            self.record.words[_REFUND],
             1,
             0,
             0,
@@ -260,10 +291,10 @@ class Session:
         """Take back what the frame at `depth` has changed here."""
         words, at = self.frames.words, depth * FRAME_STRIDE >> 3
         mark = self.journal.address + words[at + FRAME.index("journal_mark")]
-        if self.get("journal_at") != mark:
+        if self.record.words[_JOURNAL_AT] != mark:
             self.native.undo(self.record.address, mark)
-        self.set("log_at", self.logs.address + words[at + FRAME.index("log_mark")])
-        self.set("refund", words[at + FRAME.index("refund_mark")])
+        self.record.words[_LOG_AT] = self.logs.address + words[at + FRAME.index("log_mark")]
+        self.record.words[_REFUND] = words[at + FRAME.index("refund_mark")]
 
     def known_frame(self, depth: int, env: Environment) -> Frame:
         """A frame for Python of a message that native code has begun.
@@ -326,11 +357,11 @@ class Session:
         if self.callees.words[ready]:
             return
         self.callees.words[ready] = 1
-        if self.get("journal_at") + JOURNAL_RECORD > self.journal.end:
+        if self.record.words[_JOURNAL_AT] + JOURNAL_RECORD > self.journal.end:
             self.grow(LEFT_GROW_JOURNAL, JOURNAL_RECORD)
-        at = self.get("journal_at") - self.journal.address
+        at = self.record.words[_JOURNAL_AT] - self.journal.address
         self.journal.words[at >> 3] = self.callees.address + found + JOURNAL_READY
-        self.set("journal_at", self.get("journal_at") + JOURNAL_RECORD)
+        self.record.words[_JOURNAL_AT] = self.record.words[_JOURNAL_AT] + JOURNAL_RECORD
 
     def _free_callee(self, key: bytes) -> int:
         """The offset of the entry where the kernel find_callee will look."""
@@ -351,16 +382,17 @@ class Session:
         if size > self.returned.size:
             self.grow(LEFT_GROW_RETURNED, size)
         self.returned.bytes[:size] = output
-        self.set("returned_size", size)
+        self.record.words[_RETURNED_SIZE] = size
 
     # -- what native code lacks --
 
     def fill_slot(self, state: State) -> None:
         """Complete the entry that a storage opcode has asked for."""
-        entry = self.get("slot_missed") - self.slots.address
-        words, at = self.slots.words, entry >> 3
-        account = words[at + SLOT.index("account")]
-        key = self._word_at(entry + SLOT.offsets["key"])
+        words = self.record.words
+        entry = words[_SLOT_MISSED] - self.slots.address
+        content = self.slots.bytes
+        account = self.slots.words[(entry >> 3) + _SLOT_ACCOUNT]
+        key = int.from_bytes(content[entry : entry + 32], "little")
         if account & TRANSIENT:
             value = original = state.transient(self._accounts[account & ~TRANSIENT], key)
             warm = True
@@ -369,11 +401,16 @@ class Session:
             value = state.storage(address, key)
             original = state.original_storage(address, key)
             warm = state.is_warm_slot(address, key)
-        start = entry + SLOT.offsets["value"]
-        self.slots.bytes[start : start + 64] = little(value) + little(original)
-        words[at + SLOT.index("warm")] = warm
-        words[at + SLOT.index("generation")] = self._generation
-        self.set("slots_used", self.get("slots_used") + 1)
+        _SLOT_FILLED.pack_into(
+            content,
+            entry + _SLOT_VALUE,
+            value.to_bytes(32, "little"),
+            original.to_bytes(32, "little"),
+            account,
+            self._generation,
+            warm,
+        )
+        words[_SLOTS_USED] += 1
         self._seen.append((entry, warm))
 
     def stack_bottom(self, depth: int) -> int:
@@ -382,16 +419,17 @@ class Session:
 
     def grow(self, what: int, wanted: int) -> None:
         """Make an area larger; `wanted` is how many bytes more it has to have room for."""
+        self._grown = True
         if what == LEFT_GROW_MEMORY:
             self.grow_memory(wanted, (self.get("frame") - self.frames.address) // FRAME_STRIDE)
         elif what == LEFT_GROW_JOURNAL:
-            used = self.get("journal_at") - self.journal.address
+            used = self.record.words[_JOURNAL_AT] - self.journal.address
             self.journal = self.journal.larger(wanted)
-            self.set("journal_at", self.journal.address + used)
+            self.record.words[_JOURNAL_AT] = self.journal.address + used
         elif what == LEFT_GROW_LOGS:
-            used = self.get("log_at") - self.logs.address
+            used = self.record.words[_LOG_AT] - self.logs.address
             self.logs = self.logs.larger(wanted)
-            self.set("log_at", self.logs.address + used)
+            self.record.words[_LOG_AT] = self.logs.address + used
         elif what == LEFT_GROW_RETURNED:
             self.returned = self.returned.larger(wanted)
         elif what == LEFT_GROW_SLOTS:
@@ -402,6 +440,7 @@ class Session:
 
     def grow_memory(self, wanted: int, deepest: int) -> None:
         """Make the memory larger and correct the addresses in all open frames."""
+        self._grown = True
         before = self.memory
         self.memory = before.larger(wanted)
         self.set("memory_end", self.memory.end)
