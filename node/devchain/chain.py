@@ -45,7 +45,7 @@ class DevChain:
         self._random = random
         self._first_pace = producer.pace
         self._first_coinbase = producer.wishes.coinbase
-        self._impersonated: set[Address] = set()
+        self._impersonated: dict[Address, None] = {}  # in order
         self.instance = self._new_instance()
 
     def _new_instance(self) -> Hash:
@@ -256,13 +256,17 @@ class DevChain:
         """Let callers send for an account without its key; TOO_LARGE beyond some thousands."""
         if len(self._impersonated) >= IMPERSONATED_MAX:
             raise Rejected(Reason.TOO_LARGE, f"{IMPERSONATED_MAX} impersonated accounts")
-        self._impersonated.add(address)
+        self._impersonated[address] = None
 
     def stop_impersonating(self, address: Address) -> bool:
         """Whether it was impersonated."""
         found = address in self._impersonated
-        self._impersonated.discard(address)
+        self._impersonated.pop(address, None)
         return found
+
+    def impersonated(self) -> list[Address]:
+        """Those that are impersonated by name, in order."""
+        return list(self._impersonated)
 
     def impersonates(self, address: Address) -> bool:
         return self.automatic or address in self._impersonated

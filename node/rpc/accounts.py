@@ -27,8 +27,10 @@ from node.rpc.requests import CallRequest
 
 @method("eth_accounts")
 async def accounts(ctx: Context) -> list[str]:
-    """The addresses that this node can sign for."""
-    return [data(address) for address in ctx.node.accounts]
+    """The addresses that this node can sign for, and those that it sends for without."""
+    developer = ctx.node.developer
+    impersonated = [] if developer is None else developer.impersonated()
+    return [data(address) for address in dict.fromkeys((*ctx.node.accounts, *impersonated))]
 
 
 @method("eth_sign")

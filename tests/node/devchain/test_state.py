@@ -106,6 +106,7 @@ def test_an_account_without_a_key_sends_while_it_is_impersonated(dev: Served) ->
     request = {"from": NOBODY, "to": OTHER, "value": "0x1"}
     assert dev.refusal("eth_sendTransaction", request).message == "unknown account"
     assert dev.call("hardhat_impersonateAccount", NOBODY) is True
+    assert dev.call("eth_accounts")[-1] == NOBODY
     sent = dev.call("eth_sendTransaction", request)
     assert dev.receipt(sent)["from"] == NOBODY
     found = dev.call("eth_getTransactionByHash", sent)
@@ -113,6 +114,7 @@ def test_an_account_without_a_key_sends_while_it_is_impersonated(dev: Served) ->
     trace = dev.call("debug_traceTransaction", sent, {"tracer": "callTracer"})
     assert trace["from"] == NOBODY
     assert dev.call("hardhat_stopImpersonatingAccount", NOBODY) is True
+    assert NOBODY not in dev.call("eth_accounts")
     assert dev.call("hardhat_stopImpersonatingAccount", NOBODY) is False
     assert dev.refusal("eth_sendTransaction", request).message == "unknown account"
 
