@@ -7,5 +7,6 @@ that what else the machine does hits both alike and mostly not at all. B=name se
     blocks       blocks imported: decoded, checked, run, committed
     disk         the data folder per 100,000 transfers
     vm_plain     contracts in the plain interpreter
+    vm_native    contracts in the native interpreter, beside revm
     commit       the state commit with 1,000,000 accounts; memory and disk of them
 """
