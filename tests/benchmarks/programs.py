@@ -228,9 +228,7 @@ def programs() -> list[Program]:
         coded("ten thousand hashes", "public", loop("805f5260205f2050", 20_000), gas=10**9),
         of_token("transfer", call_data("transfer(address,uint256)", friend, 5)),
         of_token("approve", call_data("approve(address,uint256)", friend, 5)),
-        of_token(
-            "transferFrom", call_data("transferFrom(address,address,uint256)", USER, friend, 5)
-        ),
+        of_token("transferFrom", from_user),
         Program("swap", "token", trading, call_data("swap(uint256)", 10**6), balances, repeats=20),
         coded("1,000 nested calls", "calls", NESTED, data=(1_000).to_bytes(32, "big"), gas=10**11),
         coded("10,000 small calls", "calls", MANY, data=b"\x01", gas=10**9),
