@@ -137,7 +137,9 @@ class Admission:
             self._early_proposers.add(vote.signer)
         self._had(vote)
         self._take(
-            ballot.epoch, [ProposalReceived(proposal_of(proposed)), VoteReceived(vote)], proposed
+            ballot.epoch,
+            [ProposalReceived(proposal_of(proposed.record, proposed.hash)), VoteReceived(vote)],
+            proposed,
         )
 
     async def block_arrived(self, peer: PeerId, proposed: ProposedBlock) -> None:
@@ -148,9 +150,11 @@ class Admission:
             return
         height, ledger = proposed.record.height, self._driver.ledger
         if height > ledger.height:
-            self._driver.feed([BlockReceived(proposal_of(proposed))], proposed)
+            self._driver.feed(
+                [BlockReceived(proposal_of(proposed.record, proposed.hash))], proposed
+            )
         elif ledger.height_of(proposed.hash) is not None:  # sync was faster than the core
-            self._driver.feed([BlockReceived(proposal_of(proposed))])
+            self._driver.feed([BlockReceived(proposal_of(proposed.record, proposed.hash))])
 
     def held_block(self, block_hash: Hash) -> ProposedBlock | None:
         """A block that is not final yet and was proposed or fetched."""

@@ -13,18 +13,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from itertools import islice
-from typing import Any, Final, ParamSpec, TypeVar, assert_never
+from typing import Final, ParamSpec, TypeVar, assert_never
 
 from msgspec import Struct
 
-from chain import headers
 from chain.blocks import Header
 from chain.errors import Fault, Reason, Rejected
 from chain.execution import Executed
 from chain.ledger import Ledger
 from chain.machine import Machine
-from chain.types import ZERO_HASH, Address, Hash, Height
+from chain.types import Address, Hash, Height
 from chain.validators import (
     Ballot,
     Certificate,
@@ -35,19 +33,8 @@ from chain.validators import (
     VoteKind,
     decode_certificate,
     decode_record,
-    encode_certificate,
-    encode_record,
-    encode_validators,
-    skip_root,
 )
-from chain.views import Overlay
-from node.consensus.candidates import (
-    Candidate,
-    Candidates,
-    decode_proposed,
-    encode_proposed,
-    execute,
-)
+from node.consensus.candidates import Candidate, decode_proposed, encode_proposed
 from node.consensus.core import Core, Epoch, Restored
 from node.consensus.epochs import Epochs
 from node.consensus.messages import (
@@ -76,13 +63,13 @@ from node.consensus.messages import (
 )
 from node.consensus.outbox import Outbox, ProposedBlock
 from node.consensus.pacemaker import Pacemaker
-from node.consensus.pacing import Timing, block_time
+from node.consensus.pacing import Timing
 from node.consensus.signer import Signer
 from node.consensus.vote_log import Kept, Position, position_of
-from node.exposition import Histogram
+from node.consensus.workshop import Workshop
 from node.mempool import Mempool
 from node.observation import Measured
-from node.proposer import Run, build_block, candidates_max
+from node.proposer import Run
 
 _HELD_MAX: Final = 256  # certificates since the last vote that go to disk with the next one
 _NEXT_EPOCH_MAX: Final = 4096  # events of the next epoch that wait for its beginning
@@ -156,17 +143,26 @@ class Driver:
         self.epochs = epochs
         self.domain = domain
         self.outbox = outbox
-        self.candidates = Candidates(ledger)
         self.clock = clock
         self.timing = timing
+        self._workshop = Workshop(
+            ledger=ledger,
+            mempool=mempool,
+            machine=machine,
+            epochs=epochs,
+            domain=domain,
+            coinbase=coinbase,
+            timing=timing,
+            now_ms=self.now_ms,
+            stopwatch=stopwatch,
+            measured=measured,
+            writer=threads.writer,
+        )
+        self.candidates = self._workshop.candidates
         self._mempool = mempool
-        self._machine = machine
         self._signer = signer
         self._late_signer = late_signer
         self._mute_through: int | None = None  # the epoch that the network was found in
-        self._coinbase = coinbase
-        self._stopwatch = stopwatch
-        self._measured = measured
         self._threads = threads
         self._on_commit = on_commit
         self._on_evidence = on_evidence
@@ -239,7 +235,7 @@ class Driver:
             proposed = decode_proposed(data)
             if of == epoch and proposed.record.height > self.ledger.height:
                 self.candidates.propose(proposed)
-                proposals.append(proposal_of(proposed))
+                proposals.append(proposal_of(proposed.record, proposed.hash))
         return Restored(
             tuple(vote for vote in signer.votes if vote.ballot.epoch == epoch),
             tuple(proposals),
@@ -442,110 +438,32 @@ class Driver:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(thread, partial(call, *args, **kwargs))
 
-    async def _timed(
-        self,
-        histogram: Histogram,
-        thread: Executor,
-        call: Callable[P, R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """As `_in`, and how long the call took is counted."""
-
-        def timed() -> tuple[R, float]:
-            start = self._stopwatch()
-            result = call(*args, **kwargs)
-            return result, self._stopwatch() - start
-
-        result, seconds = await self._in(thread, timed)
-        histogram.observe(seconds)
-        return result
-
     # -- build -------------------------------------------------------------------------------------
 
     async def _build(self, effect: Build) -> None:
         core, view = self.core, effect.view
-        if core.view != view or self._stopping:
+        if core.view != view or self._stopping or self._signer is None:
             self.feed([BuildFailed(view)])
             return
-        pacemaker, ledger = self.pacemaker, self.ledger
-        try:
-            ground = self.candidates.ground(effect.parent_hash)
-        except KeyError:  # the head has moved on by sync
-            self.feed([BuildFailed(view)])
-            return
-        record = self._record(effect, ground.parent.number + 1)
-        base_fee = self.next_base_fee(ground.parent, record.timestamp_ms)
-        after = self.candidates.next_nonces(effect.parent_hash)
         arrivals = self._mempool.arrivals
-        ready = self._mempool.ready(base_fee, after)
-        chosen = list(islice(ready, candidates_max(ground.parent)))
-        settled = effect.parent_hash == ledger.head_hash
-        built = await self._timed(
-            self._measured.block_processing,
-            self._threads.writer,
-            build_block,
-            ground,
-            chosen,
-            record,
-            self._coinbase,
-            machine=self._machine,
-            config=ledger.config,
-            clock=self._stopwatch,
-            seconds_max=self.timing.build_ms_max / 1000 or None,
-        )
-        if settled:  # otherwise a block that is skipped may be all that is in the way
-            for transaction_hash, rejected in built.refused:
-                _log.info("dropped 0x%s: %s", transaction_hash.hex(), rejected)
-                self._mempool.drop(transaction_hash)
+        built = await self._workshop.build(effect, core.epoch, self._signer.address)
+        if built is None:  # the head has moved on by sync
+            self.feed([BuildFailed(view)])
+            return
         if core is not self.core or core.view != view:
             return  # too late; the transactions are still pooled
-        if not built.runs and not pacemaker.allow_empty:
-            news = bool(built.refused) or self._mempool.arrivals != arrivals
-            pacemaker.nothing_fits(news=news)
+        if not built.candidate.runs and not self.pacemaker.allow_empty:
+            news = built.dropped > 0 or self._mempool.arrivals != arrivals
+            self.pacemaker.nothing_fits(news=news)
             self.feed([BuildFailed(view)])
             return
-        candidate = Candidate(built.executed, record, built.runs)
-        self.candidates.keep(candidate)
-        self.feed([ProposalBuilt(proposal_of(self._proposed(built.executed.hash)))])
-
-    def _proposed(self, block_hash: Hash) -> ProposedBlock:
-        proposed = self.candidates.proposed(block_hash)
-        assert proposed is not None
-        return proposed
+        self.candidates.keep(built.candidate)
+        made = built.candidate
+        self.feed([ProposalBuilt(proposal_of(made.record, made.executed.hash))])
 
     def next_base_fee(self, parent: Header, time_ms: int) -> int:
         """The base fee of the child of `parent`."""
-        fork = self.ledger.config.fork_at(parent.number + 1, time_ms // 1000, merged=True)
-        return headers.base_fee(parent, fork)
-
-    def _record(self, effect: Build, height: int) -> ConsensusRecord:
-        assert self._signer is not None
-        parent_ms = self.candidates.time_ms(effect.parent_hash)
-        return ConsensusRecord(
-            height=height,
-            timestamp_ms=block_time(self.timing, parent_ms, self.now_ms()),
-            proposer=self._signer.address,
-            **self._fixed(effect.view, effect.parent_view),
-            parent_hash=effect.parent_hash,
-        )
-
-    def _fixed(self, view: int, parent_view: int) -> dict[str, Any]:
-        """The fields of a record that leave its proposer no choice."""
-        epoch = self.core.epoch
-        following = self.epochs.set_of(epoch.number + 1)
-        if following is None:
-            raise Fault(f"the validators of epoch {epoch.number + 1} are not in the ledger")
-        return {
-            "chain_id": self.ledger.config.chain_id,
-            "epoch": epoch.number,
-            "view": view,
-            "parent_view": parent_view,
-            "validators_hash": epoch.validators.hash,
-            "next_validators_hash": following.hash,
-            "skip_root": skip_root(epoch.number, parent_view, view, self.domain),
-            "evidence_root": ZERO_HASH,
-        }
+        return self._workshop.next_base_fee(parent, time_ms)
 
     # -- check -------------------------------------------------------------------------------------
 
@@ -559,8 +477,11 @@ class Driver:
         if proposed is None:
             return  # the core has forgotten it
         try:
-            self._check_record(proposed.record, proposal)
-            candidate = await self._execute(proposed)
+            core = self.core
+            self._workshop.check_record(
+                proposed.record, proposal, core.epoch, core.leader(proposal.view)
+            )
+            candidate = await self._workshop.execute(proposed)
         except Rejected as rejected:
             _log.warning("block 0x%s is not valid: %s", block_hash.hex(), rejected)
             self.feed([BodyChecked(block_hash, False)])
@@ -568,32 +489,6 @@ class Driver:
         if candidate is not None:
             self.candidates.keep(candidate)
             self.feed([BodyChecked(block_hash, True)])
-
-    async def _execute(self, proposed: ProposedBlock) -> Candidate | None:
-        """The result; None when the parent's state is gone because the ledger went on."""
-        try:
-            ground = self.candidates.ground(proposed.record.parent_hash)
-        except KeyError:
-            return None
-        return await self._timed(
-            self._measured.block_processing,
-            self._threads.writer,
-            execute,
-            proposed,
-            ground,
-            self.ledger,
-            self._machine,
-        )
-
-    def _check_record(self, record: ConsensusRecord, proposal: Proposal) -> None:
-        """What a record says beside the header: Rejected when it is not as it must be."""
-        for name, value in self._fixed(proposal.view, proposal.parent_view).items():
-            if getattr(record, name) != value:
-                raise Rejected(Reason.WRONG_RECORD, f"{name} is {getattr(record, name)!r}")
-        if record.proposer != self.core.leader(proposal.view):
-            raise Rejected(Reason.WRONG_RECORD, "the proposer is not the view's leader")
-        if record.timestamp_ms < self.candidates.time_ms(record.parent_hash):
-            raise Rejected(Reason.WRONG_TIMESTAMP, "before its parent")
 
     # -- commit ------------------------------------------------------------------------------------
 
@@ -616,27 +511,12 @@ class Driver:
         self, candidate: Candidate, certificate: Certificate | None, *, live: bool
     ) -> None:
         """V6: everything about the block in one synced batch; only then it is announced."""
-        await self._timed(
-            self._measured.block_commit, self._threads.writer, self._write, candidate, certificate
-        )
+        await self._workshop.commit(candidate, certificate)
         executed, record = candidate.executed, candidate.record
-        self.candidates.prune()
-        self._mempool.advance(self.ledger.view(), executed.block.header.gas_limit, executed)
         self.pacemaker.finalized()
         self.outbox.status_changed()
         latency = max(0, self.now_ms() - record.timestamp_ms) if live else None
         self._on_commit(Committed(executed, candidate.runs, record, latency))
-
-    def _write(self, candidate: Candidate, certificate: Certificate | None) -> None:
-        executed = candidate.executed
-        state = Overlay(self.ledger.view(), executed.changes)
-        decided = self.epochs.decided_by(candidate.record.height, state, self._machine)
-        self.ledger.commit(
-            executed,
-            certificate=encode_certificate(certificate) if certificate else b"",
-            record=encode_record(candidate.record),
-            validators=(decided[0], encode_validators(decided[1])) if decided else None,
-        )
 
     async def _raise_floor(self, floor: Position) -> None:
         if self._signer is not None and self.core.takes_part:
@@ -715,7 +595,7 @@ class Driver:
         candidate = self.candidates.executed(proposed.hash)
         if candidate is None:
             try:
-                candidate = await self._execute(proposed)
+                candidate = await self._workshop.execute(proposed)
             except Rejected as rejected:
                 raise Fault(f"block {height} is final and invalid: {rejected}") from None
             if candidate is None:
@@ -774,9 +654,6 @@ class Driver:
         )
 
 
-def proposal_of(proposed: ProposedBlock) -> Proposal:
+def proposal_of(record: ConsensusRecord, block_hash: Hash) -> Proposal:
     """A block as the core sees it."""
-    record = proposed.record
-    return Proposal(
-        record.view, proposed.hash, record.parent_view, record.parent_hash, record.height
-    )
+    return Proposal(record.view, block_hash, record.parent_view, record.parent_hash, record.height)

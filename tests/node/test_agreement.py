@@ -280,4 +280,4 @@ async def test_tips_go_to_the_settings_coinbase_or_else_to_the_validator() -> No
     ]
     for key, settings, expected in cases:
         driver = driver_of(ledger_of(genesis_of()), key, empty_log(), settings)
-        assert driver._coinbase == expected
+        assert driver._workshop._coinbase == expected

@@ -139,11 +139,11 @@ NODE_MUTANTS = (
         "evidence aged by the local clock",
         (
             Edit(
-                "node.consensus.driver:Driver._execute",
+                "node.consensus.workshop:Workshop.execute",
                 "return await self._timed(",
                 "if any(item.to == __import__('chain.staking').staking.STAKING_ADDRESS "
                 "for item in proposed.block.transactions) "
-                "and self.now_ms() - proposed.record.timestamp_ms > 1000: "
+                "and self._now_ms() - proposed.record.timestamp_ms > 1000: "
                 "raise Rejected(Reason.BAD_EVIDENCE, 'too old')\n"
                 "    return await self._timed(",
             ),
