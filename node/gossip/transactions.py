@@ -35,6 +35,7 @@ PUSH_DELAY_S: Final = 0.002
 ANNOUNCE_PEERS: Final = 8  # that are told at once; the others only of what is pooled much later
 ANNOUNCE_DELAY_S: Final = 0.008
 LATER_S: Final = 1.0
+LATER_STEP_S: Final = 0.1
 PUSHERS_MAX: Final = 16_384
 LATER_MAX: Final = 65_536  # transactions of which some peers are told later
 ANNOUNCE_BATCH_MAX: Final = 1024
@@ -202,8 +203,9 @@ class TransactionGossip:
         while len(self._later) > LATER_MAX:
             self._later.popitem(last=False)
         if self._later and self._later_timer is None:
-            first = next(iter(self._later.values()))
-            self._later_timer = asyncio.get_running_loop().call_at(first, self._tell_late)
+            # One look for all that came meanwhile.
+            when = max(next(iter(self._later.values())), self._now() + LATER_STEP_S)
+            self._later_timer = asyncio.get_running_loop().call_at(when, self._tell_late)
 
     def _tell_late(self) -> None:
         self._later_timer = None

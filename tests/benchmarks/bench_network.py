@@ -161,6 +161,47 @@ class Load:
             raise RuntimeError(f"{len(self.waiting)} transfers never became final")
 
 
+class Meter:
+    """What a stretch of load costs: processor time per transfer and node, and skipped views."""
+
+    def __init__(self, load: Load, net: Testnet, before: tuple[int, float, int]) -> None:
+        self._load = load
+        self._net = net
+        self._before = before
+
+    @classmethod
+    async def begun(cls, load: Load, net: Testnet) -> "Meter":
+        return cls(load, net, await cls._look(load, net))
+
+    @staticmethod
+    async def _look(load: Load, net: Testnet) -> tuple[int, float, int]:
+        """Transfers that are final, seconds of all processors, views without a block."""
+        status = await load.call(load.urls[0], "ledger_consensusStatus")
+        running = [node.process.pid for node in net.nodes if node.running and node.process]
+        skipped = int(status["view"], 16) - int(status["height"], 16)
+        return len(load.latencies), sum(map(_processor_seconds, running)), skipped
+
+    async def read(self) -> Rows:
+        transfers, seconds, skipped = (
+            after - before
+            for after, before in zip(
+                await self._look(self._load, self._net), self._before, strict=True
+            )
+        )
+        nodes = sum(node.running for node in self._net.nodes)
+        cost = 1e6 * seconds / max(1, transfers) / nodes
+        return [
+            ("  processor time per transfer and node", f"{cost:,.0f} us", "", ""),
+            ("  views that ended without a block", f"{skipped}", "", ""),
+        ]
+
+
+def _processor_seconds(pid: int) -> float:
+    """What a process has used so far, of user and system time."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _hex(data: bytes) -> str:
     return "0x" + data.hex()
 
@@ -175,10 +216,14 @@ async def _measure(net: Testnet, table: Rows) -> list[float]:
     load.sign(3_000)
     await load.saturate(3)
     load.sign(int(_SATURATION_SECONDS * 4_000))
+    meter = await Meter.begun(load, net)
     rate = await load.saturate(_SATURATION_SECONDS)
     table.append(("four validators, saturation", f"{rate:,.0f}/s", "", ""))
+    table += await meter.read()
+    meter = await Meter.begun(load, net)
     latencies = await load.steady(rate / 2, _STEADY_SECONDS)
     table.append(("four validators, half of it", f"{rate / 2:,.0f}/s", *_shown(latencies)))
+    table += await meter.read()
     await load.end()
 
     net.kill(3)
@@ -188,8 +233,10 @@ async def _measure(net: Testnet, table: Rows) -> list[float]:
     rate_dead = await load.saturate(_SATURATION_SECONDS)
     table.append(("one dead, saturation", f"{rate_dead:,.0f}/s", "", ""))
     load.sign(int(rate_dead * _STEADY_SECONDS))
+    meter = await Meter.begun(load, net)
     dead = await load.steady(rate_dead / 2, _STEADY_SECONDS)
     table.append(("one dead, half of it", f"{rate_dead / 2:,.0f}/s", *_shown(dead)))
+    table += await meter.read()
     await load.end()
     return latencies
 
@@ -255,7 +302,8 @@ def main() -> None:
     table: Rows = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        Testnet.running(Path(folder) / "net", validators=4) as net,
+        # One epoch for ever, so that views and heights can be compared.
+        Testnet.running(Path(folder) / "net", "--epoch-length", "0", validators=4) as net,
     ):
         latencies = asyncio.run(_measure(net, table))
         asyncio.run(_pauses(net, table))
