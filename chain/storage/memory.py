@@ -8,50 +8,48 @@ from typing import Final
 from chain.errors import Fault
 from chain.storage.store import Change
 
+_MOVED_MAX: Final = 256  # keys put in their places one by one; more are sorted with all others
+
 # Changes are put in one by one while they are fewer than this part of the keys, and some.
 _RENEWED_FROM: Final = 8
 _CHANGED_MIN: Final = 64
 
 
 class _Table:
-    """A dictionary whose keys are kept in order from when somebody first asks for the order."""
+    """A dictionary whose keys are put in order when somebody asks for the order."""
 
     def __init__(self) -> None:
         self.values: dict[bytes, bytes] = {}
-        self._ordered: list[bytes] | None = None
-        self._changed: dict[bytes, None] = {}  # keys that came or went since it was in order
+        self._ordered: list[bytes] = []
+        self._moved: set[bytes] = set()  # that have come or gone since they were put in order
 
     def put(self, key: bytes, value: bytes | None) -> None:
-        values = self.values
         if value is None:
-            if values.pop(key, None) is None:
-                return
+            if self.values.pop(key, None) is not None:
+                self._moved.add(key)
         else:
-            known = key in values
-            values[key] = value
-            if known:
-                return
-        if self._ordered is not None:
-            self._changed[key] = None
-            if len(self._changed) > _CHANGED_MIN + len(self._ordered) // _RENEWED_FROM:
-                self._ordered = None
-                self._changed.clear()
+            if key not in self.values:
+                self._moved.add(key)
+            self.values[key] = value
 
     def ordered(self) -> list[bytes]:
+        if len(self._moved) > _MOVED_MAX:
+            self._ordered = sorted(self.values)
+        else:
+            for key in self._moved:
+                self._move(key)
+        self._moved.clear()
+        return self._ordered
+
+    def _move(self, key: bytes) -> None:
         keys = self._ordered
-        if keys is None:
-            keys = self._ordered = sorted(self.values)
-            return keys
-        for key in self._changed:
-            at = bisect_left(keys, key)
-            there = at < len(keys) and keys[at] == key
-            if key in self.values:
-                if not there:
-                    keys.insert(at, key)
-            elif there:
-                del keys[at]
-        self._changed.clear()
-        return keys
+        at = bisect_left(keys, key)
+        there = at < len(keys) and keys[at] == key
+        if key in self.values:
+            if not there:
+                keys.insert(at, key)
+        elif there:
+            del keys[at]
 
 
 class MemoryStore:
