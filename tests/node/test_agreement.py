@@ -5,10 +5,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from chain.activation import ChainConfig
 from chain.errors import Reason, Rejected
 from chain.genesis import Genesis, dev_genesis, parse_genesis
 from chain.ledger import Ledger
@@ -47,6 +48,7 @@ from tests.node.consensus.shell import (
 )
 
 SETTINGS = Settings()
+FOUR = genesis_of()
 
 
 def ledger_of(genesis: Genesis) -> Ledger:
@@ -54,7 +56,7 @@ def ledger_of(genesis: Genesis) -> Ledger:
 
 
 def driver_of(
-    ledger: Ledger, key: bytes | None, votes: LogFile | None = None, settings: Settings = SETTINGS
+    ledger: Ledger, key: bytes | None, votes: LogFile | None = None, own: Settings = SETTINGS
 ) -> Driver:
     """The driver that a node on this ledger would have; in a running loop."""
     loop = asyncio.get_running_loop()
@@ -66,9 +68,9 @@ def driver_of(
         threads=lambda count, name: InlineExecutor(),
     )
     return build_driver(
-        settings,
+        own,
         ledger,
-        Mempool(settings.pool, ledger.view(), ledger.head.gas_limit, clock=loop.time),
+        Mempool(own.pool, ledger.view(), ledger.head.gas_limit, clock=loop.time),
         key,
         MemoryFile() if votes is None else votes,
         QuietOutbox(),
@@ -81,6 +83,7 @@ def driver_of(
 # -- timing ----------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(
     interval=st.integers(min_value=0, max_value=10_000),
     empty=st.booleans(),
@@ -95,14 +98,19 @@ def test_validators_share_the_genesis_timing_whatever_their_settings_say_of_bloc
     own_time: float, own_empty: bool,
 ) -> None:  # fmt: skip
     """Section 3: what all must share is genesis; how long messages take is each one's own."""
-    rules = {"block_interval_ms": interval, "empty_blocks": empty, "heartbeat_ms": heartbeat}
-    ledger = _Rules(genesis_of(**rules))
-    settings = replace(
+    rules = replace(
+        FOUR.config.ledger,
+        block_interval_ms=interval,
+        empty_blocks=empty,
+        heartbeat_ms=heartbeat,
+    )
+    ledger = _Rules(replace(FOUR.config, ledger=rules))
+    own = replace(
         SETTINGS,
         chain=replace(SETTINGS.chain, block_time=own_time, empty_blocks=own_empty),
         consensus=replace(SETTINGS.consensus, delta_ms=delta, build_ms_max=build),
     )
-    assert timing_of(settings, ledger) == Timing(  # type: ignore[arg-type]
+    assert timing_of(own, ledger) == Timing(  # type: ignore[arg-type]
         interval_ms=interval,
         empty_blocks=empty and interval > 0,
         heartbeat_ms=heartbeat,
@@ -115,8 +123,8 @@ def test_validators_share_the_genesis_timing_whatever_their_settings_say_of_bloc
 class _Rules:
     """As much of a ledger as its rules; hypothesis asks for many."""
 
-    def __init__(self, genesis: Genesis) -> None:
-        self.config = genesis.config
+    def __init__(self, config: ChainConfig) -> None:
+        self.config = config
 
 
 @pytest.mark.parametrize("empty", [False, True])
@@ -126,7 +134,7 @@ def test_a_developers_chain_keeps_the_settings_time(
 ) -> None:
     """Decision 0006: later seconds for each block; no heartbeat; a build takes what it takes."""
     chain = replace(SETTINGS.chain, block_time=seconds, empty_blocks=empty)
-    found = timing_of(replace(SETTINGS, chain=chain), _Rules(dev_genesis()))  # type: ignore[arg-type]
+    found = timing_of(replace(SETTINGS, chain=chain), _Rules(dev_genesis().config))  # type: ignore[arg-type]
     assert found == Timing(
         interval_ms=interval,
         empty_blocks=empty and interval > 0,

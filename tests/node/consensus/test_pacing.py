@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.consensus.pacing import (
@@ -38,6 +38,7 @@ def test_delta_grows_by_half_for_each_view_without_finality() -> None:
     assert [delta(timing(100), view, 7) for view in range(8, 13)] == [100, 150, 225, 337, 505]
 
 
+@settings(deadline=None)
 @given(delta_ms=DELTAS, view=VIEWS, gap=st.integers(min_value=0, max_value=10**6))
 def test_delta_follows_the_formula_and_never_exceeds_its_cap(
     delta_ms: int, view: int, gap: int
@@ -58,6 +59,7 @@ def test_delta_of_a_billion_views_is_found_at_once() -> None:
     assert delta(timing(10), 10**18, 0) == DELTA_MAX_MS
 
 
+@settings(deadline=None)
 @given(
     delta_ms=DELTAS, interval=st.integers(min_value=0, max_value=86_400_000), view=VIEWS,
     gap=st.integers(min_value=0, max_value=30), parent=TIMES, now=TIMES,
@@ -73,12 +75,14 @@ def test_timers_leave_two_deltas_from_when_the_block_was_due_and_one_more(
     assert found.advance == found.leader + step
 
 
+@settings(deadline=None)
 @given(parent=TIMES, now=TIMES)
 def test_a_block_of_several_validators_is_never_before_its_parent(parent: int, now: int) -> None:
     """Section 3: the record's milliseconds may equal the parent's, not go back."""
     assert block_time(timing(), parent, now) == max(parent, now)
 
 
+@settings(deadline=None)
 @given(parent=TIMES, now=TIMES)
 def test_a_developers_block_is_in_a_later_second_than_its_parent(parent: int, now: int) -> None:
     """Decision 0006: as early as that allows, and never before now."""
@@ -88,6 +92,7 @@ def test_a_developers_block_is_in_a_later_second_than_its_parent(parent: int, no
     assert found == now or found == (parent // 1000 + 1) * 1000
 
 
+@settings(deadline=None)
 @given(delta_ms=DELTAS, times=st.integers(min_value=0, max_value=10**6))
 def test_standstill_waits_are_bounded_on_both_sides(delta_ms: int, times: int) -> None:
     """R8: never sooner than finality takes, never so late that healing waits for it."""
