@@ -56,7 +56,7 @@ class Epochs:
                     f"the stored validators of epoch {epoch} are corrupt: {error}"
                 ) from None
             while len(self._sets) >= _KEPT:
-                del self._sets[next(iter(self._sets))]
+                self._sets.pop(next(iter(self._sets)), None)  # the writer's thread asks too
             self._sets[epoch] = found
         return found
 

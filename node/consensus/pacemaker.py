@@ -32,7 +32,6 @@ class Pacemaker:
         self._asked = False  # the block of this view was called for
         self._nothing_fits = False  # the last attempt came to nothing: wait for news
         self._unsettled_since: int | None = None
-        self._final_ms = driver.now_ms()
         self._standstills = 0
         self._timers: list[asyncio.TimerHandle] = []  # of the view
         self._armed_on = 0  # the last final view when they were armed
@@ -62,7 +61,6 @@ class Pacemaker:
         """A block is on disk."""
         self._nothing_fits = False
         self._unsettled_since = None
-        self._final_ms = self._driver.now_ms()
         self._standstills = 0
         if self._standstill is not None:
             self._standstill.cancel()

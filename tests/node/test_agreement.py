@@ -286,6 +286,6 @@ async def test_tips_go_to_the_settings_coinbase_or_else_to_the_validator() -> No
         (KEYS[0], replace(SETTINGS, chain=chain), Address(b"\x22" * 20)),
         (None, SETTINGS, Address(bytes(20))),
     ]
-    for key, settings, expected in cases:
-        driver = driver_of(ledger_of(genesis_of()), key, empty_log(), settings)
+    for key, own, expected in cases:
+        driver = driver_of(ledger_of(genesis_of()), key, empty_log(), own)
         assert driver._workshop._coinbase == expected
