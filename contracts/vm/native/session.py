@@ -54,6 +54,7 @@ _FRAME_HEAD: Final = struct.Struct("<22Q32s32s32s")
 _SLOT: Final = struct.Struct("<32s32s32sQQQQ")
 _SLOT_FILLED: Final = struct.Struct("<32s32sQQQ")  # from the value on, to `warm`
 _SLOT_VALUE: Final = SLOT.offsets["value"]
+_CALLEE_READY: Final = CALLEE.index("ready")
 _SLOT_ACCOUNT: Final = SLOT.index("account")
 _CALLEE_HEAD: Final = struct.Struct("<32s6Q")
 _KNOWN: Final = ("code", "gas", "static", "return_offset", "return_size")
@@ -335,33 +336,32 @@ class Session:
         That is taken back with what the frame now running has changed, since then the
         account may be cold again, or have no code.
         """
-        key = address[::-1] + _ADDRESS_PADDING
         found = self._callees.get(address)
+        if found is not None and self.callees.words[(found >> 3) + _CALLEE_READY]:
+            return
+        key = address[::-1] + _ADDRESS_PADDING
         if found is None:
             if len(self._callees) >= _CALLEES // 2:
                 return
             found = self._callees[address] = self._free_callee(key)
-            _CALLEE_HEAD.pack_into(
-                self.callees.bytes,
-                found,
-                key,
-                self._generation,
-                0,
-                self.number_of(address),
-                native_code.address,
-                native_code.size,
-                native_code.destinations,
-            )
-            self._ready_codes[native_code.address] = code, native_code
-        ready = (found >> 3) + CALLEE.index("ready")
-        if self.callees.words[ready]:
-            return
-        self.callees.words[ready] = 1
+        # Written anew each time: an account whose creation was taken back may have other code.
+        _CALLEE_HEAD.pack_into(
+            self.callees.bytes,
+            found,
+            key,
+            self._generation,
+            1,
+            self.number_of(address),
+            native_code.address,
+            native_code.size,
+            native_code.destinations,
+        )
+        self._ready_codes[native_code.address] = code, native_code
         if self.record.words[_JOURNAL_AT] + JOURNAL_RECORD > self.journal.end:
             self.grow(LEFT_GROW_JOURNAL, JOURNAL_RECORD)
         at = self.record.words[_JOURNAL_AT] - self.journal.address
         self.journal.words[at >> 3] = self.callees.address + found + JOURNAL_READY
-        self.record.words[_JOURNAL_AT] = self.record.words[_JOURNAL_AT] + JOURNAL_RECORD
+        self.record.words[_JOURNAL_AT] += JOURNAL_RECORD
 
     def _free_callee(self, key: bytes) -> int:
         """The offset of the entry where the kernel find_callee will look."""

@@ -297,6 +297,35 @@ def test_a_created_contract_is_gone_with_its_creator_also_for_native_code():
     agree(case_of(text.replace("POP 0 MLOAD", "POP 0 MLOAD DUP1 EXTCODESIZE POP"), view=view))
 
 
+def deploying(runtime: str) -> bytes:
+    """Initcode that leaves a runtime of at most 32 bytes."""
+    code = assemble(runtime)
+    word = int.from_bytes(code.ljust(32, b"\0"), "big")
+    return assemble(f"PUSH32 {word} 0 MSTORE {len(code)} 0 RETURN")
+
+
+def test_an_address_whose_creation_was_taken_back_may_get_other_code():
+    """OTHER creates what it is sent, calls it twice, and reverts when the data is even."""
+    first, second = deploying("7 0 MSTORE 32 0 RETURN"), deploying("9 0 MSTORE 32 0 RETURN")
+    call = "32 0 0 0 0 DUP6 50000 CALL POP"
+    text = (
+        "CALLDATASIZE 0 0 CALLDATACOPY CALLDATASIZE 0 0 CREATE "
+        f"{call} {call} 1 CALLDATASIZE AND PUSH1 THERE JUMPI 32 0 REVERT JUMPDEST 32 0 RETURN"
+    )
+    text = text.replace("THERE", str(assemble(text.replace("THERE", "0")).index(0x5B)))
+    view = View().put(OTHER, code=assemble(text))
+    load = "".join(
+        f"PUSH32 {int.from_bytes(data[i : i + 32].ljust(32, bytes(1)), 'big')} {at + i} MSTORE "
+        for data, at in ((first, 0), (second, 128))
+        for i in range(0, len(data), 32)
+    )
+    even, odd = len(first) + len(first) % 2, len(second) + 1 - len(second) % 2
+    send = f"32 500 {{}} {{}} 0 {OTHER_WORD} 400000 CALL POP 500 MLOAD "
+    code = f"{load}{send.format(even, 0)}{send.format(odd, 128)}"
+    outcome = agree(case_of(f"{code} 8 SHL OR {RETURN_TOP}", view=view, gas=3_000_000))
+    assert int.from_bytes(outcome.output, "big") == 7 | 9 << 8
+
+
 @pytest.mark.parametrize("size", [0, 1, 31, 2**18, 2**18 + 1, 2**20])
 def test_outputs_of_any_size_come_back(size):
     view = View().put(OTHER, code=assemble(f"77 {max(size, 40) - 32} MSTORE {size} 0 RETURN"))
