@@ -9,6 +9,7 @@ succeeded (contracts.vm.native.session).
 import ctypes
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Final, cast
 
 from chain.errors import Fault
@@ -88,6 +89,7 @@ class NativeInterpreter:
         self._plain = Interpreter(moved)
         self._native = load_native(cache)
         self._on_step = on_step
+        self._in_use = Lock()
         if self._native is None:
             return
         self._session = Session(self._native)
@@ -114,6 +116,23 @@ class NativeInterpreter:
         native = self._native
         if native is None or tracer is not None or message.gas >= GAS_LIMIT // 2:
             return self._plain.execute(message, state, block, transaction, fork, tracer)
+        # Two executions in the same areas would corrupt memory, not only results.
+        if not self._in_use.acquire(blocking=False):
+            raise Fault("a native interpreter serves one thread, and one message at a time")
+        try:
+            return self._execute(message, state, block, transaction, fork, native)
+        finally:
+            self._in_use.release()
+
+    def _execute(
+        self,
+        message: Message,
+        state: State,
+        block: BlockContext,
+        transaction: TransactionContext,
+        fork: Fork,
+        native: Native,
+    ) -> Outcome:
         rules = self._rules_of(fork, native)
         codes = cast(Programs, self._codes)  # contracts.vm.messages asks it for code only
         env = Environment(state, block, transaction, fork, codes, rules.precompiles, None)

@@ -3,12 +3,33 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from chain.errors import Fault
 from chain.forks import FORKS, FRONTIER, OSAKA
-from chain.machine import Halt
+from chain.machine import Halt, Message
 from contracts.vm import OPCODES
-from tests.contracts.vm.laboratory import OTHER, RETURN_TOP, TARGET, View, assemble, run
-from tests.contracts.vm.native.both import Case, agree, agree_in_steps, case_of, native
+from tests.contracts.vm.laboratory import (
+    BLOCK,
+    CALLER,
+    OTHER,
+    RETURN_TOP,
+    TARGET,
+    TRANSACTION,
+    View,
+    assemble,
+    begin,
+    run,
+)
+from tests.contracts.vm.native.both import (
+    Case,
+    Definition,
+    agree,
+    agree_in_steps,
+    case_of,
+    effects,
+    native,
+)
 
 OTHER_WORD = int.from_bytes(OTHER, "big")
 SELF_WORD = int.from_bytes(TARGET, "big")
@@ -350,3 +371,41 @@ def test_more_contracts_than_native_code_keeps_at_hand():
     one = f"0 0 0 0 0 DUP6 {2**32} ADD 30000 CALL POP "
     text = f"PUSH2 3000 JUMPDEST {one}{one}1 SWAP1 SUB DUP1 PUSH1 3 JUMPI GAS {RETURN_TOP}"
     agree(case_of(text, view=view, gas=2**40))
+
+
+# -- several messages on one state --
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(programs, st.booleans()), min_size=2, max_size=4), st.sampled_from(FORKS))
+def test_messages_that_follow_each_other_do_the_same(messages_sent, fork):
+    """In the same transaction or the next one; what the first did is there for the second."""
+    found = []
+    for machine in (Definition(), native()):
+        view = world()
+        state = begin(view.put(TARGET, code=b"", balance=1_000, storage={1: 2, 5: 3}))
+        left = []
+        for code, same in messages_sent:
+            if not same:
+                state.end_transaction(fork)
+                state.begin_transaction()
+            message = Message(CALLER, TARGET, TARGET, 0, b"ab", 150_000, code, TARGET)
+            outcome = machine.execute(message, state, BLOCK, TRANSACTION, fork)
+            left.append(effects(outcome, state))
+        found.append(left)
+    assert found[0] == found[1]
+
+
+def test_one_machine_does_not_run_two_messages_at_once():
+    """The second one comes while the first asks for a block's hash."""
+    machine = native()
+
+    def asked(number):
+        return run("STOP", machine=machine).outcome.output
+
+    block = replace(BLOCK, block_hash=asked)
+    view = View().put(CALLER, balance=1)
+    message = Message(CALLER, TARGET, TARGET, 0, b"", 10**6, assemble("999 BLOCKHASH"), TARGET)
+    with pytest.raises(Fault, match="one message at a time"):
+        machine.execute(message, begin(view), block, TRANSACTION, OSAKA)
+    assert run(f"1 2 ADD {RETURN_TOP}", machine=machine).word == 3
