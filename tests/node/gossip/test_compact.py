@@ -58,6 +58,31 @@ def test_a_receiver_without_a_pool_gets_everything_and_no_senders() -> None:
     assert rebuilt == replace(block, senders=(None,) * 20)
 
 
+def test_what_is_being_checked_is_taken_without_its_sender() -> None:
+    numbers = range(10)
+    _, block = proposed([transfer(number) for number in numbers])
+    compact = Compactor(block, SALT).build(has_all)
+    late = [transfer(number).transaction for number in numbers[5:]]
+    rebuild = open_compact(
+        compact,
+        block.hash,
+        PoolIndex(pool_of(numbers[:5])).find,
+        lambda prefixes: [
+            (each.hash, each.raw) for each in late if each.hash[:PREFIX_BYTES] in prefixes
+        ],
+    )
+    assert rebuild.missing == []
+    assert rebuild.finish() == replace(block, senders=(*block.senders[:5], *(None,) * 5))
+
+
+def test_what_is_being_checked_and_is_no_transaction_stays_missing() -> None:
+    _, block = proposed([transfer(0)])
+    compact = Compactor(block, SALT).build(has_all)
+    claimed = [(transfer(0).transaction.hash, b"\x03")]
+    rebuild = open_compact(compact, block.hash, lambda prefix: (), lambda prefixes: claimed)
+    assert rebuild.missing == [0]
+
+
 def test_a_block_without_transactions_is_rebuilt() -> None:
     _, block = proposed([])
     compact = Compactor(block, SALT).build(has_all)

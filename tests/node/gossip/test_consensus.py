@@ -278,6 +278,50 @@ def test_in_a_full_mesh_nobody_passes_votes_on() -> None:
     virtually(main())
 
 
+def test_while_links_are_new_votes_are_not_passed_on_to_those_who_hear_them() -> None:
+    """Nobody knows yet whom the others hear: what they lack they get once that is known."""
+
+    async def main() -> None:
+        hub, nodes = full_mesh(6)
+        for number, node in enumerate(nodes):
+            node.gossip.votes([vote(VoteKind.NULLIFY, number)])
+        await asyncio.sleep(3)
+        assert len(hub.of_kind(Votes)) == 6 * 5
+        assert all(len(node.driver.votes) == 5 for node in nodes)
+
+    virtually(main())
+
+
+def test_votes_that_were_cast_before_reach_who_connects_later_even_if_not_by_their_author() -> None:
+    async def main() -> None:
+        hub, nodes = network(3, [(0, 1)])
+        await asyncio.sleep(2)
+        nodes[0].gossip.votes([vote(VoteKind.NULLIFY, 0)])
+        nodes[1].gossip.votes([vote(VoteKind.NULLIFY, 1)])
+        await asyncio.sleep(1)
+        hub.connect(nodes[1].id, nodes[2].id)
+        await asyncio.sleep(0.1)
+        assert {signer for _, signer in nodes[2].driver.votes} == {MEMBERS[1]}
+        await asyncio.sleep(2)
+        assert {signer for _, signer in nodes[2].driver.votes} == set(MEMBERS[:2])
+
+    virtually(main())
+
+
+def test_of_many_peers_those_that_hear_all_signers_are_given_a_certificate_last() -> None:
+    async def main() -> None:
+        hub, nodes = full_mesh(12)
+        await asyncio.sleep(3)
+        nodes[0].gossip.certificate(certificate(VoteKind.NULLIFY, 1))
+        await asyncio.sleep(0.05)
+        own = [sent for sent in hub.of_kind(Certificates) if sent.source == nodes[0].id]
+        assert len(own) == limits.CERTIFICATE_HEARERS_AT_ONCE
+        await asyncio.sleep(2)
+        assert all(len(node.driver.certificates) == 1 for node in nodes[1:])
+
+    virtually(main())
+
+
 def test_a_vote_that_does_not_verify_goes_no_further() -> None:
     async def main() -> None:
         hub, nodes = line(3)

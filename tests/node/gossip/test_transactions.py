@@ -206,6 +206,34 @@ def test_of_many_peers_some_are_pushed_to_validators_first_and_the_others_told()
     virtually(main())
 
 
+def test_a_push_is_not_announced_to_peers_that_the_pusher_reaches_itself() -> None:
+    async def main() -> None:
+        hub, nodes = network(3, [(0, 1), (0, 2), (1, 2)])
+        for node in nodes:
+            node.gossip._linked = lambda peer, other: True
+        nodes[0].submit(transfer(0))
+        await until(lambda: all(transfer(0).transaction.hash in node.pool for node in nodes))
+        await asyncio.sleep(limits.LATER_S / 2)
+        assert not hub.of_kind(TransactionHashes)
+
+    virtually(main())
+
+
+def test_of_many_peers_a_few_are_told_at_once_and_the_others_while_it_is_still_pooled() -> None:
+    async def main() -> None:
+        hub, nodes = network(31, [(0, other) for other in range(1, 31)])
+        checked = transfer(0)
+        nodes[0].pool.admit(checked)
+        nodes[0].gossip.pooled([checked], local=False)
+        await asyncio.sleep(limits.LATER_S / 2)
+        told = {sent.target for sent in hub.of_kind(TransactionHashes)}
+        assert len(told) == limits.ANNOUNCE_PEERS
+        await asyncio.sleep(2 * limits.LATER_S)
+        assert all(checked.transaction.hash in node.pool for node in nodes)
+
+    virtually(main())
+
+
 def test_a_large_transaction_is_announced_and_fetched() -> None:
     async def main() -> None:
         hub, nodes = line(2)
