@@ -1,6 +1,7 @@
 """One ledger in memory, with an event loop in a thread of its own, for callers in any thread."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
@@ -51,6 +52,12 @@ class RequestError(Exception):
 def _inline(count: int, name: str) -> InlineExecutor:
     """Nobody is kept waiting here but the caller: no other threads are needed."""
     return InlineExecutor()
+
+
+def _hex(value: object) -> str:
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    raise TypeError(f"{value!r} is no JSON")
 
 
 def _say(committed: Committed) -> None:
@@ -182,9 +189,9 @@ class Ledger:
         return answer or b""
 
     def request(self, method: str, *params: Any) -> Any:
-        """A method's result; RequestError when it is refused."""
+        """A method's result; RequestError when it is refused. Bytes are sent as hex data."""
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        answer = msgspec.json.decode(self.answer(msgspec.json.encode(body)))
+        answer = msgspec.json.decode(self.answer(json.dumps(body, default=_hex).encode()))
         if (error := answer.get("error")) is not None:
             raise RequestError(error["code"], error["message"], error.get("data"))
         return answer["result"]

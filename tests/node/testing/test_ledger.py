@@ -37,6 +37,7 @@ def _balance(ledger: Ledger, account: str) -> int:
 def test_requests_are_answered_and_refusals_raised(ledger: Ledger) -> None:
     assert ledger.request("eth_chainId") == hex(31337)
     assert len(ledger.accounts) == len(ledger.keys) == 10
+    assert ledger.request("web3_sha3", b"") == ledger.request("web3_sha3", "0x")
     with pytest.raises(RequestError, match="insufficient funds") as refused:
         ledger.request(
             "eth_sendTransaction",
