@@ -1,7 +1,9 @@
 """Which transactions have to do with an address, written with each block.
 
 Listed are the sender, the recipient or the contract made, and all that was called, paid,
-made or asked for while the transaction ran, unless that was undone. A row is found by
+made or asked for while the transaction ran, even if that was undone. Precompiles and the
+block's fee recipient are listed only as senders and recipients, since every transaction
+has to do with them; before Berlin nobody else was. A row is found by
 address and height; it holds the first bytes of the block's hash, which tell it from a
 row that a block taken back has left behind, and the transactions' indices.
 """

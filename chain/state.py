@@ -86,6 +86,7 @@ class State:
         "_storage",
         "_touched",
         "_transient",
+        "_undone",
         "_warm",
         "_wiped",
         "logs",
@@ -111,6 +112,7 @@ class State:
         self._created: dict[Address, bool] = {}
         self._destructed: dict[Address, bool] = {}
         self._touched: dict[Address, bool] = {}
+        self._undone: set[Address] = set()  # made warm by what was reverted
 
     # -- the journal -----------------------------------------------------------
 
@@ -132,6 +134,8 @@ class State:
             elif old is _MISSING:
                 if table is self._touched and key == _RIPEMD:
                     keep_ripemd = True
+                elif table is self._warm and isinstance(key, bytes):
+                    self._undone.add(Address(key))
                 del table[key]
             else:
                 table[key] = old
@@ -350,12 +354,14 @@ class State:
         return (address, slot) in self._warm
 
     def touched_addresses(self, ignored: frozenset[Address]) -> tuple[Address, ...]:
-        """The addresses that the current transaction made warm, but for those ignored."""
-        if not self._warm:
+        """The addresses that the current transaction made warm, but for those ignored.
+
+        Those of what was reverted too: whether they are warm is no longer asked here.
+        """
+        if not self._warm and not self._undone:
             return ()
-        return tuple(
-            Address(key) for key in self._warm if isinstance(key, bytes) and key not in ignored
-        )
+        warm = {Address(key) for key in self._warm if isinstance(key, bytes)}
+        return tuple((warm | self._undone) - ignored)
 
     # -- transactions and blocks -----------------------------------------------
 
@@ -368,6 +374,7 @@ class State:
         self._created.clear()
         self._destructed.clear()
         self._touched.clear()
+        self._undone.clear()
         self.logs = []
         self.refund = 0
 

@@ -1,10 +1,12 @@
 """trace_filter: the messages of a range of blocks from or to some accounts."""
 
+import heapq
+from collections.abc import Iterator
 from typing import Any, Final
 
 from msgspec import Struct
 
-from chain.types import Height
+from chain.types import Address, Height
 from node.rpc.context import Context
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError, invalid_params
 from node.rpc.formats import Json
@@ -81,10 +83,10 @@ async def trace_filter(ctx: Context, wanted: TraceFilter) -> list[dict[str, Any]
     def trace(budget: Budget, _: TraceOptions) -> list[Json]:
         found: list[Json] = []
         skip = wanted.after
-        for height in where:
-            try:
-                budget.tick()
-                for item in block_traces(ctx, Height(height), budget):
+        height = Height(where.start)
+        try:
+            for height in _candidates(ctx, wanted, where, budget):
+                for item in block_traces(ctx, height, budget):
                     if not _matches(wanted, item):
                         continue
                     if skip:
@@ -93,8 +95,8 @@ async def trace_filter(ctx: Context, wanted: TraceFilter) -> list[dict[str, Any]
                     if wanted.count is not None and len(found) >= wanted.count:
                         return found
                     found.append(item)
-            except Stopped as stopped:
-                raise _too_much(stopped, where, height) from None
+        except Stopped as stopped:
+            raise _too_much(stopped, where, height) from None
         return found
 
     found: list[Json] = await run_trace(ctx, trace)
@@ -120,6 +122,59 @@ def _range(ctx: Context, wanted: TraceFilter) -> range:
             f"try fromBlock {first:#x} with toBlock {first + limit - 1:#x}",
         )
     return range(first, last + 1)
+
+
+def _candidates(
+    ctx: Context, wanted: TraceFilter, where: range, budget: Budget
+) -> Iterator[Height]:
+    """The heights that may have such messages, ascending.
+
+    Told by the index of addresses where it knows all: not before Berlin or the merge, not
+    of precompiles, and not of fee recipients in their own blocks.
+    """
+    ledger = ctx.ledger
+    fork = ctx.fork_of(ctx.header(Height(where.start)))
+    sides = [
+        frozenset(Address(bytes.fromhex(item[2:])) for item in side)
+        for side in (wanted.senders, wanted.targets)
+        if side
+    ]
+    everyone = frozenset().union(*sides)
+    indexed = fork.access_lists and fork.merged and where.start >= ledger.indexed_from
+    if not sides or not indexed or everyone & fork.precompiles:
+        for number in where:
+            budget.tick()
+            yield Height(number)
+        return
+    if wanted.either:
+        sides = [everyone]
+    listed = [_Listed(ctx, side, where) for side in sides]
+    for number in where:
+        budget.tick()
+        height = Height(number)
+        header = ctx.header(height)
+        if header.gas_used and (
+            header.coinbase in everyone or all(side.has(number) for side in listed)
+        ):
+            yield height
+
+
+class _Listed:
+    """The heights that the index has for any of some addresses, asked for in ascending order."""
+
+    def __init__(self, ctx: Context, addresses: frozenset[Address], where: range) -> None:
+        self._rows = heapq.merge(
+            *(
+                (found.height for found in ctx.ledger.appearances(one, where, newest_first=False))
+                for one in addresses
+            )
+        )
+        self._next = next(self._rows, None)
+
+    def has(self, height: int) -> bool:
+        while self._next is not None and self._next < height:
+            self._next = next(self._rows, None)
+        return self._next == height
 
 
 def _too_much(stopped: Stopped, where: range, reached: int) -> RpcError:

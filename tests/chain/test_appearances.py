@@ -97,11 +97,13 @@ def test_whoever_a_contract_pays_or_makes_is_listed(store: Store) -> None:
     assert of(ledger, PAID) == [(2, 0)]
 
 
-def test_what_was_undone_is_not_listed_but_its_sender_is(store: Store) -> None:
+def test_whoever_was_called_is_listed_even_if_it_was_undone(store: Store) -> None:
     ledger = opened(store)
-    commit(ledger, (FIRST, None, 7, UNDOING))
-    assert of(ledger, PAID) == []
-    assert of(ledger, FIRST) == of(ledger, contract_address(FIRST, 0)) == [(1, 0)]
+    commit(ledger, (FIRST, None, 7, UNDOING), (FIRST, SECOND, 0, b""))
+    assert of(ledger, PAID) == [(1, 0)]
+    assert of(ledger, SECOND) == [(1, 1)]
+    assert of(ledger, FIRST, newest_first=True) == [(1, 0, 1)]
+    assert of(ledger, contract_address(FIRST, 0)) == [(1, 0)]
 
 
 def test_blocks_taken_back_are_not_listed(store: Store) -> None:

@@ -210,6 +210,33 @@ def test_too_much_is_refused_with_a_range_that_works(narrow: Served) -> None:
     assert "try fromBlock 0x1 with toBlock 0x8" in refused.message
 
 
+def test_what_was_undone_is_found_as_well(served: Served, counter: str) -> None:
+    """Given a call that reverts after it called the counter, sent by who earns its tips."""
+    code = "6000" * 5 + "73" + counter[2:] + "5af1" + "60006000fd"
+    initcode = f"0x60{len(code) // 2:02x}80600b6000396000f3{code}"
+    undoing = served.send(data=initcode)["contractAddress"]
+    receipt = served.send(to=undoing, gas=hex(200_000))
+    assert receipt["status"] == "0x0"
+    where = {"fromBlock": receipt["blockNumber"], "toBlock": receipt["blockNumber"]}
+    (inner,) = served.call("trace_filter", {**where, "toAddress": [counter]})
+    assert inner["action"]["from"] == undoing
+    miner = served.call("eth_coinbase")
+    assert served.call("trace_filter", {**where, "fromAddress": [miner]})
+
+
+def test_the_index_and_a_search_of_all_blocks_find_the_same(
+    served: Served, five: list[dict[str, Any]], forwarder: str, counter: str
+) -> None:
+    whole = served.call("trace_filter", {"fromBlock": "0x0", "toBlock": "latest"})
+    for who in (SENDER, OTHER, forwarder, counter, NOBODY):
+        found = served.call("trace_filter", {"fromBlock": "0x0", "toAddress": [who]})
+        assert found == [
+            item
+            for item in whole
+            if who in (item["action"].get("to"), item.get("result", {}).get("address"))
+        ]
+
+
 def test_a_log_s_topic_is_not_an_account(served: Served, five: list[dict[str, Any]]) -> None:
     asked = {**bounds(five), "toAddress": ["0x" + COUNTED[-40:]]}
     assert served.call("trace_filter", asked) == []
