@@ -5,6 +5,7 @@ all attacks is docs/protocol/attacks.md.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from itertools import count
@@ -331,11 +332,16 @@ def test_a_strangers_attack_harms_only_him(net: Testnet, attack: Attack) -> None
 # -- from within -----------------------------------------------------------------------------------
 
 
+# A liar's turn to lead must come before some of its lies do: that takes its time.
 LIES: Final = (
-    "forge,out-of-range",
-    "withhold,replay,selective",
-    # Each of these makes it sign twice, by which it loses its seat: they come last.
-    "invalid-state,timestamp,equivocate,nullify-and-finalize",
+    (
+        "forge,out-of-range",
+        "withhold,replay,selective",
+        # Each of these makes it sign twice, by which it loses its seat: they come last.
+        "invalid-state,timestamp,equivocate,nullify-and-finalize",
+    )
+    if "CHAIN_NETWORK_LONG" in os.environ
+    else ("withhold,replay,selective",)
 )
 
 
