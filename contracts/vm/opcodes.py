@@ -216,7 +216,14 @@ def _rows() -> Iterator[Opcode]:
     )  # fmt: skip
 
     yield _step(
-        0x40, "BLOCKHASH", 1, 1, 20, e.blockhash, None, "hash of one of the last 256 blocks"
+        0x40,
+        "BLOCKHASH",
+        1,
+        1,
+        20,
+        e.blockhash,
+        low.blockhash,
+        "hash of one of the last 256 blocks",
     )
     yield _step(0x41, "COINBASE", 0, 1, 2, e.coinbase, low.coinbase, "who gets the block's fees")
     yield _step(
@@ -230,13 +237,29 @@ def _rows() -> Iterator[Opcode]:
     yield _step(0x45, "GASLIMIT", 0, 1, 2, e.gaslimit, low.gaslimit, "the block's gas limit")
     yield _step(0x46, "CHAINID", 0, 1, 2, e.chainid, low.chainid, "id of the chain", "has_chain_id")
     yield _step(
-        0x47, "SELFBALANCE", 0, 1, 5, e.selfbalance, None, "wei of this account", "has_self_balance"
+        0x47,
+        "SELFBALANCE",
+        0,
+        1,
+        5,
+        e.selfbalance,
+        low.selfbalance,
+        "wei of this account",
+        "has_self_balance",
     )
     yield _step(
         0x48, "BASEFEE", 0, 1, 2, e.basefee, low.basefee, "the block's base fee", "has_base_fee"
     )
     yield _step(
-        0x49, "BLOBHASH", 1, 1, 3, e.blobhash, None, "the transaction's a-th", "has_blob_hash"
+        0x49,
+        "BLOBHASH",
+        1,
+        1,
+        3,
+        e.blobhash,
+        low.blobhash,
+        "the transaction's a-th",
+        "has_blob_hash",
     )
     yield _step(
         0x4A, "BLOBBASEFEE", 0, 1, 2, e.blobbasefee, low.blobbasefee,

@@ -24,6 +24,7 @@ from contracts.vm.interpreter import Interpreter, first_frame
 from contracts.vm.native.codes import NativeCode, NativeCodes
 from contracts.vm.native.objects import Native, load_native
 from contracts.vm.native.records import (
+    BLOBS_MAX,
     FRAME_STRIDE,
     GAS_LIMIT,
     HALTS,
@@ -48,6 +49,7 @@ from contracts.vm.precompiles import Precompile, precompiles_of
 from contracts.vm.program import Programs
 
 _FORKS_MAX: Final = 32  # whose tables are kept
+_BLOCKHASH, _SELFBALANCE = 0x40, 0x47  # what native code keeps the answers of
 _WITH_OUTPUT: Final = (None, Halt.REVERT)
 
 # Depth, position, opcode, gas left and stack before every opcode.
@@ -114,7 +116,12 @@ class NativeInterpreter:
     ) -> Outcome:
         """Run a message to its end. A failed one has left `state` as it was."""
         native = self._native
-        if native is None or tracer is not None or message.gas >= GAS_LIMIT // 2:
+        if (
+            native is None
+            or tracer is not None
+            or message.gas >= GAS_LIMIT // 2
+            or len(transaction.blob_hashes) > BLOBS_MAX
+        ):
             return self._plain.execute(message, state, block, transaction, fork, tracer)
         # Two executions in the same areas would corrupt memory, not only results.
         if not self._in_use.acquire(blocking=False):
@@ -273,6 +280,10 @@ class _Run:
             self._send(result)
         elif opcode.pushes:
             self._give(frame.depth, result)
+            if opcode.code == _SELFBALANCE:
+                session.keep_balance(frame.depth, result)
+            elif opcode.code == _BLOCKHASH:
+                session.keep_block_hash(operands[0], result)
 
     def _stack(self, start: int, end: int) -> list[int]:
         content = self.session.frames.bytes
@@ -286,6 +297,7 @@ class _Run:
         frames.words[at + TOP] += 32
 
     def _send(self, child: Frame) -> None:
+        self.session.wei_moved()
         if messages.begin(child):
             if not child.creates:
                 self._make_ready(child)
@@ -313,6 +325,7 @@ class _Run:
         self._end(halt)
 
     def _end(self, halt: Halt | None) -> None:
+        self.session.wei_moved()
         frame = self.frames.pop()
         self.current -= FRAME_STRIDE
         frame.halt = halt

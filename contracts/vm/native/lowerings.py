@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from chain.machine import Halt
 from contracts.vm.native.assembly import Value, constant, word
-from contracts.vm.native.records import CALL_DELEGATED, CALL_OF_OWN, CALL_PLAIN, CALL_STATIC
+from contracts.vm.native.records import (
+    BLOCK_HASH_SIZE,
+    CALL_DELEGATED,
+    CALL_OF_OWN,
+    CALL_PLAIN,
+    CALL_STATIC,
+)
 
 if TYPE_CHECKING:
     from contracts.vm.native.emitter import Emitter
@@ -245,6 +251,29 @@ def calldataload(e: "Emitter", offset: Value) -> Value:
     return f.swap_bytes(f.phi((loaded, whole), (padded, part)))
 
 
+def blobhash(e: "Emitter", index: Value) -> Value:
+    f = e.f
+    inside = f.compare("ult", index, e.to_word(e.session_field("blob_count")))
+    safe = f.select(inside, f.narrow(index, "i64"), constant(0))
+    place = f.add(e.session_field("blob_hashes"), f.shl(safe, constant(5)))
+    return f.select(inside, f.load("i256", f.pointer(place)), word(0))
+
+
+def blockhash(e: "Emitter", asked: Value) -> Value:
+    """Native for blocks that have been asked for before."""
+    f = e.f
+    current = e.session_word("number")
+    inside = f.and_(
+        f.compare("ult", asked, current), f.compare("ule", f.sub(current, asked), word(256))
+    )
+    low = f.narrow(asked, "i64")
+    record = f.mul(f.and_(low, constant(255)), constant(BLOCK_HASH_SIZE))
+    place = f.pointer(f.add(e.session_field("block_hashes"), record))
+    unknown = f.compare("ne", f.load("i64", place), f.add(low, constant(1)))
+    e.leave_if(f.and_(inside, unknown))
+    return f.select(inside, f.load("i256", f.offset(place, 8)), word(0))
+
+
 # -- memory --
 
 
@@ -353,6 +382,13 @@ def tstore(e: "Emitter", slot: Value, value: Value) -> None:
 # -- other accounts --
 
 _ADDRESS: Final = word(2**160 - 1)
+
+
+def selfbalance(e: "Emitter") -> Value:
+    """Native until Python may have moved wei."""
+    outdated = e.f.compare("ne", e.field("balance_epoch"), e.session_field("balance_epoch"))
+    e.leave_if(outdated)
+    return e.frame_word("balance")
 
 
 def extcodesize(e: "Emitter", target: Value) -> Value:

@@ -52,9 +52,11 @@ class Frame:
     of_python: U64  # 1 when Python has begun it, or knows it, so that Python has to end it
     return_offset: U64  # where in the sender's memory the output goes
     return_size: U64
+    balance_epoch: U64  # the session's when `balance` was asked for; 0 for never
     address: Word
     caller: Word
     value: Word
+    balance: Word  # wei of `address`
 
 
 class Slot:
@@ -106,6 +108,7 @@ class Session:
     returned_limit: U64
     memory_end: U64  # of the area in which all frames' memories are
     refund: U64  # change, two's complement
+    balance_epoch: U64  # from 1 on; another one whenever Python may have moved wei
     # the fork's numbers
     access_lists: U64  # 0 or 1
     cold_slot: U64  # a cold slot's whole price
@@ -118,6 +121,9 @@ class Session:
     storage_set: U64
     refund_clear: U64
     # the transaction and the block
+    blob_hashes: U64  # address of words
+    blob_count: U64
+    block_hashes: U64  # address of 256 records: 1 + the number, and the hash as a word
     origin: Word
     gas_price: Word
     coinbase: Word
@@ -171,6 +177,9 @@ TRANSIENT: Final = 1 << 63  # in a slot's account
 JOURNAL_RECORD: Final = 40
 JOURNAL_WARM: Final = 1  # added to the address: the slot was made warm
 JOURNAL_READY: Final = 2  # added to the address: the callee was made ready
+
+BLOBS_MAX: Final = 128  # transactions with more are the plain interpreter's
+BLOCK_HASH_SIZE: Final = 40  # a record of Session.block_hashes, at the number modulo 256
 
 # The kinds of messages that native code sends itself.
 CALL_PLAIN: Final = 0

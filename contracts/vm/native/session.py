@@ -19,6 +19,8 @@ from contracts.vm.native.areas import Area, address_of_bytes
 from contracts.vm.native.codes import NativeCode
 from contracts.vm.native.objects import Native
 from contracts.vm.native.records import (
+    BLOBS_MAX,
+    BLOCK_HASH_SIZE,
     CALLEE_SIZE,
     FRAME_SIZE,
     FRAME_STRIDE,
@@ -50,10 +52,11 @@ _REFUND, _RETURNED_SIZE = SESSION.index("refund"), SESSION.index("returned_size"
 _GENERATION = SESSION.index("generation")
 _SLOT_MISSED, _SLOTS_USED = SESSION.index("slot_missed"), SESSION.index("slots_used")
 
-_FRAME_HEAD: Final = struct.Struct("<22Q32s32s32s")
+_FRAME_HEAD: Final = struct.Struct("<23Q32s32s32s32s")
 _SLOT: Final = struct.Struct("<32s32s32sQQQQ")
 _SLOT_FILLED: Final = struct.Struct("<32s32sQQQ")  # from the value on, to `warm`
 _SLOT_VALUE: Final = SLOT.offsets["value"]
+_FRAME_EPOCH, _BALANCE_EPOCH = FRAME.index("balance_epoch"), SESSION.index("balance_epoch")
 _CALLEE_READY: Final = CALLEE.index("ready")
 _SLOT_ACCOUNT: Final = SLOT.index("account")
 _CALLEE_HEAD: Final = struct.Struct("<32s6Q")
@@ -91,6 +94,10 @@ class Session:
         self.record = Area(SESSION.size)
         self.frames = Area(FRAME_STRIDE * (DEPTH_MAX + 1))
         self._generation = 0
+        self._blob_hashes = Area(32 * BLOBS_MAX)
+        self._block_hashes = Area(256 * BLOCK_HASH_SIZE)
+        self.set("blob_hashes", self._blob_hashes.address)
+        self.set("block_hashes", self._block_hashes.address)
         self._fork: Fork | None = None
         self._block: BlockContext | None = None
         self._transaction: TransactionContext | None = None
@@ -146,11 +153,13 @@ class Session:
             self._transaction = transaction
             self._set_word("origin", int.from_bytes(transaction.origin, "big"))
             self._set_word("gas_price", transaction.gas_price)
+            self._set_blob_hashes(transaction.blob_hashes)
 
     def _head(self) -> bytes:
         """What the record starts with at the beginning of a session."""
         slots = self.slots.size // SLOT_SIZE
         fields = {
+            "balance_epoch": 1,
             "journal": self.journal.address,
             "journal_at": self.journal.address,
             "journal_end": self.journal.end,
@@ -204,7 +213,30 @@ class Session:
         for opcode in OPCODES.values():
             self.record.words[start + opcode.code] = opcode.static_gas(fork)
 
+    def _set_blob_hashes(self, hashes: tuple[Hash, ...]) -> None:
+        self.set("blob_count", len(hashes))
+        for at, blob_hash in enumerate(hashes):
+            self._blob_hashes.bytes[32 * at : 32 * at + 32] = blob_hash[::-1]
+
+    def keep_block_hash(self, number: int, word: int) -> None:
+        """Let native code give this hash of the current block's ancestor itself."""
+        at = number % 256 * BLOCK_HASH_SIZE
+        self._block_hashes.bytes[at : at + 8] = ((number + 1) % 2**64).to_bytes(8, "little")
+        self._block_hashes.bytes[at + 8 : at + BLOCK_HASH_SIZE] = little(word)
+
+    def keep_balance(self, depth: int, balance: int) -> None:
+        """Let native code give the balance of the frame's account itself, until wei moves."""
+        at = depth * FRAME_STRIDE
+        self.frames.words[(at >> 3) + _FRAME_EPOCH] = self.record.words[_BALANCE_EPOCH]
+        at += FRAME.offsets["balance"]
+        self.frames.bytes[at : at + 32] = little(balance)
+
+    def wei_moved(self) -> None:
+        """Balances that native code has been told may be others now."""
+        self.record.words[_BALANCE_EPOCH] += 1
+
     def _set_block(self, block: BlockContext) -> None:
+        self._block_hashes.bytes[:] = bytes(self._block_hashes.size)
         self._set_word("coinbase", int.from_bytes(block.coinbase, "big"))
         self._set_word("timestamp", block.timestamp)
         self._set_word("number", block.number)
@@ -283,9 +315,11 @@ class Session:
             1,
             0,
             0,
+            0,
             frame.address[::-1] + _ADDRESS_PADDING,
             frame.caller[::-1] + _ADDRESS_PADDING,
             little(frame.value),
+            b"",
         )
 
     def undo(self, depth: int) -> None:

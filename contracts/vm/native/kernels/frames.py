@@ -67,6 +67,7 @@ def open_frame(
     child.log_mark = session.log_at - session.logs
     child.refund_mark = session.refund
     child.of_python = 0
+    child.balance_epoch = 0
     child.return_offset = return_offset
     child.return_size = return_size
     if kind in (CALL_PLAIN, CALL_STATIC):

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from chain.crypto.keccak import keccak
 from chain.errors import Fault
 from chain.forks import FORKS, FRONTIER, OSAKA
 from chain.machine import Halt, Message
@@ -371,6 +372,44 @@ def test_more_contracts_than_native_code_keeps_at_hand():
     one = f"0 0 0 0 0 DUP6 {2**32} ADD 30000 CALL POP "
     text = f"PUSH2 3000 JUMPDEST {one}{one}1 SWAP1 SUB DUP1 PUSH1 3 JUMPI GAS {RETURN_TOP}"
     agree(case_of(text, view=view, gas=2**40))
+
+
+# -- answers that native code keeps --
+
+
+def test_balances_are_asked_for_again_when_wei_may_have_moved():
+    """OTHER pays TARGET back, and reverts when it gets 3 wei."""
+    back = f"CALLVALUE 3 EQ PUSH1 THERE JUMPI 0 0 0 0 5 {SELF_WORD} 30000 CALL POP SELFBALANCE "
+    back += "0 MSTORE 32 0 RETURN JUMPDEST SELFBALANCE 0 MSTORE 32 0 REVERT"
+    back = back.replace("THERE", str(assemble(back.replace("THERE", "0")).index(0x5B)))
+    view = View().put(OTHER, code=assemble(back), balance=50)
+    code = "CALLDATASIZE PUSH1 THERE JUMPI STOP JUMPDEST SELFBALANCE SELFBALANCE "
+    for value in (0, 2, 3, 0, 4):
+        code += f"32 0 0 0 {value} {OTHER_WORD} 90000 CALL SELFBALANCE SELFBALANCE 0 MLOAD "
+    code += "1 0 0 CREATE POP SELFBALANCE SELFBALANCE ADD ADD ADD XOR ADD XOR"
+    code = code.replace("THERE", str(assemble(code.replace("THERE", "0")).index(0x5B)))
+    view.put(TARGET, code=assemble(code), balance=1_000)
+    agree(case_of(f"{code} {RETURN_TOP}", view=view, gas=2_000_000))
+
+
+def test_hashes_of_blocks_and_blobs_are_those_that_there_are():
+    asked = [0, 1, 743, 744, 745, 900, 998, 999, 1_000, 1_001, 2**64 + 900, 2**255]
+    text = " ".join(f"{number} BLOCKHASH" for number in asked * 2)
+    agree(case_of(f"{text} {'XOR ' * 23} {RETURN_TOP}"))
+    agree_in_steps(case_of(text))
+    blobs = " ".join(f"{index} BLOBHASH" for index in (0, 1, 2, 2**64, 2**64 + 1, 2**255))
+    agree_in_steps(case_of(blobs))
+    agree(case_of(f"{blobs} ADD XOR ADD XOR ADD {RETURN_TOP}"))
+
+
+def test_a_block_does_not_see_the_hashes_of_another():
+    machine = native()
+    code = assemble(f"999 BLOCKHASH 999 BLOCKHASH SUB 999 BLOCKHASH ADD {RETURN_TOP}")
+    for name in (b"a", b"b"):
+        block = replace(BLOCK, block_hash=lambda number, name=name: keccak(name))
+        message = Message(CALLER, TARGET, TARGET, 0, b"", 10**6, code, TARGET)
+        outcome = machine.execute(message, begin(View()), block, TRANSACTION, OSAKA)
+        assert outcome.output == keccak(name)
 
 
 # -- several messages on one state --
