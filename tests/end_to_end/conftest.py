@@ -1,11 +1,16 @@
 """The daemon that a module's tests share."""
 
+import os
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from msgspec import Struct
 
 from tests.support.daemon import running
+
+# Attackers need minutes and a machine of their own: `make e2e` runs them.
+collect_ignore: Final = [] if "CHAIN_NETWORK_LONG" in os.environ else ["test_network_attacks.py"]
 
 
 class DevLedger(Struct, frozen=True):

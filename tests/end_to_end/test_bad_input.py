@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -258,26 +257,6 @@ def test_a_corrupt_database_is_said_to_be_corrupt(tmp_path: Path, pattern: str) 
     status, line = failure("dev", "--datadir", str(tmp_path), "--rpc-port", "0")
     assert status == DATA_FOLDER
     assert str(tmp_path) in line
-
-
-def test_a_damaged_vote_log_is_named(tmp_path: Path) -> None:
-    folder_with_blocks(tmp_path)
-    (tmp_path / "votes.log").write_bytes(b"not a vote log at all, but long enough to be one")
-    status, line = failure("dev", "--datadir", str(tmp_path), "--rpc-port", "0")
-    assert status == DATA_FOLDER
-    assert "votes.log" in line
-
-
-def test_a_ledger_restored_without_its_vote_log_is_refused(tmp_path: Path) -> None:
-    data, copy = tmp_path / "data", tmp_path / "copy"
-    folder_with_blocks(data)
-    shutil.copytree(data / "db", copy)
-    folder_with_blocks(data)
-    shutil.rmtree(data / "db")
-    shutil.copytree(copy, data / "db")
-    status, line = failure("dev", "--datadir", str(data), "--rpc-port", "0")
-    assert status == DATA_FOLDER
-    assert "restored" in line
 
 
 def test_a_bad_validator_key_is_named(tmp_path: Path) -> None:

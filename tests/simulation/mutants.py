@@ -131,7 +131,7 @@ CORE_MUTANTS = (
 NODE_MUTANTS = (
     Mutant(
         "state batch without sync",
-        (Edit("chain.ledger:Ledger.commit", "sync=True", "sync=False"),),
+        (Edit("chain.ledger:Ledger.commit", "sync=self.synced", "sync=False"),),
     ),
     # The contract ages evidence by height. Here a node refuses blocks with evidence that is
     # older than a second by its own clock: those who run a block later see another block.
