@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from typing import Protocol
+from typing import Final, Protocol
 
 from chain.errors import Rejected
 from chain.execution import Executed
@@ -27,6 +27,8 @@ from node.sync.plan import LIMITS
 from node.sync.progress import Progress
 from node.sync.serve import Serving
 from node.sync.sync import Sync
+
+_BUILDERS: Final = 4  # validators, of this view and the next ones
 
 
 class Links(Network, Protocol):
@@ -138,6 +140,7 @@ class Networking:
             self.synced,
             self._errands,
             linked=self._linked,
+            builders=self._builders,
             random=environment.random,
         )
         self.consensus = ConsensusGossip(
@@ -218,6 +221,14 @@ class Networking:
     def synced(self) -> bool:
         """Whether this node has what its peers have, so that it can judge what they send."""
         return self.progress is None
+
+    def _builders(self) -> list[Address]:
+        """Who leads this view and the next ones, in which what is sent now can be built in."""
+        driver = self._door.driver
+        if driver is None:
+            return []
+        core = driver.core
+        return [core.leader(view) for view in range(core.view, core.view + _BUILDERS)]
 
     def _linked(self, peer: PeerId, other: PeerId) -> bool:
         return self.consensus.linked(peer, other)

@@ -104,12 +104,15 @@ class TransactionGossip:
         errands: Errands,
         *,
         linked: Callable[[PeerId, PeerId], bool],
+        builders: Callable[[], Collection[bytes]],
         random: Random,
     ) -> None:
         """`submit` checks and pools transactions in their network form, signatures together,
         and gives one outcome for each. While not `synced`, what peers send is left alone:
-        it can't be judged by the state of long ago. `linked` says which peers are known to
-        have a link to each other; `random` decides whom of many to tell.
+        it can't be judged by the state of long ago.
+
+        `linked` says which peers are known to have a link to each other, `builders` which
+        validators build next, `random` whom of many to tell.
         """
         self._network = network
         self._requests = requests
@@ -118,6 +121,7 @@ class TransactionGossip:
         self._errands = errands
         self._index = PoolIndex(pool)
         self._linked = linked
+        self._builders = builders
         self._random = random
         self._peers: dict[PeerId, _PeerState] = {}
         # What only some peers were told of, and when the others are; in that order.
@@ -228,13 +232,14 @@ class TransactionGossip:
             self._wanted.drop(transaction_hash)
 
     def _push_targets(self, transaction_hash: Hash) -> Sequence[PeerId]:
-        """Validators first; which of the others, the hash decides."""
+        """Who builds the next blocks first, then validators; which of them, the hash decides."""
         peers = self._network.peers()
         if len(peers) <= PUSH_PEERS_ALL:
             return [peer.id for peer in peers]
         start = int.from_bytes(transaction_hash[-4:], "big") % len(peers)
         turned = [*peers[start:], *peers[:start]]
-        turned.sort(key=lambda peer: not peer.validator)
+        builders = self._builders()
+        turned.sort(key=lambda peer: (peer.validator not in builders, not peer.validator))
         return [peer.id for peer in turned[: max(PUSH_PEERS_ALL, isqrt(len(peers)))]]
 
     def _arm(self, peer: PeerId, state: _PeerState, delay: float) -> None:

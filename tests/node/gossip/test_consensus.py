@@ -176,6 +176,7 @@ class PlainNode:
             lambda: True,
             errands,
             linked=lambda peer, other: self.gossip.linked(peer, other),
+            builders=lambda: (),
             random=Random(number),
         )
         self.gossip = ConsensusGossip(

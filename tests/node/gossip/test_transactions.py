@@ -42,6 +42,7 @@ class Gossiper:
         self.failures: list[BaseException] = []
         self.errands = Errands(self.failures.append)
         self.synced = True
+        self.builders: Sequence[bytes] = ()
         self.verdict: Callable[[bytes], Rejected | None] = lambda raw: None
         self.submitted: Counter[bytes] = Counter()
         self.gossip = TransactionGossip(
@@ -52,6 +53,7 @@ class Gossiper:
             lambda: self.synced,
             self.errands,
             linked=lambda peer, other: False,
+            builders=lambda: self.builders,
             random=Random(number),
         )
 
@@ -202,6 +204,23 @@ def test_of_many_peers_some_are_pushed_to_validators_first_and_the_others_told()
         assert len(pushed) == limits.PUSH_PEERS_ALL
         assert {other.id for other in others[:3]} <= pushed
         assert all(transfer(0).transaction.hash in other.pool for other in others)
+
+    virtually(main())
+
+
+def test_of_many_validators_those_that_build_next_are_pushed_to() -> None:
+    async def main() -> None:
+        hub = Hub()
+        center = Gossiper(hub, 1)
+        others = [Gossiper(hub, 2 + at, bytes([at + 1]) * 20) for at in range(30)]
+        center.builders = [bytes([at + 1]) * 20 for at in (7, 21, 29)]
+        for other in others:
+            hub.connect(center.id, other.id)
+        center.submit(transfer(0))
+        await asyncio.sleep(limits.LATER_S / 2)
+        pushed = {sent.target for sent in hub.of_kind(Transactions) if sent.message.request == 0}
+        assert len(pushed) == limits.PUSH_PEERS_ALL
+        assert {others[7].id, others[21].id, others[29].id} <= pushed
 
     virtually(main())
 
