@@ -1,8 +1,9 @@
 """titanoboa on a ledger in the same process."""
 
-import pytest
+import boa
 
 from node.testing import Ledger
+from node.testing.boa import network_env
 
 SOURCE = """
 # pragma version ~=0.4.0
@@ -18,9 +19,6 @@ def fill():
 
 def test_titanoboa_deploys_calls_and_goes_back() -> None:
     """Contracts run on the ledger, refusals keep their words, anchors are its snapshots."""
-    boa = pytest.importorskip("boa", reason="titanoboa is not installed")
-    from node.testing.boa import network_env
-
     with Ledger() as ledger, boa.swap_env(network_env(ledger)):
         contract = boa.loads(SOURCE)
         contract.fill(value=5)

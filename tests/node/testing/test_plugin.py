@@ -1,4 +1,4 @@
-"""pytest's fixtures in a project of their own, run by pytest itself."""
+"""pytest's fixtures in a project of their own; pytest finds the plugin by its entry point."""
 
 import json
 import subprocess
@@ -57,7 +57,7 @@ def test_settings_of_the_project_count(ledger, accounts):
 
 def _run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "node.testing.plugin", *_LEFT_OUT, *arguments],
+        [sys.executable, "-m", "pytest", "-q", *_LEFT_OUT, *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
