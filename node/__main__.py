@@ -44,12 +44,20 @@ _EXITS_OF_REASONS: Final = {
 
 # Commands that bring their own arguments; their code is loaded when they are asked for.
 _ENGINES: Final = {
-    "testnet": ("node.testnet", "run_testnet", "write a network of nodes for this machine"),
-    "keys": ("node.key_files", "run_keys", "show or make a data folder's keys"),
-    "peers": ("node.ask", "run_peers", "show or change a running node's peers"),
-    "validators": ("node.ask", "run_validators", "show a running node's validators"),
-    "inspect": ("node.inspect", "run_inspect", "show what a stopped node's data folder holds"),
-    "export": ("node.export", "run_export", "write blocks to a file in geth's format"),
+    "testnet": (
+        "node.commands.testnet",
+        "run_testnet",
+        "write a network of nodes for this machine",
+    ),
+    "keys": ("node.commands.key_files", "run_keys", "show or make a data folder's keys"),
+    "peers": ("node.commands.ask", "run_peers", "show or change a running node's peers"),
+    "validators": ("node.commands.ask", "run_validators", "show a running node's validators"),
+    "inspect": (
+        "node.commands.inspect",
+        "run_inspect",
+        "show what a stopped node's data folder holds",
+    ),
+    "export": ("node.commands.export", "run_export", "write blocks to a file in geth's format"),
     "up": ("node.up.command", "run_up", "run the nodes of such a network, or hurt one of them"),
     "simulate": ("node.simulator.command", "run_simulate", "run networks on virtual time"),
     "statetest": ("node.conformance.statetest", "run_statetest", "run official state tests"),

@@ -26,9 +26,9 @@ from node.consensus.pacing import Timing
 from node.consensus.signer import Signer
 from node.consensus.vote_log import VoteLog
 from node.environment import Environment
-from node.mempool import Mempool
-from node.observation import Measured
+from node.pool.mempool import Mempool
 from node.settings import Settings
+from node.watch.observation import Measured
 
 _SECOND: Final = 1000
 

@@ -20,9 +20,9 @@ from node.gossip.dispatch import Dispatch
 from node.gossip.errands import Errands
 from node.gossip.requests import Requests
 from node.gossip.transactions import TransactionGossip
-from node.mempool import Mempool
 from node.net.messages import GetBodies, GetHeaders, Message, Status
 from node.net.network import Network, Peer, PeerId, Receiver
+from node.pool.mempool import Mempool
 from node.sync.plan import LIMITS
 from node.sync.progress import Progress
 from node.sync.serve import Serving

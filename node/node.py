@@ -27,15 +27,15 @@ from node.devchain.chain import DevChain
 from node.devchain.compose import Developing, build_chain
 from node.devchain.producer import Producer
 from node.environment import Environment, real_environment
-from node.intake import Admissible, Intake
-from node.mempool import Mempool
 from node.net.network import PeerId
 from node.networking import NetworkFactory, Networking
-from node.observation import Measured, Observation
-from node.observer import observe
-from node.pool_journal import DiskJournal, PoolJournal
+from node.pool.intake import Admissible, Intake
+from node.pool.journal import DiskJournal, PoolJournal
+from node.pool.mempool import Mempool
 from node.prosecutor import Prosecutor
 from node.settings import Settings
+from node.watch.observation import Measured, Observation
+from node.watch.observer import observe
 
 _log: Final = logging.getLogger("node")
 

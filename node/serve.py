@@ -24,10 +24,9 @@ from chain.errors import Fault
 from chain.genesis import Genesis, dev_genesis
 from chain.ledger import Ledger
 from chain.types import Address
-from node import datadir, dev, identity, keys, logs
+from node import datadir, dev, identity, keys
 from node.consensus.driver import Committed
 from node.consensus.log_file import DiskFile
-from node.console import Console
 from node.devchain.artefacts import Artefacts
 from node.devchain.compose import Developing
 from node.devchain.contracts import first_contracts
@@ -37,7 +36,9 @@ from node.networking import NetworkFactory
 from node.node import Node
 from node.rpc.server import RpcServer
 from node.settings import Settings
-from node.standstill import pace_of, watch_standstill
+from node.watch import logs
+from node.watch.console import Console
+from node.watch.standstill import pace_of, watch_standstill
 
 _COIN: Final = 10**18
 _log: Final = logging.getLogger("node")

@@ -67,9 +67,9 @@ from node.consensus.pacing import Timing
 from node.consensus.signer import Signer
 from node.consensus.vote_log import Kept, Position, position_of
 from node.consensus.workshop import Workshop
-from node.mempool import Mempool
-from node.observation import Measured
+from node.pool.mempool import Mempool
 from node.proposer import Run
+from node.watch.observation import Measured
 
 _HELD_MAX: Final = 256  # certificates since the last vote that go to disk with the next one
 _NEXT_EPOCH_MAX: Final = 4096  # events of the next epoch that wait for its beginning

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from chain.types import Address
 from node.consensus.messages import AdvanceTimeout, LeaderTimeout, ProposalDue, Standstill
 from node.consensus.pacing import deadlines, delta, standstill_after
-from node.mempool import Mempool
+from node.pool.mempool import Mempool
 
 if TYPE_CHECKING:
     from node.consensus.driver import Driver

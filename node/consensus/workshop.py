@@ -34,10 +34,10 @@ from node.consensus.epochs import Epochs
 from node.consensus.messages import Build, Proposal
 from node.consensus.outbox import ProposedBlock
 from node.consensus.pacing import Timing, block_time
-from node.exposition import Histogram
-from node.mempool import Mempool
-from node.observation import Measured
+from node.pool.mempool import Mempool
 from node.proposer import build_block, candidates_max
+from node.watch.exposition import Histogram
+from node.watch.observation import Measured
 
 _log: Final = logging.getLogger("consensus")
 P = ParamSpec("P")

@@ -16,7 +16,7 @@ from chain.types import EMPTY_CODE_HASH, EMPTY_ROOT, Address, Hash, Height
 from node.devchain import unsigned
 from node.devchain.notes import Notes, Snapshot
 from node.devchain.producer import Pace, Producer
-from node.mempool import Mempool
+from node.pool.mempool import Mempool
 
 MINED_MAX: Final = 100_000  # blocks in one call
 IMPERSONATED_MAX: Final = 10_000

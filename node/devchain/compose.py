@@ -17,9 +17,9 @@ from node.devchain.producer import Pace, Producer
 from node.devchain.times import Times
 from node.devchain.wishes import Wishes
 from node.environment import Environment
-from node.mempool import Mempool
-from node.observation import Measured
+from node.pool.mempool import Mempool
 from node.settings import Settings
+from node.watch.observation import Measured
 
 
 class Developing(Struct, frozen=True):

@@ -32,9 +32,9 @@ from node.consensus.driver import Committed
 from node.devchain.prints import Prints
 from node.devchain.times import Times
 from node.devchain.wishes import Wishes
-from node.mempool import Mempool
-from node.observation import Measured
+from node.pool.mempool import Mempool
 from node.proposer import Built, Ground, build_block, candidates_max
+from node.watch.observation import Measured
 
 # As `node.consensus.pacemaker`: how far the base fee is brought down by empty blocks.
 _FEE_FALL_MAX: Final = 8

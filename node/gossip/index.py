@@ -12,7 +12,7 @@ _STALE_MAX: Final = 4096  # entries that may be gone from the pool before the in
 
 
 class Pool(Protocol):
-    """What gossip reads of the pool. `node.mempool.Mempool`, and a plain one in tests."""
+    """What gossip reads of the pool. `node.pool.mempool.Mempool`, and a plain one in tests."""
 
     def __len__(self) -> int: ...
 

@@ -13,7 +13,6 @@ import msgspec
 from msgspec import Raw, Struct
 
 from chain.errors import Fault, Rejected
-from node.metrics import OTHER_METHODS, CallCounts
 from node.rpc import registry
 from node.rpc.context import Context
 from node.rpc.errors import (
@@ -26,6 +25,7 @@ from node.rpc.errors import (
     invalid_params,
 )
 from node.settings import RpcSettings
+from node.watch.metrics import OTHER_METHODS, CallCounts
 
 _log = logging.getLogger(__name__)
 

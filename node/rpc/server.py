@@ -17,9 +17,6 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from node.exposition import CONTENT_TYPE
-from node.health import health, readiness
-from node.metrics import exposition
 from node.net.addresses import Reach, reach_of
 from node.rpc import methods as _methods  # noqa: F401 - registers them
 from node.rpc.client import VERSION
@@ -31,6 +28,9 @@ from node.rpc.outgoing import LARGE, PIECE, PIECE_SECONDS, Outgoing
 from node.rpc.protocol import Dispatcher
 from node.rpc.websocket import Connection
 from node.settings import RpcSettings
+from node.watch.exposition import CONTENT_TYPE
+from node.watch.health import health, readiness
+from node.watch.metrics import exposition
 
 if TYPE_CHECKING:
     from node.node import Node

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from chain.errors import Fault, Reason, Rejected
-from node.manifest import NodeEntry
+from node.commands.manifest import NodeEntry
 
 STOP_SECONDS: Final = 30.0  # after SIGTERM, before SIGKILL
 _LINE_BYTES_MAX: Final = 64 * 1024  # longer lines are cut into pieces

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from node.manifest import RUN_FOLDER, load_manifest
+from node.commands.manifest import RUN_FOLDER, load_manifest
 from node.up import control
 from node.up.control import Order
 

@@ -16,15 +16,15 @@ import aiohttp
 
 from chain.errors import Reason, Rejected
 from node import keys
-from node.console import Console
+from node.commands.manifest import RUN_FOLDER, Manifest, NodeEntry, lock_folder
 from node.datadir import read_genesis
-from node.manifest import RUN_FOLDER, Manifest, NodeEntry, lock_folder
 from node.settings import TEST_MNEMONIC
 from node.up import control
 from node.up.children import Child, Guard, State
 from node.up.control import Keyboard, Order, Reply
 from node.up.screen import Screen
 from node.up.status import Answer, Row, ask, table
+from node.watch.console import Console
 
 _FUNDED_MAX: Final = 10  # of the well-known phrase's accounts, that are looked for
 _FRAME_SECONDS: Final = 0.1

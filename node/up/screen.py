@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from node.console import Console
+from node.watch.console import Console
 
 _COLOURS: Final = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)  # of names, by turns
 _BOLD: Final = "\x1b[1m"

@@ -26,6 +26,7 @@ from chain.validators import (
     encode_vote,
     sign_ballot,
 )
+from node.commands.testnet import TEST_MNEMONIC
 from node.keys import dev_accounts, new_key
 from node.net.frames import PART_BYTES
 from node.net.messages import (
@@ -41,7 +42,6 @@ from node.net.messages import (
     Transactions,
     Votes,
 )
-from node.testnet import TEST_MNEMONIC
 from tests.end_to_end.attacks import Intruder, identity_of, noise, until
 from tests.end_to_end.network import Load, NetworkNode, Testnet, wallet_validators
 from tests.node.net.attacker import frame

@@ -31,10 +31,10 @@ from node.consensus.quiet import QuietOutbox
 from node.consensus.signer import Signer
 from node.consensus.vote_log import Kept, VoteLog
 from node.environment import Environment
-from node.mempool import Mempool
-from node.observation import Measured
+from node.pool.mempool import Mempool
 from node.settings import Settings
 from node.simulator.loop import InlineExecutor
+from node.watch.observation import Measured
 from tests.node.consensus.shell import (
     ADDRESSES,
     FINALIZE,

@@ -29,7 +29,7 @@ from chain.validators import (
 from node.consensus.log_file import DiskFile
 from node.keys import dev_accounts
 from node.node import Node
-from node.pool_journal import decode_records
+from node.pool.journal import decode_records
 from node.settings import TEST_MNEMONIC, Settings
 
 ACCOUNTS: Final = dev_accounts(TEST_MNEMONIC, 3)

@@ -52,12 +52,12 @@ from node.consensus.outbox import ProposedBlock
 from node.consensus.pacing import Timing
 from node.consensus.signer import Signer
 from node.consensus.vote_log import VoteLog
-from node.mempool import Mempool
 from node.net.network import Offence, PeerId
-from node.observation import Measured
+from node.pool.mempool import Mempool
 from node.proposer import build_block
 from node.settings import Settings
 from node.simulator.loop import VirtualExecutor
+from node.watch.observation import Measured
 from tests.support.network import peer_id, until, virtually
 
 P = ParamSpec("P")

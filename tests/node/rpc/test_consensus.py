@@ -21,8 +21,8 @@ from chain.validators import (
     record_hash,
     validator_set,
 )
-from node import ask
 from node.__main__ import Exit, main
+from node.commands import ask
 from node.rpc.consensus import signers_of
 from tests.node.rpc.serving import ACCOUNTS, Served
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chain.errors import Reason, Rejected
-from node.manifest import NodeEntry
+from node.commands.manifest import NodeEntry
 from node.up.children import Child, Guard, State
 from tests.support.daemon import wait_until
 

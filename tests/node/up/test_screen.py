@@ -5,9 +5,9 @@ from typing import cast
 
 import pytest
 
-from node.console import Console
 from node.up.screen import Screen
 from node.up.status import Answer, Row, table
+from node.watch.console import Console
 
 ROWS = [
     Row("node0", "running", Answer(12, 0, 14, 3, 5, 42, ())),

@@ -16,7 +16,7 @@ from chain.execution import Executed
 from chain.state import Account
 from chain.transactions import Checked, Kind, Transaction
 from chain.types import EMPTY_OMMERS_HASH, EMPTY_ROOT, ZERO_ADDRESS, ZERO_HASH, Address, Hash
-from node.mempool import Mempool
+from node.pool.mempool import Mempool
 from node.settings import PoolSettings
 
 RICH = 10**24

@@ -29,7 +29,7 @@ from chain.validators import POWER_MAX, VALIDATORS_MAX
 from contracts.system.genesis import validators_alloc
 from contracts.vm import Interpreter
 from node import identity, keys
-from node.manifest import (
+from node.commands.manifest import (
     GENESIS,
     MANIFEST,
     Manifest,

@@ -19,7 +19,7 @@ from chain.state import StateView
 from chain.transactions import Checked
 from chain.transition import delegate_of
 from chain.types import EMPTY_CODE_HASH, Address, Hash
-from node.pool_eviction import Entry, EvictionOrder, worth
+from node.pool.eviction import Entry, EvictionOrder, worth
 from node.settings import PoolSettings
 
 _VICTIMS_MAX: Final = 1024  # entries that make room for one

@@ -13,10 +13,10 @@ from chain.staking import STAKING_ADDRESS
 from contracts.system.genesis import STAKE_UNIT
 from node import identity, keys
 from node.__main__ import Exit, main
+from node.commands.manifest import GENESIS, MANIFEST, Manifest, load_manifest, lock_folder
+from node.commands.testnet import Plan, write_testnet
 from node.datadir import VOTES, read_genesis
-from node.manifest import GENESIS, MANIFEST, Manifest, load_manifest, lock_folder
 from node.settings import TEST_MNEMONIC, load_settings
-from node.testnet import Plan, write_testnet
 from tests.support.daemon import DEV_ADDRESSES
 
 

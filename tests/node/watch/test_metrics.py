@@ -13,13 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chain.types import ZERO_HASH, Address
 from chain.validators import Validator
-from node.exposition import Histogram, Sample, counter, gauge, histogram, render
-from node.metrics import CallCounts, exposition
-from node.observation import VIEW_SETTLED_SECONDS, Measured, Observation, Traffic
 from node.settings import MetricsSettings
+from node.watch.exposition import Histogram, Sample, counter, gauge, histogram, render
+from node.watch.metrics import CallCounts, exposition
+from node.watch.observation import VIEW_SETTLED_SECONDS, Measured, Observation, Traffic
 from tests.node.rpc.serving import OTHER, SENDER, Served
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 MEMBERS = tuple(Validator(Address(bytes((place,)) * 20), place) for place in (1, 2, 3, 4))
 SEEN = Observation(
     chain_id=7,

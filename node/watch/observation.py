@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from chain.types import Address, Hash
 from chain.validators import Validator
-from node.exposition import Histogram
+from node.watch.exposition import Histogram
 
 # A view is known to stand still, and its silent members to be missing, after this long.
 VIEW_SETTLED_SECONDS: Final = 3.0

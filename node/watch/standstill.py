@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from chain.ledger_rules import LedgerRules
 from chain.validators import Validator
-from node.observation import Observation, Observed
 from node.settings import ChainSettings
+from node.watch.observation import Observation, Observed
 
 SLACK: Final = 10  # how many times longer than expected a block may take
 QUIET_SECONDS_MIN: Final = 5.0  # before the first warning, however short the interval is

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.logs import JsonFormatter, formatter
+from node.watch.logs import JsonFormatter, formatter
 
 
 def line(message: object, *arguments: object, **fields: Any) -> str:

@@ -19,11 +19,10 @@ from chain.ledger import Ledger
 from chain.storage.memory import MemoryStore
 from chain.transactions import Checked, Kind, build_transaction, sign_transaction
 from chain.types import Address, Hash, Height
-from node import pool_journal
-from node.intake import check_batch
 from node.keys import dev_accounts
-from node.mempool import Mempool
-from node.pool_journal import (
+from node.pool import journal
+from node.pool.intake import check_batch
+from node.pool.journal import (
     MAGIC,
     DiskJournal,
     JournalFile,
@@ -31,6 +30,7 @@ from node.pool_journal import (
     decode_records,
     encode_record,
 )
+from node.pool.mempool import Mempool
 from node.settings import TEST_MNEMONIC, PoolSettings
 from node.simulator.disk import Disk, SimulatedFile
 
@@ -188,7 +188,7 @@ def test_the_file_does_not_grow_beyond_the_pool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What left the pool leaves the file as well, once it is worth the writing."""
-    monkeypatch.setattr(pool_journal, "_SLACK_BYTES", 4096)
+    monkeypatch.setattr(journal, "_SLACK_BYTES", 4096)
 
     async def work(threads: ThreadPoolExecutor) -> None:
         bench = Bench(disk(tmp_path), threads)
@@ -248,7 +248,7 @@ def test_a_process_that_is_killed_while_it_writes_anew_loses_nothing(tmp_path: P
 def test_what_does_not_fit_the_buffer_meanwhile_is_written_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_journal, "_BUFFER_BYTES_MAX", 200)
+    monkeypatch.setattr(journal, "_BUFFER_BYTES_MAX", 200)
 
     async def work(threads: ThreadPoolExecutor) -> None:
         bench = Bench(disk(tmp_path), threads)

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from node.exposition import Family, Histogram, Sample, counter, gauge, histogram, render
 from node.net.messages import PROTOCOL_VERSION
-from node.observation import Measured, Observation
-from node.process import process_families
+from node.watch.exposition import Family, Histogram, Sample, counter, gauge, histogram, render
+from node.watch.observation import Measured, Observation
+from node.watch.process import process_families
 
 OTHER_METHODS: Final = "other"  # of requests that name no method of ours
 _CALL_BOUNDS: Final = (

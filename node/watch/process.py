@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from node.exposition import Family, counter, gauge
+from node.watch.exposition import Family, counter, gauge
 
 _PROC: Final = Path("/proc")
 _START_FIELD: Final = 19  # of /proc/self/stat after the name: starttime, in ticks since boot

@@ -6,7 +6,7 @@ from chain.headers import base_fee
 from chain.validators import Validator, decode_record
 from node.net.link import Traffic as LinkTraffic
 from node.net.peers import Peers
-from node.observation import Observation, Traffic
+from node.watch.observation import Observation, Traffic
 
 if TYPE_CHECKING:
     from node.node import Node

@@ -7,12 +7,12 @@ import pytest
 
 from node import identity
 from node.__main__ import Exit, main
+from node.commands.inspect import inspect, lines, votes
+from node.commands.manifest import load_manifest
+from node.commands.testnet import Plan, write_testnet
 from node.consensus.log_file import DiskFile
 from node.consensus.vote_log import VoteLog
 from node.datadir import VOTES, open_ledger, read_genesis
-from node.inspect import inspect, lines, votes
-from node.manifest import load_manifest
-from node.testnet import Plan, write_testnet
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from chain.ledger_rules import GenesisValidator, LedgerRules
 from chain.types import ZERO_HASH, Address
 from chain.validators import Validator, validator_set
-from node.observation import Observation
 from node.settings import ChainSettings
-from node.standstill import (
+from node.watch.observation import Observation
+from node.watch.standstill import (
     QUIET_SECONDS_MIN,
     REPEAT_SECONDS_MAX,
     Pace,
@@ -200,7 +200,7 @@ def test_the_log_gets_the_facts_beside_the_words(caplog: pytest.LogCaptureFixtur
         return None
 
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.WARNING):
-        patch.setattr("node.standstill.asyncio.sleep", sleep)
+        patch.setattr("node.watch.standstill.asyncio.sleep", sleep)
         with pytest.raises(asyncio.CancelledError):
             asyncio.run(watch_standstill(Still(), STEADY, clock))
     (record,) = caplog.records

@@ -10,8 +10,8 @@ from chain.errors import Fault
 from chain.genesis import dev_genesis
 from chain.ledger import Ledger
 from chain.storage.memory import MemoryStore
-from node.health import health, readiness
-from node.observation import Observation
+from node.watch.health import health, readiness
+from node.watch.observation import Observation
 from tests.node.rpc.serving import Served
 
 

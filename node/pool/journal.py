@@ -25,9 +25,9 @@ from chain.blobs import BlobSidecar
 from chain.errors import Rejected
 from chain.forks import Fork
 from chain.transactions import Checked, encode_network_transaction
-from node.intake import check_batch
-from node.mempool import Mempool
-from node.pool_eviction import Entry
+from node.pool.eviction import Entry
+from node.pool.intake import check_batch
+from node.pool.mempool import Mempool
 
 MAGIC: Final = b"cn-pool1"
 _HEAD: Final = 8  # bytes before a payload

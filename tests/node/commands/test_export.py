@@ -11,7 +11,7 @@ from chain.genesis import dev_genesis
 from chain.ledger import Ledger
 from chain.storage.memory import MemoryStore
 from node.__main__ import Exit, main
-from node.export import export_chain, export_file
+from node.commands.export import export_chain, export_file
 from tests.node.rpc.serving import Served
 
 

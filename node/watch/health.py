@@ -9,7 +9,7 @@ from typing import Any
 from chain.errors import Fault
 from chain.ledger import Ledger
 from chain.types import Height
-from node.observation import Observation
+from node.watch.observation import Observation
 
 Answer = tuple[int, dict[str, Any]]
 
