@@ -78,13 +78,20 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     _demand(1 <= arguments.jobs <= 64, "--jobs: 1 to 64")
     _demand(1 <= arguments.interval_ms <= 60_000, "--interval-ms: 1 to 60000")
     _demand(arguments.epoch_length >= 0, "--epoch-length: 0 or more")
+    faults = parse_faults(arguments.faults)
+    bearable = faults.bearable(arguments.validators, arguments.byzantine)
+    _demand(
+        arguments.faults == "all" or faults == bearable,
+        "--faults: a wiped validator is silent for an epoch, and "
+        f"{arguments.validators} validators of which {arguments.byzantine} lie can't spare one",
+    )
     return Plan(
         seed=arguments.seed,
         validators=arguments.validators,
         byzantine=arguments.byzantine,
         misdeeds=misdeeds,
         seconds=arguments.seconds,
-        faults=parse_faults(arguments.faults),
+        faults=bearable,
         distance=arguments.distance,
         rate=arguments.rate,
         interval_ms=arguments.interval_ms,

@@ -6,6 +6,7 @@ from random import Random
 from typing import Final, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chain.errors import Reason, Rejected
 from node.simulator.disk import DiskFaults
@@ -36,6 +37,14 @@ class Faults(Struct, frozen=True):
     def disk(self) -> DiskFaults:
         """Of every disk while the faults last."""
         return DiskFaults(eio=0.002, enospc=0.002) if "disk" in self.kinds else DiskFaults()
+
+    def bearable(self, validators: int, liars: int) -> "Faults":
+        """These without what leaves no quorum for long: a wiped validator is silent for an
+        epoch, and counts with the liars as one of those that may fail.
+        """
+        if 3 * (liars + 1) < validators:
+            return self
+        return replace(self, kinds=self.kinds - {"wipe"})
 
     def skew(self, random: Random) -> float:
         """Seconds by which a node's clock is wrong, for good."""

@@ -14,18 +14,18 @@ def plan_of(seed: int, seconds: float = 10.0) -> Plan:
     byzantine = random.randint(0, (validators - 1) // 3)
     epoch_length = random.choice((0, 0, 5, 12))
     kinds = set(random.sample(NAMES, random.randint(0, 4)))
-    if not epoch_length or byzantine or validators < 4:
-        # A wiped validator is silent for an epoch: there must be one, and enough others.
-        kinds.discard("wipe")
+    if not epoch_length:
+        kinds.discard("wipe")  # a wiped validator is silent for an epoch, which would never end
     misdeeds = random.sample(MISDEEDS, random.randint(1, 3))
     distance = random.choice(("lan", "lan", "wan", "cloud"))
+    faults = Faults(frozenset(kinds), pause_s=random.choice((0.7, 2.0)))
     return Plan(
         seed=seed,
         validators=validators,
         byzantine=byzantine,
         misdeeds=frozenset(misdeeds),
         seconds=seconds if distance == "lan" else 2 * seconds,
-        faults=Faults(frozenset(kinds), pause_s=random.choice((0.7, 2.0))),
+        faults=faults.bearable(validators, byzantine),
         distance=distance,
         rate=random.choice((2.0, 10.0, 30.0)),
         interval_ms=random.choice((50, 200, 500)),

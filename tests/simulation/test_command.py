@@ -58,6 +58,8 @@ def test_the_printed_command_replays_the_very_run() -> None:
         ("--validators", "0"),
         ("--validators", "3", "--byzantine", "1"),
         ("--faults", "locusts"),
+        ("--faults", "crash,wipe", "--byzantine", "1"),
+        ("--faults", "wipe", "--validators", "3"),
         ("--misdeeds", "sloth"),
         ("--seeds", "7-3"),
         ("--seconds", "0"),
@@ -69,3 +71,19 @@ def test_what_cannot_be_run_is_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(Rejected) as caught:
         _run(*words)
     assert caught.value.reason is Reason.BAD_SETTING
+
+
+def test_all_faults_are_those_that_leave_a_quorum() -> None:
+    """A wiped validator is silent for an epoch: with liars up to the limit nobody is wiped."""
+    every = parse_faults("all")
+    assert every.bearable(validators=4, liars=0) == every
+    assert every.bearable(validators=7, liars=1) == every
+    for validators, liars in ((4, 1), (7, 2), (3, 0), (1, 0)):
+        assert every.bearable(validators, liars).kinds == every.kinds - {"wipe"}
+
+
+def test_liars_and_all_faults_go_together(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--faults all` is run with a liar at the limit, and nothing is violated."""
+    words = ("--faults", "all", "--byzantine", "1", "--epoch-length", "5", "--seconds", "4")
+    assert _run("--seed", "5", *words) == 0
+    assert "VIOLATION" not in capsys.readouterr().out
