@@ -6,6 +6,7 @@ An opcode may start over, so that Python can enlarge an area or look a slot up; 
 lowering asks first and changes last. Memory that it has expanded stays so.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from chain.machine import Halt
@@ -35,16 +36,41 @@ HANDLER_PARAMETERS: Final = ("ptr", "ptr", "ptr", "i64", "ptr")
 _TOO_LARGE: Final = 2**40
 
 
+class GivingUp:
+    """Where an opcode in compiled code goes when only the interpreter can do it.
+
+    The opcode starts over there, so that it halts or leaves just as it always does.
+    """
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.incoming: list[tuple[Value, Block]] = []  # the gas to start over with, and from where
+
+    def with_gas(self, gas: Value, origin: Block) -> Block:
+        """The block to branch to from `origin`, which branches there once."""
+        self.incoming.append((gas, origin))
+        return self.block
+
+
 class Emitter:
     """One opcode's function of the native interpreter, being written.
 
-    `f` is the builder. `gas` is the gas left at this point.
+    `f` is the builder. `gas` is the gas left at this point. `registers` are the values
+    of HANDLER_PARAMETERS when they aren't the function's own. With `giving_up` the
+    opcode is one of many in a function, and neither halts nor leaves itself.
     """
 
-    def __init__(self, function: Function, opcode: int) -> None:
+    def __init__(
+        self,
+        function: Function,
+        opcode: int,
+        registers: Sequence[Value] | None = None,
+        giving_up: GivingUp | None = None,
+    ) -> None:
         self.f = function
         self.opcode = opcode
-        self.frame, self.pc, self.top, self.gas, self.table = function.arguments
+        self.frame, self.pc, self.top, self.gas, self.table = registers or function.arguments
+        self.giving_up = giving_up
         self._gas_at_start = self.gas
         self._halts: dict[Halt, Block] = {}
 
@@ -109,6 +135,8 @@ class Emitter:
         self.f.block = proceed
 
     def _halt_block(self, halt: Halt) -> Block:
+        if self.giving_up is not None:
+            return self.giving_up.with_gas(self._gas_at_start, self.f.block)
         block = self._halts.get(halt)
         if block is None:
             here, block = self.f.block, self.f.new_block()
@@ -136,8 +164,15 @@ class Emitter:
     def checked(self, result: Value) -> Value:
         """A kernel's result, unless it says that there is no gas or that Python is needed."""
         f = self.f
-        proceed, special, start_over = f.new_block(), f.new_block(), f.new_block()
-        f.branch(f.compare("uge", result, constant(GAS_LIMIT)), special, proceed, likely=False)
+        proceed = f.new_block()
+        unusual = f.compare("uge", result, constant(GAS_LIMIT))
+        if self.giving_up is not None:
+            start_over = self.giving_up.with_gas(self._gas_at_start, f.block)
+            f.branch(unusual, start_over, proceed, likely=False)
+            f.block = proceed
+            return result
+        special, start_over = f.new_block(), f.new_block()
+        f.branch(unusual, special, proceed, likely=False)
         f.block = special
         no_gas = f.compare("eq", result, constant(NO_GAS))
         f.branch(no_gas, self._halt_block(Halt.OUT_OF_GAS), start_over)
@@ -220,6 +255,12 @@ class Emitter:
     def leave_if(self, condition: Value) -> None:
         """Leave the whole opcode to Python. Only as the first thing that it does."""
         f = self.f
+        if self.giving_up is not None:
+            start_over = self.giving_up.with_gas(self._gas_at_start, f.block)
+            proceed = f.new_block()
+            f.branch(condition, start_over, proceed, likely=False)
+            f.block = proceed
+            return
         unable, proceed = f.new_block(), f.new_block()
         f.branch(condition, unable, proceed, likely=False)
         f.block = unable

@@ -28,6 +28,18 @@ ENTER: Final = "enter"  # (frame, table for the first opcode, table for those af
 HANDLERS: Final = "handlers"  # what it gives is an array of 258 addresses
 MISSING: Final = 256  # in that array, after the opcodes: what does not exist in the fork
 STEP: Final = 257  # leaves before the opcode
+COMPILED: Final = 258  # goes on with compiled code, where there is some
+KERNELS: Final = "kernels"  # what it gives is an array of the addresses of COMPILED_CALLS
+
+# Pure opcodes that compiled code calls rather than contains: functions of a pointer to the
+# operands, the first one first, which put the result in its place.
+HEAVY: Final = ("MUL", "DIV", "SDIV", "MOD", "SMOD", "ADDMOD", "MULMOD", "SIGNEXTEND", "BYTE",
+                "SHL", "SHR", "SAR")  # fmt: skip
+COMPILED_CALLS: Final = (
+    *("divide", "power", "expand", "copy_padded", "keccak", "reserve_log"),
+    *("load_slot", "load_transient", "store_slot", "store_transient", "ready_callee"),
+    *(f"heavy_{name}" for name in HEAVY),
+)
 
 
 def interpreter_module() -> Module:
@@ -40,6 +52,7 @@ def interpreter_module() -> Module:
     add_finish(_handler(module, "finish"))
     _add_missing(_handler(module, "missing"))
     _add_step(_handler(module, "step"))
+    _add_compiled(_handler(module, "compiled"))
     names = []
     for code in range(256):
         opcode = OPCODES.get(code)
@@ -48,11 +61,15 @@ def interpreter_module() -> Module:
             continue
         names.append(f"@op_{opcode.name}")
         _add_opcode(_handler(module, f"op_{opcode.name}"), opcode)
-    table = module.table("all_handlers", "ptr", [*names, "@missing", "@step"])
+    table = module.table("all_handlers", "ptr", [*names, "@missing", "@step", "@compiled"])
     give = module.function(HANDLERS, "i64", [], public=True)
     give.give(give.address(table))
     _add_enter(module)
     _publish(module)
+    _add_heavy(module)
+    addresses = module.table("all_kernels", "ptr", [f"@{name}" for name in COMPILED_CALLS])
+    give = module.function(KERNELS, "i64", [], public=True)
+    give.give(give.address(addresses))
     return module
 
 
@@ -80,6 +97,40 @@ def _add_missing(function: Function) -> None:
 def _add_step(function: Function) -> None:
     emitter = Emitter(function, 0)
     emitter.leave(LEFT_STEP, emitter.pc, emitter.gas)
+
+
+def _add_compiled(function: Function) -> None:
+    """Go on with the function for this position; without one this is no opcode."""
+    e, f = Emitter(function, 0), function
+    table = e.field("compiled")
+    some, missing = f.new_block(), f.new_block()
+    f.branch(f.compare("eq", table, constant(0)), missing, some, likely=False)
+    f.block = some
+    position = f.sub(f.address(e.pc), e.field("code"))
+    place = f.add(table, f.shl(position, constant(3)))
+    compiled = f.load("ptr", f.pointer(place))
+    enters = f.new_block()
+    f.branch(f.compare("eq", f.address(compiled), constant(0)), missing, enters, likely=False)
+    f.block = enters
+    f.become(compiled, function.arguments)
+    f.block = missing
+    e.end(Halt.BAD_OPCODE)
+
+
+def _add_heavy(module: Module) -> None:
+    for opcode in OPCODES.values():
+        if opcode.name not in HEAVY or opcode.lower is None:
+            continue
+        f = module.function(f"heavy_{opcode.name}", "i64", ["ptr"], attributes="noinline")
+        places = [f.offset(f.arguments[0], 32 * i) for i in range(opcode.pops)]
+        # A pure lowering touches no register.
+        nowhere, nothing = f.arguments[0], constant(0)
+        e = Emitter(f, opcode.code, (nowhere, nowhere, nowhere, nothing, nowhere))
+        result = opcode.lower(e, *(f.load("i256", place) for place in places))
+        if result is None:
+            raise Fault(f"{opcode.name} is not a pure opcode")
+        f.store(result, f.arguments[0])
+        f.give(constant(0))
 
 
 def _add_enter(module: Module) -> None:

@@ -316,7 +316,7 @@ def calldatacopy(e: "Emitter", to: Value, offset: Value, size: Value) -> None:
 
 
 def codecopy(e: "Emitter", to: Value, offset: Value, size: Value) -> None:
-    _copy(e, to, offset, size, e.field("code"), e.field("code_size"))
+    _copy(e, to, offset, size, e.field("code_data"), e.field("code_size"))
 
 
 def returndatacopy(e: "Emitter", to: Value, offset: Value, size: Value) -> None:

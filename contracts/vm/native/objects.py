@@ -16,10 +16,19 @@ from typing import Any, Final
 
 from contracts.vm import opcodes
 from contracts.vm.native import kernels
-from contracts.vm.native.handlers import ENTER, HANDLERS, MISSING, STEP, interpreter_module
+from contracts.vm.native.handlers import (
+    COMPILED,
+    COMPILED_CALLS,
+    ENTER,
+    HANDLERS,
+    KERNELS,
+    MISSING,
+    STEP,
+    interpreter_module,
+)
 
 _CHECKSUM_BYTES: Final = 32
-_HANDLERS: Final = STEP + 1
+_HANDLERS: Final = COMPILED + 1
 
 
 class Native:
@@ -41,6 +50,9 @@ class Native:
         self.handlers = tuple(addresses[:256])
         self.missing = addresses[MISSING]
         self.step = addresses[STEP]
+        self.compiled = addresses[COMPILED]
+        kernels = (ctypes.c_uint64 * len(COMPILED_CALLS)).from_address(self._function(KERNELS, 0)())
+        self.kernels = dict(zip(COMPILED_CALLS, kernels))  # addresses, for compiled code
 
     def _function(self, name: str, parameters: int) -> Callable[..., int]:
         kind = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * parameters)

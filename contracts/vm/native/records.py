@@ -39,6 +39,8 @@ class Frame:
     code: U64  # address; zeros follow the code
     code_size: U64
     destinations: U64  # address of one byte for every byte of code, 1 where a jump may go
+    code_data: U64  # address of the code as a contract reads it
+    compiled: U64  # address of a function's address for every byte of code; 0 for none at all
     data: U64  # address
     data_size: U64
     output: U64  # address, once the frame has ended with output
@@ -81,7 +83,10 @@ class Callee:
     code: U64
     code_size: U64
     destinations: U64
-    unused: Annotated[Words, 48]
+    code_data: U64
+    compiled: U64
+    messages: U64  # that native code has sent to it in this session
+    unused: Annotated[Words, 24]
 
 
 class Session:
@@ -190,6 +195,9 @@ CALL_STATIC: Final = 3
 PRICING_PLAIN: Final = 0
 PRICING_NET: Final = 1
 PRICING_GUARDED: Final = 2
+
+# An opcode that no fork has, where code is compiled (contracts.vm.native.jit).
+ENTERS_COMPILED: Final = 0x0C
 
 # A frame's end: 0 for success, else the place of its Halt here, counted from 1.
 HALTS: Final = tuple(Halt)

@@ -52,14 +52,14 @@ _REFUND, _RETURNED_SIZE = SESSION.index("refund"), SESSION.index("returned_size"
 _GENERATION = SESSION.index("generation")
 _SLOT_MISSED, _SLOTS_USED = SESSION.index("slot_missed"), SESSION.index("slots_used")
 
-_FRAME_HEAD: Final = struct.Struct("<23Q32s32s32s32s")
+_FRAME_HEAD: Final = struct.Struct("<25Q32s32s32s32s")
 _SLOT: Final = struct.Struct("<32s32s32sQQQQ")
 _SLOT_FILLED: Final = struct.Struct("<32s32sQQQ")  # from the value on, to `warm`
 _SLOT_VALUE: Final = SLOT.offsets["value"]
 _FRAME_EPOCH, _BALANCE_EPOCH = FRAME.index("balance_epoch"), SESSION.index("balance_epoch")
 _CALLEE_READY: Final = CALLEE.index("ready")
 _SLOT_ACCOUNT: Final = SLOT.index("account")
-_CALLEE_HEAD: Final = struct.Struct("<32s6Q")
+_CALLEE_HEAD: Final = struct.Struct("<32s9Q")
 _KNOWN: Final = ("code", "gas", "static", "return_offset", "return_size")
 _LOG_HEAD: Final = struct.Struct("<QQ")
 _ADDRESS_PADDING: Final = bytes(12)
@@ -302,6 +302,8 @@ class Session:
             code.address,
             len(frame.code),
             code.destinations,
+            code.data,
+            code.compiled,
             address_of_bytes(frame.data),
             len(frame.data),
             0,
@@ -389,6 +391,9 @@ class Session:
             native_code.address,
             native_code.size,
             native_code.destinations,
+            native_code.data,
+            native_code.compiled,
+            0,
         )
         self._ready_codes[native_code.address] = code, native_code
         if self.record.words[_JOURNAL_AT] + JOURNAL_RECORD > self.journal.end:

@@ -58,6 +58,9 @@ def open_frame(
     child.code = callee.code
     child.code_size = callee.code_size
     child.destinations = callee.destinations
+    child.code_data = callee.code_data
+    child.compiled = callee.compiled
+    callee.messages += 1
     child.data = data
     child.data_size = data_size
     child.output_size = 0
