@@ -45,7 +45,7 @@ _BLOCK_BYTES_AT_FIRST: Final = 4096
 
 
 # Whose own finalization a node never saw is proved by the next block's: usually close.
-PROOF_HEADERS: Final = 16
+_PROOF_HEADERS: Final = 16
 
 
 class Kind(Enum):
@@ -65,6 +65,15 @@ class Ask(Struct, frozen=True):
     since: float
     claimed: Hash = ZERO_HASH  # in a PROOF: of the block that the peer says is at `first`
     bytes_expected: int = 0
+
+
+def headers_to_prove(height: int, horizon: int | None) -> int:
+    """How many headers to ask for to have the block at `height` proved.
+
+    None beyond the horizon, whose certificates can't be checked yet: an honest answer must be one
+    that can be judged.
+    """
+    return _PROOF_HEADERS if horizon is None else max(1, min(_PROOF_HEADERS, horizon - height + 1))
 
 
 class Fork(Struct, frozen=True):
@@ -397,7 +406,8 @@ class Plan:
             if peer in proving or not known.provable or known.height <= beyond:
                 continue
             if self._believed(known) < known.height and len(self._asks) < self._limits.asks_max:
-                self._ask(found, Kind.PROOF, peer, known.height, PROOF_HEADERS, now)
+                count = headers_to_prove(known.height, self._horizon)
+                self._ask(found, Kind.PROOF, peer, known.height, count, now)
 
     def _ask_headers(self, now: float, found: list[Ask]) -> None:
         tip = self.tip[0]

@@ -22,7 +22,7 @@ from node.gossip.requests import Requests
 from node.net.messages import Bodies, FinalHeader, GetBodies, GetHeaders, Headers, Status
 from node.net.network import Network, Offence, PeerId
 from node.sync.headers import Proved, Trust, check_body, check_headers, epoch_of
-from node.sync.plan import LIMITS, PROOF_HEADERS, Ask, Body, Fork, Kind, Limits, Plan
+from node.sync.plan import LIMITS, Ask, Body, Fork, Kind, Limits, Plan, headers_to_prove
 from node.sync.progress import Progress, progress_line
 
 _HEADERS_TIMEOUT: Final = 6.0  # seconds
@@ -313,16 +313,17 @@ class Sync:
             self._start(self._compare(peer, Height(status.height)))
 
     async def _compare(self, peer: PeerId, height: Height) -> None:
+        count = headers_to_prove(height, self._horizon())
         answer = await self._requests.ask(
             peer,
-            lambda request: GetHeaders(request, height, PROOF_HEADERS),
+            lambda request: GetHeaders(request, height, count),
             timeout=_HEADERS_TIMEOUT,
         )
         self._suspected.discard(peer)
         if not isinstance(answer, Headers):
             return
         try:
-            found = await self._check(answer.headers, height, PROOF_HEADERS)
+            found = await self._check(answer.headers, height, count)
         except Rejected as rejected:
             self._network.blame(peer, Offence.FALSE_HEIGHT, str(rejected))
             return

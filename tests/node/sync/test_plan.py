@@ -96,6 +96,19 @@ def test_claims_near_what_was_proved_need_no_new_proof() -> None:
     assert kinds(plan.asks(0)) == [Kind.HEADERS]
 
 
+def test_a_proof_reaches_no_further_than_the_validators_that_are_known() -> None:
+    """What lies beyond the horizon can't be judged, and an honest peer would seem to lie."""
+    plan = plan_at()
+    plan.set_horizon(15)
+    claim(plan, A, 14)
+    claim(plan, B, 15)
+    assert [(ask.first, ask.count) for ask in plan.asks(0)] == [(14, 2), (15, 1)]
+    far = plan_at()
+    far.set_horizon(600)
+    claim(far, A, 14)
+    assert [(ask.first, ask.count) for ask in far.asks(0)] == [(14, 16)]
+
+
 def test_headers_stop_where_the_validators_are_not_known() -> None:
     plan = plan_at()
     plan.set_horizon(150)
