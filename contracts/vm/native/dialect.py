@@ -235,10 +235,10 @@ class _Kernel:
             case ast.Subscript():
                 return _Result(U64, f.load("i64", self._place(node)))
             case ast.Attribute(value=value, attr=field):
-                record = self._evaluate(value).kind
-                if layout(record).sizes[field] == 8:
+                fields = layout(self._evaluate(value).kind)
+                if fields.sizes[field] == 8:
                     return _Result(U64, f.load("i64", self._place(node)))
-                return _Result(Words, self._place(node))
+                return _Result(fields.kinds[field], self._place(node))
             case ast.BinOp(left=left, op=op, right=right):
                 a, b = self._number(left), self._number(right)
                 return _Result(U64, _ARITHMETIC[type(op)](f)(a, b))
@@ -300,6 +300,9 @@ class _Kernel:
                 return _Result(U64, f.address(self._evaluate(thing).value))
             case "room", [ast.Constant(value=int() as count)]:
                 return _Result(Words, f.local(f"[{count} x i64]"))
+            case "fresh", [ast.Name(id=record)]:
+                kind = self.names[record]
+                return _Result(kind, f.local(f"[{layout(kind).size >> 3} x i64]"))
             case "min", [left, right]:
                 a, b = self._number(left), self._number(right)
                 return _Result(U64, f.select(f.compare("ult", a, b), a, b))

@@ -9,7 +9,7 @@ import ctypes
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -72,6 +72,22 @@ def load_native(folder: Path | None) -> Native | None:
 
     `folder` is where machine code is kept between processes; without it each compiles anew.
     """
+    sources = [
+        Path(opcodes.__file__),
+        *Path(__file__).parent.glob("*.py"),
+        *Path(kernels.__file__).parent.glob("*.py"),
+    ]
+    engine = load_engine("interpreter", sources, lambda: interpreter_module().text(), folder)
+    return None if engine is None else Native(engine)
+
+
+def load_engine(
+    name: str, sources: Iterable[Path], text: Callable[[], str], folder: Path | None
+) -> Any:
+    """LLVM assembly as code that can be called, from the cache or compiled; None without llvmlite.
+
+    `sources` are the files that the assembly depends on. The engine owns the code.
+    """
     try:
         from llvmlite import binding
     except ImportError:
@@ -86,15 +102,15 @@ def load_native(folder: Path | None) -> Native | None:
         jit=True,
     )
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
-    path = None if folder is None else folder / f"interpreter-{_key(binding)}.o"
+    path = None if folder is None else folder / f"{name}-{_key(binding, sources)}.o"
     code = None if path is None else _load(path)
     if code is None:
-        code = compile_text(binding, machine, interpreter_module().text())
+        code = compile_text(binding, machine, text())
         if path is not None:
             _store(path, code)
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    return Native(engine)
+    return engine
 
 
 def compile_text(binding: Any, machine: Any, text: str) -> bytes:
@@ -108,7 +124,7 @@ def compile_text(binding: Any, machine: Any, text: str) -> bytes:
     return code
 
 
-def _key(binding: Any) -> str:
+def _key(binding: Any, sources: Iterable[Path]) -> str:
     """All that machine code depends on: the processor, the compiler, our sources."""
     import llvmlite
 
@@ -121,9 +137,7 @@ def _key(binding: Any) -> str:
         binding.get_host_cpu_features().flatten(),
     ):
         digest.update(part.encode() + b"\0")
-    folder = Path(__file__).parent
-    for path in sorted([Path(opcodes.__file__), *folder.glob("*.py"),
-                        *Path(kernels.__file__).parent.glob("*.py")]):  # fmt: skip
+    for path in sorted(sources):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:32]
 

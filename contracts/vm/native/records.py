@@ -143,15 +143,16 @@ class Session:
 
 
 class Layout:
-    """The offsets and sizes, in bytes, of a record's fields."""
+    """The offsets and sizes, in bytes, of a record's fields, and what each is."""
 
     def __init__(self, record: type) -> None:
         self.offsets: dict[str, int] = {}
         self.sizes: dict[str, int] = {}
+        self.kinds: dict[str, type] = {}  # a number, words, or another record
         offset = 0
         for name, hint in get_type_hints(record, include_extras=True).items():
             self.offsets[name] = offset
-            self.sizes[name] = 8 if hint is int else get_args(hint)[1]
+            self.kinds[name], self.sizes[name] = (int, 8) if hint is int else get_args(hint)
             offset += self.sizes[name]
         self.size = offset
 

@@ -34,6 +34,11 @@ def room(count: U64) -> Words:
     _compiled()
 
 
+def fresh(record: type[Record]) -> Record:
+    """A record on the machine's stack, not cleared."""
+    _compiled()
+
+
 def mul_high(a: U64, b: U64) -> U64:
     """The upper half of the 128-bit product."""
     _compiled()
