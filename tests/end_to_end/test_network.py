@@ -26,7 +26,7 @@ import pytest
 
 from chain.crypto.secp256k1 import address_of
 from node.up.children import State
-from tests.end_to_end.network import Load, Testnet
+from tests.end_to_end.network import HEALING_SECONDS, Load, Testnet
 from tests.support.daemon import (
     DEV_ADDRESSES,
     DEV_KEYS,
@@ -41,7 +41,6 @@ ROUNDS: Final = int(os.environ.get("CHAIN_KILL_ROUNDS", "2"))
 SEED: Final = int(os.environ.get("CHAIN_KILL_SEED", "1"))
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCUMENT: Final = ROOT / "docs" / "network.md"
-HEALING_SECONDS: Final = 30.0  # a loaded machine's 10
 
 
 @pytest.fixture(scope="module")

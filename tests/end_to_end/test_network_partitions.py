@@ -14,14 +14,13 @@ from typing import Final
 
 import pytest
 
-from tests.end_to_end.network import Load, Testnet
+from tests.end_to_end.network import HEALING_SECONDS, Load, Testnet
 from tests.end_to_end.wires import Namespaces, Proxies, Wires, split
 
 ROUNDS: Final = max(1, int(os.environ.get("CHAIN_KILL_ROUNDS", "1")) // 5)
 LONG: Final = "CHAIN_NETWORK_LONG" in os.environ
 SEED: Final = int(os.environ.get("CHAIN_KILL_SEED", "1"))
 APART_SECONDS: Final = 15.0 if LONG else 3.0
-HEALING_SECONDS: Final = 30.0  # a loaded machine's 10
 # Links notice within a partition of these tests that nobody is there.
 LINKS: Final = () if LONG else ("--net-silence-max-ms", "2500", "--net-ping-interval-ms", "500")
 # The sixth account of the test phrase: nobody else here sends from it.

@@ -9,9 +9,8 @@ from chain.validators import Ballot, Domain, VoteKind, encode_vote, sign_ballot
 from node import identity
 from node.net.messages import Votes
 from tests.end_to_end.attacks import Intruder, identity_of, until
-from tests.end_to_end.network import Testnet, wallet_validators
+from tests.end_to_end.network import HEALING_SECONDS, Testnet, wallet_validators
 
-HEALING_SECONDS: Final = 30.0
 OPTIONS: Final = ("--epoch-length", "10", "--interval-ms", "100", "--jail", "1000000")
 
 

@@ -8,12 +8,11 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from tests.end_to_end.network import Load, NetworkNode, Testnet
+from tests.end_to_end.network import HEALING_SECONDS, Load, NetworkNode, Testnet
 
 LONG: Final = "CHAIN_NETWORK_LONG" in os.environ
 BLOCKS: Final = 10_000 if LONG else 300
 BUILDING_SECONDS: Final = 1800.0 if LONG else 120.0
-HEALING_SECONDS: Final = 30.0
 
 
 def test_a_validator_that_was_off_and_a_follower_reach_the_head(tmp_path: Path) -> None:
