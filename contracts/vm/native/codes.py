@@ -25,6 +25,7 @@ class NativeCode:
         "_compiled",
         "_marked",
         "_marks",
+        "_owner",
         "_padded",
         "address",
         "compiled",
@@ -44,14 +45,14 @@ class NativeCode:
         self.destinations = ctypes.addressof(self._marks)
         native.mark_destinations(self.address, self.size, self.destinations)
 
-    def use_compiled(self, functions: Mapping[int, int]) -> None:
-        """From the next message on, run these functions at these positions."""
+    def use_compiled(self, functions: Mapping[int, int], owner: object) -> None:
+        """From the next message on, run these functions, which `owner` keeps, there."""
         marked = bytearray(self._padded)
         table = (ctypes.c_uint64 * (self.size + 1))()
         for position, address in functions.items():
             marked[position] = ENTERS_COMPILED
             table[position] = address
-        self._marked, self._compiled = bytes(marked), table
+        self._marked, self._compiled, self._owner = bytes(marked), table, owner
         self.address = address_of_bytes(self._marked)
         self.compiled = ctypes.addressof(table)
 
@@ -67,6 +68,10 @@ class NativeCodes:
         self._native = native
         self._codes: dict[bytes, NativeCode] = {}
         self._size = 0  # bytes of code
+
+    def known(self, code: bytes) -> NativeCode | None:
+        """The code, if it has been used lately."""
+        return self._codes.get(code)
 
     def of(self, code: bytes) -> NativeCode:
         found = self._codes.pop(code, None)

@@ -42,12 +42,15 @@ class GivingUp:
     The opcode starts over there, so that it halts or leaves just as it always does.
     """
 
-    def __init__(self, block: Block) -> None:
-        self.block = block
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self.block: Block | None = None  # there is one as soon as something goes there
         self.incoming: list[tuple[Value, Block]] = []  # the gas to start over with, and from where
 
     def with_gas(self, gas: Value, origin: Block) -> Block:
         """The block to branch to from `origin`, which branches there once."""
+        if self.block is None:
+            self.block = self._function.new_block()
         self.incoming.append((gas, origin))
         return self.block
 

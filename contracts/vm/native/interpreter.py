@@ -22,9 +22,12 @@ from contracts.vm.calls import delegate_of
 from contracts.vm.frame import Environment, Frame, Halted
 from contracts.vm.interpreter import Interpreter, first_frame
 from contracts.vm.native.codes import NativeCode, NativeCodes
+from contracts.vm.native.jit.settings import JitSettings
+from contracts.vm.native.jit.tier import MESSAGE_GAS, ForkCodes, Tier
 from contracts.vm.native.objects import Native, load_native
 from contracts.vm.native.records import (
     BLOBS_MAX,
+    ENTERS_COMPILED,
     FRAME_STRIDE,
     GAS_LIMIT,
     HALTS,
@@ -48,6 +51,7 @@ from contracts.vm.opcodes import OPCODES, Opcode, Shape
 from contracts.vm.precompiles import Precompile, precompiles_of
 from contracts.vm.program import Programs
 
+_COUNTED_CODES_MAX: Final = 64  # whose gas is counted in one message
 _FORKS_MAX: Final = 32  # whose tables are kept
 _BLOCKHASH, _SELFBALANCE = 0x40, 0x47  # what native code keeps the answers of
 _WITH_OUTPUT: Final = (None, Halt.REVERT)
@@ -59,8 +63,15 @@ StepHook = Callable[[int, int, int, int, list[int]], None]
 class _Rules:
     """What is prepared once for a fork."""
 
-    def __init__(self, native: Native, fork: Fork, moved: Mapping[Address, Address]) -> None:
+    def __init__(
+        self,
+        native: Native,
+        fork: Fork,
+        moved: Mapping[Address, Address],
+        codes: NativeCodes | ForkCodes,
+    ) -> None:
         self.fork = fork  # kept, so that its identity stays its own
+        self.codes = codes
         self.precompiles: Mapping[Address, Precompile] = precompiles_of(fork, moved)
         addresses = [
             native.handlers[code]
@@ -68,6 +79,7 @@ class _Rules:
             else native.missing
             for code in range(256)
         ]
+        addresses[ENTERS_COMPILED] = native.compiled
         self._table = (ctypes.c_uint64 * 256)(*addresses)
         self.table = ctypes.addressof(self._table)
 
@@ -85,17 +97,24 @@ class NativeInterpreter:
         *,
         cache: Path | None = None,
         on_step: StepHook | None = None,
+        jit: JitSettings | None = None,
     ) -> None:
-        """`cache` is where machine code is kept between processes. `on_step` is for tests."""
+        """`cache` is where machine code is kept between processes. `on_step` is for tests.
+
+        Without `jit` nothing is compiled.
+        """
         self._moved = moved or {}
         self._plain = Interpreter(moved)
         self._native = load_native(cache)
         self._on_step = on_step
         self._in_use = Lock()
+        self.tier: Tier | None = None
         if self._native is None:
             return
         self._session = Session(self._native)
         self._codes = NativeCodes(self._native)
+        # Steps are told of opcodes, which compiled code does not have.
+        self.tier = Tier(self._native, jit, cache) if jit is not None and on_step is None else None
         self._rules: dict[int, _Rules] = {}
         steps = (ctypes.c_uint64 * 256)(*[self._native.step] * 256)
         self._steps, self._step_table = steps, ctypes.addressof(steps)
@@ -141,22 +160,38 @@ class NativeInterpreter:
         native: Native,
     ) -> Outcome:
         rules = self._rules_of(fork, native)
-        codes = cast(Programs, self._codes)  # contracts.vm.messages asks it for code only
+        if self.tier is not None:
+            self.tier.poll()
+        codes = cast(Programs, rules.codes)  # contracts.vm.messages asks it for code only
         env = Environment(state, block, transaction, fork, codes, rules.precompiles, None)
         frame = first_frame(env, message)
         if messages.begin(frame):
             self._session.begin(fork, block, transaction)
-            _Run(self._session, native, rules, env, self._on_step, self._step_table).run(frame)
+            run = _Run(self._session, native, rules, env, self._on_step, self._step_table)
+            run.run(frame)
+            if self.tier is not None and isinstance(rules.codes, ForkCodes):
+                self._count(frame, run.used, rules.codes, self.tier)
         else:
             messages.end(frame)
         return Outcome(frame.gas, frame.output, frame.halt)
+
+    def _count(self, first: Frame, used: Mapping[bytes, int], codes: ForkCodes, tier: Tier) -> None:
+        """Tell what gas was used in, so that what is hot gets compiled."""
+        if cast(NativeCode, first.program).compiled:
+            tier.figures.messages += 1
+            tier.figures.gas += first.gas_given - first.gas
+        for code, gas in used.items():
+            codes.used(code, gas)
+        for code, number in self._session.messages_sent():
+            codes.used(code, number * MESSAGE_GAS)
 
     def _rules_of(self, fork: Fork, native: Native) -> _Rules:
         rules = self._rules.get(id(fork))
         if rules is None:
             if len(self._rules) >= _FORKS_MAX:
                 self._rules.clear()
-            rules = self._rules[id(fork)] = _Rules(native, fork, self._moved)
+            codes = self._codes if self.tier is None else ForkCodes(self.tier, native, fork)
+            rules = self._rules[id(fork)] = _Rules(native, fork, self._moved, codes)
         return rules
 
 
@@ -214,6 +249,7 @@ class _Run:
         self.on_step = on_step
         self.next_table = rules.table if on_step is None else step_table
         self.frames: list[Frame] = []
+        self.used: dict[bytes, int] = {}  # gas, by code, of messages that Python has begun
         self.current = 0  # address of the native frame that runs
 
     def run(self, first: Frame) -> None:
@@ -329,6 +365,7 @@ class _Run:
         frame = self.frames.pop()
         self.current -= FRAME_STRIDE
         frame.halt = halt
+        self._count(frame)
         messages.end(frame)
         if frame.halt is not None:
             self.session.undo(frame.depth)
@@ -336,6 +373,11 @@ class _Run:
             self._deliver(frame)
         elif frame.halt is None:
             self.session.settle(self.state)
+
+    def _count(self, frame: Frame) -> None:
+        used = self.used
+        if frame.code in used or len(used) < _COUNTED_CODES_MAX:
+            used[frame.code] = used.get(frame.code, 0) + frame.gas_given - frame.gas
 
     def _deliver(self, child: Frame) -> None:
         """Give a finished message's result to the frame that sent it, as messages.deliver does."""

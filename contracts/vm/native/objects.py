@@ -92,39 +92,49 @@ def load_engine(
         from llvmlite import binding
     except ImportError:
         return None
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    machine = binding.Target.from_default_triple().create_target_machine(
-        cpu=binding.get_host_cpu_name(),
-        features=binding.get_host_cpu_features().flatten(),
-        opt=2,
-        codemodel="jitdefault",
-        jit=True,
-    )
-    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
-    path = None if folder is None else folder / f"{name}-{_key(binding, sources)}.o"
-    code = None if path is None else _load(path)
+    machine = target_machine(binding, opt=2)
+    path = None if folder is None else folder / f"{name}-{object_key(binding, sources)}.o"
+    code = None if path is None else load_object(path)
     if code is None:
         code = compile_text(binding, machine, text())
         if path is not None:
-            _store(path, code)
+            store_object(path, code)
+    return engine_of(binding, machine, code)
+
+
+def target_machine(binding: Any, opt: int) -> Any:
+    """This machine's processor, with all that it can do."""
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding.Target.from_default_triple().create_target_machine(
+        cpu=binding.get_host_cpu_name(),
+        features=binding.get_host_cpu_features().flatten(),
+        opt=opt,
+        codemodel="jitdefault",
+        jit=True,
+    )
+
+
+def engine_of(binding: Any, machine: Any, code: bytes) -> Any:
+    """What owns the functions of an object file and finds them by name."""
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return engine
 
 
-def compile_text(binding: Any, machine: Any, text: str) -> bytes:
-    """Machine code of LLVM assembly, as an object file."""
+def compile_text(binding: Any, machine: Any, text: str, effort: int = 2) -> bytes:
+    """Machine code of LLVM assembly, as an object file. `effort` is LLVM's level, 1 or 2."""
     module = binding.parse_assembly(text)
     module.verify()
-    options = binding.create_pipeline_tuning_options(speed_level=2)
+    options = binding.create_pipeline_tuning_options(speed_level=effort)
     builder = binding.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     code: bytes = machine.emit_object(module)
     return code
 
 
-def _key(binding: Any, sources: Iterable[Path]) -> str:
+def object_key(binding: Any, sources: Iterable[Path]) -> str:
     """All that machine code depends on: the processor, the compiler, our sources."""
     import llvmlite
 
@@ -142,7 +152,7 @@ def _key(binding: Any, sources: Iterable[Path]) -> str:
     return digest.hexdigest()[:32]
 
 
-def _load(path: Path) -> bytes | None:
+def load_object(path: Path) -> bytes | None:
     """A file of the cache, unless it is missing, damaged or somebody else could have written it."""
     try:
         for place in (path, path.parent):
@@ -156,7 +166,7 @@ def _load(path: Path) -> bytes | None:
     return code if hashlib.sha256(code).digest() == checksum else None
 
 
-def _store(path: Path, code: bytes) -> None:
+def store_object(path: Path, code: bytes) -> None:
     """Keep a file; all of it or nothing. A cache that can't be written is one that isn't used."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -5,6 +5,7 @@ makes all that earlier ones left in the slot table count as free.
 """
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 from chain.blocks import Log
@@ -58,6 +59,7 @@ _SLOT_FILLED: Final = struct.Struct("<32s32sQQQ")  # from the value on, to `warm
 _SLOT_VALUE: Final = SLOT.offsets["value"]
 _FRAME_EPOCH, _BALANCE_EPOCH = FRAME.index("balance_epoch"), SESSION.index("balance_epoch")
 _CALLEE_READY: Final = CALLEE.index("ready")
+_CALLEE_CODE, _CALLEE_MESSAGES = CALLEE.index("code"), CALLEE.index("messages")
 _SLOT_ACCOUNT: Final = SLOT.index("account")
 _CALLEE_HEAD: Final = struct.Struct("<32s9Q")
 _KNOWN: Final = ("code", "gas", "static", "return_offset", "return_size")
@@ -401,6 +403,15 @@ class Session:
         at = self.record.words[_JOURNAL_AT] - self.journal.address
         self.journal.words[at >> 3] = self.callees.address + found + JOURNAL_READY
         self.record.words[_JOURNAL_AT] += JOURNAL_RECORD
+
+    def messages_sent(self) -> Iterator[tuple[bytes, int]]:
+        """The codes that native code has sent messages to, and how many."""
+        words = self.callees.words
+        for found in self._callees.values():
+            number = words[(found >> 3) + _CALLEE_MESSAGES]
+            if number:
+                code, _ = self._ready_codes[words[(found >> 3) + _CALLEE_CODE]]
+                yield code, number
 
     def _free_callee(self, key: bytes) -> int:
         """The offset of the entry where the kernel find_callee will look."""
