@@ -1,10 +1,11 @@
 """What holds for every test."""
 
 import sys
+from typing import Final
 
 import pytest
 
-_RECURSION_LIMIT = sys.getrecursionlimit()
+_RECURSION_LIMIT: Final = 1000  # CPython's own; a plugin of pytest may have raised it before now
 
 
 @pytest.fixture(autouse=True)

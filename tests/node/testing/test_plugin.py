@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.node.rpc.serving import COUNTER_INITCODE
 
 # Plugins of this repository's own that take long to load.
-_LEFT_OUT = ("-p", "no:hypothesispytest", "-p", "no:pytest_ethereum")
+_LEFT_OUT = ("-p", "no:hypothesispytest", "-p", "no:pytest_ethereum", "-p", "no:boa_test")
 PROJECT = Path(__file__).parents[3] / "docs" / "examples" / "testing"
 
 TESTS = '''
