@@ -64,7 +64,7 @@ class ConsensusGossip:
         self._transactions = transactions
         self._errands = errands
         self._hearing = Hearing(network, members)
-        self._votes = VoteGossip(network, self._hearing)
+        self._votes = VoteGossip(network, self._hearing, random)
         self._blocks = BlockGossip(
             network, requests, self._hearing, transactions, errands, final_block, random
         )
@@ -139,6 +139,7 @@ class ConsensusGossip:
 
     def relay_proposal(self, vote: Vote, proposed: ProposedBlock | None, source: PeerId) -> None:
         self._blocks.relay(vote, proposed, source)
+        self._votes.show_leaders_vote(vote, source)
 
     def fetch_block(self, block_hash: Hash, signers: Sequence[Address]) -> None:
         if self._inbox is not None:
@@ -271,7 +272,13 @@ class ConsensusGossip:
         except Rejected as rejected:
             self._network.blame(peer, Offence.MALFORMED, f"a proposal: {rejected}")
             return
-        if not self._votes.within(peer, "votes", 1) or not inbox.wants_proposal(vote):
+        if not self._votes.within(peer, "votes", 1):
+            return
+        if not inbox.wants_proposal(vote):
+            # A vote all the same: a leader's second one is evidence, a forged one an offence,
+            # for whoever passes a proposal on has verified it.
+            if self._votes.is_news(vote):
+                await inbox.votes_arrived(peer, [vote])
             return
         if message.block is None:
             await inbox.proposal_arrived(peer, vote, None)

@@ -1,14 +1,17 @@
 """Votes, certificates and evidence: sent where they are not, each once.
 
 A vote goes from its author to all its peers; others pass it on only to peers that do not
-hear the author. A certificate goes to every peer that has not sent it; of many peers the
-first few get it at once, and the others a little later unless it was shown by then that they
-need it no more. Nothing is passed on that was not verified here.
+hear the author. So that who tells each peer something else is found, a few of the votes that
+came are also shown to peers drawn by lot, whomever these hear (section 6). A certificate
+goes to every peer that has not sent it; of many peers the first few get it at once, and the
+others a little later unless it was shown by then that they need it no more. Nothing is
+passed on that was not verified here.
 """
 
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
+from random import Random
 from typing import Final, TypeVar
 
 from chain.errors import Rejected
@@ -27,6 +30,7 @@ from chain.validators import (
 )
 from node.gossip.buckets import Bucket
 from node.gossip.hearing import Hearing
+from node.gossip.sample import Sample
 from node.net.messages import Certificates, Evidence, Votes
 from node.net.network import Network, Offence, PeerId
 
@@ -41,6 +45,9 @@ CERTIFICATE_PEERS_AT_ONCE: Final = 8
 CERTIFICATE_HEARERS_AT_ONCE: Final = 2  # of many peers that get the votes in it anyway
 CERTIFICATE_DELAY_S: Final = 0.15  # before others that lack votes get it,
 CERTIFICATE_PATIENCE_S: Final = 1.0  # and before all others do
+SHOWN_MAX: Final = 64  # votes of others that are shown at a time
+SHOWN_PEERS: Final = 2  # to how many
+SHOWN_EVERY_S: Final = 0.5  # soon enough that the views still count (R7)
 OWN_VOTES_FOR_NEW: Final = 16  # of mine, for a peer that connects
 RESEND_PEERS_MAX: Final = 8  # R8
 RESEND_BYTES_MAX: Final = 512 * 2**10  # per peer
@@ -108,7 +115,8 @@ class _Seen:
 class VoteGossip:
     """Of the event loop's thread only."""
 
-    def __init__(self, network: Network, hearing: Hearing) -> None:
+    def __init__(self, network: Network, hearing: Hearing, random: Random) -> None:
+        """`random` draws what is shown to whom; nobody else must be able to guess it."""
         self._network = network
         self._hearing = hearing
         self._peers: dict[PeerId, _PeerState] = {}
@@ -120,6 +128,9 @@ class VoteGossip:
         self._own: deque[_Seen] = deque(maxlen=OWN_VOTES_FOR_NEW)
         self._last_final = (0, 0)  # epoch and view of the last finalization that was sent
         self._turn = 0  # of the peers that get what is sent to some
+        self._random = random
+        self._shown: Sample[_Seen] = Sample(SHOWN_MAX, random)
+        self._showing: asyncio.TimerHandle | None = None
 
     def connected(self, peer: PeerId) -> None:
         """What goes round already is passed on to it too, once it is known what it lacks."""
@@ -142,6 +153,9 @@ class VoteGossip:
             holders.discard(peer)
 
     def stop(self) -> None:
+        if self._showing is not None:
+            self._showing.cancel()
+            self._showing = None
         for held in self._held.values():
             held.settle()
         for state in self._peers.values():
@@ -170,6 +184,7 @@ class VoteGossip:
                 continue
             seen = self._note_vote(vote)
             seen.holders.add(source)
+            self._show_later(seen)
             for peer in self._hearing.deaf(vote.signer):
                 state = self._peers.get(peer)
                 if state is None or peer in seen.holders:
@@ -182,6 +197,25 @@ class VoteGossip:
                         state.waiting.popitem(last=False)
         for peer, mine in lacking.items():
             self._pass_on(peer, mine)
+
+    def show_leaders_vote(self, vote: Vote, source: PeerId) -> None:
+        """The verified vote of a proposal, which travels with its block."""
+        seen = _Seen(encode_vote(vote))
+        seen.holders.add(source)
+        self._show_later(seen)
+
+    def _show_later(self, seen: _Seen) -> None:
+        self._shown.put(seen)
+        if self._showing is None:
+            loop = asyncio.get_running_loop()
+            self._showing = loop.call_later(SHOWN_EVERY_S, self._show)
+
+    def _show(self) -> None:
+        """Some votes of others to some peers, who may have been told another one."""
+        self._showing = None
+        votes, peers = self._shown.take(), list(self._network.peers())
+        for peer in self._random.sample(peers, min(SHOWN_PEERS, len(peers))):
+            self._pass_on(peer.id, [seen for seen in votes if peer.id not in seen.holders])
 
     def _settled(self, peer: PeerId, state: _PeerState) -> None:
         """The peer had time to connect to others: it gets what it lacks nevertheless."""
@@ -213,6 +247,10 @@ class VoteGossip:
             if len(self._votes) > VOTES_REMEMBERED_MAX:
                 self._votes.popitem(last=False)
         return seen
+
+    def is_news(self, vote: Vote) -> bool:
+        """Whether a vote was not verified yet, as far as is remembered."""
+        return (vote.ballot, vote.signer) not in self._votes
 
     def votes_received(self, peer: PeerId, message: Votes) -> list[Vote]:
         """What is worth verifying: well-formed and not verified before."""

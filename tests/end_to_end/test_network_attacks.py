@@ -229,13 +229,13 @@ async def proposals_over_the_limit(net: Testnet, evil: Intruder) -> None:
 
 async def long_proposals_of_nobody(net: Testnet, evil: Intruder) -> None:
     """As long as may be, signed by no leader, again and again: none is unpacked or kept."""
-    vote = encode_vote(forged(ballot_of(net, VoteKind.NOTARIZE), net))
     block = CompactBlock(b"", b"", bytes(8), (bytes(2**20),) * 15)
-    await evil.flood(Proposal(vote, block) for _ in range(20))
-    await evil.answered()
-    await evil.say(Votes((vote,)))  # which is what it is caught by
-    await evil.flood(Votes((encode_vote(forged(ballot_of(net, VoteKind.NOTARIZE), net)),))
-                     for _ in range(5))  # fmt: skip
+    for _ in range(20):
+        vote = encode_vote(forged(ballot_of(net, VoteKind.NOTARIZE, ahead=1), net))
+        await evil.flood((Proposal(vote, block),))
+        await evil.answered()
+        if evil.closed.is_set():
+            break
     await evil.scored(BANNED)
 
 
