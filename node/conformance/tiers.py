@@ -7,9 +7,10 @@ from chain.errors import Fault
 from chain.machine import Machine
 from contracts.vm import Interpreter
 from contracts.vm.native.interpreter import NativeInterpreter
+from contracts.vm.native.jit.settings import JitSettings
 from contracts.vm.native.objects import user_cache
 
-TIERS: Final = ("python", "native")  # the first by default
+TIERS: Final = ("python", "native", "jit")  # the first by default
 
 
 @cache
@@ -17,7 +18,9 @@ def machine_of(tier: str) -> Machine:
     """One machine for each tier and process. Native code that isn't there is a Fault."""
     if tier == "python":
         return Interpreter()
-    machine = NativeInterpreter(cache=user_cache())
+    # For comparing, compiled code is all code, and is compiled before it first runs.
+    jit = JitSettings(at_once=True, cached_files_max=0) if tier == "jit" else None
+    machine = NativeInterpreter(cache=user_cache(), jit=jit)
     if not machine.is_native:
         raise Fault("the native tier needs llvmlite, which is not installed")
     return machine

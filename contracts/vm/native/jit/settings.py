@@ -13,4 +13,4 @@ class JitSettings(Struct, frozen=True):
     waiting_codes_max: int = 64  # to be compiled; others have to become hot again
     loaded_codes_max: int = 512
     loaded_bytes_max: int = 2**27
-    cached_files_max: int = 4_096  # on disk; the oldest ones are removed
+    cached_files_max: int = 4_096  # on disk; the oldest ones are removed. 0 for none at all

@@ -25,6 +25,7 @@ from contracts.vm.native.jit.workshop import Workshop
 from contracts.vm.native.objects import Native, load_object, store_object
 
 _REFUSED_MAX: Final = 4_096  # codes that are known not to compile
+_TIDY_EVERY: Final = 64  # files; to list them takes longer than to write one
 MESSAGE_GAS: Final = 1_000  # what a message counts whose gas only native code knows
 
 
@@ -48,7 +49,8 @@ class Tier:
         self.figures = Figures()
         self._native = native
         self._settings = settings
-        self._folder = folder
+        self._folder = folder / "jit" if folder is not None and settings.cached_files_max else None
+        self._stored_files = 0
         self._names = ObjectNames()
         self._workshop = Workshop(settings)
         self._loaded: dict[tuple[Prices, bytes], Compiled] = {}  # the last used ones at the end
@@ -133,7 +135,9 @@ class Tier:
         path = self._path(key)
         if path is not None:
             store_object(path, found)
-            self._tidy(path.parent)
+            self._stored_files += 1
+            if self._stored_files % _TIDY_EVERY == 1:
+                self._tidy(path.parent)
         if found:
             self.figures.compiled += 1
         self._keep(key, codes, found)
@@ -168,7 +172,7 @@ class Tier:
     def _path(self, key: tuple[Prices, bytes]) -> Path | None:
         if self._folder is None:
             return None
-        return self._folder / "jit" / self._names.name(key[1], key[0])
+        return self._folder / self._names.name(key[1], key[0])
 
     def _stored(self, key: tuple[Prices, bytes]) -> bytes | None:
         path = self._path(key)

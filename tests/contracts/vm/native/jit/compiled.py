@@ -11,10 +11,8 @@ from tests.contracts.vm.native.both import CACHE, Case, Definition, effects, fir
 @cache
 def compiling() -> NativeInterpreter:
     """One for all tests: it compiles all code before it first runs, and keeps no files."""
-    machine = NativeInterpreter(cache=CACHE, jit=JitSettings(at_once=True, loaded_codes_max=64))
-    assert machine.tier is not None
-    machine.tier._folder = None
-    return machine
+    settings = JitSettings(at_once=True, loaded_codes_max=64, cached_files_max=0)
+    return NativeInterpreter(cache=CACHE, jit=settings)
 
 
 def agree(case: Case, machine: NativeInterpreter | None = None) -> Outcome:

@@ -90,8 +90,9 @@ def test_every_opcode_does_the_same_on_edge_operands_compiled(row, data):
     gas = data.draw(st.sampled_from([0, 20, 100, 2_000, 40_000, 2**62]))
     if any(2**20 < operand < 2**37 for operand in operands):
         gas = min(gas, 40_000)  # nobody has so much memory
-    agree(Case(pushes + bytes([row.code]) + tail, world(), gas=gas, data=b"\0\0\0\1",
-               fork=data.draw(st.sampled_from(FORKS)), static=data.draw(st.booleans())))  # fmt: skip
+    code, fork = pushes + bytes([row.code]) + tail, data.draw(st.sampled_from(FORKS))
+    static = data.draw(st.booleans())
+    agree(Case(code, world(), gas=gas, data=b"\0\0\0\1", fork=fork, static=static))
 
 
 @pytest.mark.parametrize("gas", range(0, 220, 3))
