@@ -13,7 +13,7 @@ class Outgoing:
     """Counts the bytes of large answers that are being sent."""
 
     def __init__(self, waiting_max: int = _WAITING_MAX) -> None:
-        self._waiting_max = waiting_max
+        self.waiting_max = waiting_max
         self.waiting = 0
 
     def take(self, size: int) -> bool:
@@ -21,7 +21,7 @@ class Outgoing:
 
         One that is alone is sent whatever its size, since what made it had a limit.
         """
-        if self.waiting and self.waiting + size > self._waiting_max:
+        if self.waiting and self.waiting + size > self.waiting_max:
             return False
         self.waiting += size
         return True

@@ -223,6 +223,13 @@ def _answer(call: _Call, outcome: Any, ctx: Context) -> bytes | None:
     return encode_error(call.id, failure) if call.id else None
 
 
+def failure(
+    request_id: bytes, method: registry.Method, error: BaseException, ctx: Context
+) -> bytes:
+    """The answer to a call that failed."""
+    return encode_error(request_id, _error(_Call(request_id, method, [], None), error, ctx))
+
+
 def _error(call: _Call, failure: BaseException, ctx: Context) -> RpcError:
     match failure:
         case RpcError():
@@ -260,8 +267,12 @@ def _end_of_group(calls: list[_Call], start: int) -> int:
 
 def _too_large(calls: list[_Call]) -> list[bytes]:
     """The answers to the calls of a batch that has said enough already."""
-    error = RpcError(RESPONSE_TOO_LARGE, "response too large")
-    return [encode_error(call.id, error) for call in calls if call.id]
+    return [too_large(call.id) for call in calls if call.id]
+
+
+def too_large(request_id: bytes) -> bytes:
+    """The answer to a call of a batch that has said enough already."""
+    return encode_error(request_id, RpcError(RESPONSE_TOO_LARGE, "response too large"))
 
 
 def _request_or_none(item: Raw) -> _Request | None:

@@ -25,6 +25,7 @@ from node.rpc.fees import TipOracle
 from node.rpc.filters import Filters
 from node.rpc.heavy import HeavyCalls
 from node.rpc.outgoing import LARGE, PIECE, PIECE_SECONDS, Outgoing
+from node.rpc.plain import Head, PlainConnections, read_fields
 from node.rpc.protocol import Dispatcher
 from node.rpc.websocket import Connection
 from node.settings import RpcSettings
@@ -45,6 +46,7 @@ _PROXY_HEADERS: Final = (
 )  # fmt: skip
 _PREFLIGHT_SECONDS: Final = 600
 _SHUTDOWN_SECONDS: Final = 2.0  # that a request under way may hold up the end of the node
+_PLAIN_BYTES_MAX: Final = 2**20  # of a request that is kept in one piece as it comes
 _BACKLOG: Final = 512  # connections that wait to be accepted
 _OTHER_DESCRIPTORS: Final = 1024  # files that are not connections: the database's, mostly
 
@@ -97,6 +99,7 @@ class RpcServer:
             auto_decompress=False,
             logger=_http_log,
         )
+        self._plain: PlainConnections | None = None  # while it listens
         self._arriving = 0  # accepted, and not yet among the server's connections
         self._listening: asyncio.Server | None = None
         self.port = settings.port
@@ -105,10 +108,14 @@ class RpcServer:
         """Listen. OSError when the address can't be had; afterwards `port` is the real one."""
         _allow_descriptors(self._settings.connections_max + _OTHER_DESCRIPTORS)
         loop = asyncio.get_running_loop()
+        self._plain = PlainConnections(
+            self._settings, self, self._dispatcher, self._outgoing, self._http
+        )
         self._listening = await loop.create_server(
             self._accept, self._settings.host, self._settings.port, backlog=_BACKLOG
         )
         self.port = self._listening.sockets[0].getsockname()[1]
+        self._plain.start()
         self._filters.start()
 
     async def stop(self) -> None:
@@ -117,24 +124,51 @@ class RpcServer:
         if self._listening is not None:
             self._listening.close()
         await asyncio.gather(*(connection.close() for connection in tuple(self._connections)))
+        if self._plain is not None:
+            await self._plain.stop(_SHUTDOWN_SECONDS)
         self._http.pre_shutdown()
         await self._http.shutdown(_SHUTDOWN_SECONDS)
         await self._heavy.close()
 
     def _accept(self) -> asyncio.BaseProtocol:
         """Who talks on a new connection: nobody when there are enough of them."""
-        open_ = len(self._http.connections) + self._arriving
-        if open_ >= self._settings.connections_max:
+        assert self._plain is not None
+        if self._open + self._arriving >= self._settings.connections_max:
             return _Turned()
         # Connections come in bursts; a loop's turn passes before one is counted as open.
         self._arriving += 1
         asyncio.get_running_loop().call_soon(self._arrived)
-        return self._http()
+        return self._plain()
 
     def _arrived(self) -> None:
         self._arriving -= 1
 
+    @property
+    def _open(self) -> int:
+        """Connections that are open."""
+        return len(self._http.connections) + (0 if self._plain is None else len(self._plain))
+
     # -- HTTP --------------------------------------------------------------------------------------
+
+    def read_head(self, head: bytes, peer: str) -> Head | None:
+        """The head of a request that is answered without aiohttp (`node.rpc.plain`), or None."""
+        fields = read_fields(head)
+        if fields is None or not self._host_allowed(fields.host):
+            return None
+        if fields.content_type.partition(";")[0].strip().lower() not in _CONTENT_TYPES:
+            return None
+        if not 0 < fields.size <= min(self._settings.body_bytes_max, _PLAIN_BYTES_MAX):
+            return None
+        local = (
+            _is_loopback(peer)
+            and not any(name.lower() in fields.others for name in _PROXY_HEADERS)
+            and (fields.origin is None or _is_local(fields.origin))
+        )
+        shown = None
+        if fields.origin is not None and self._origin_allowed(fields.origin):
+            shown = fields.origin.encode()
+        context = self._local_context if local else self._context
+        return Head(fields.size, context, fields.closes, shown)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if not self._host_allowed(request.headers.get("Host", "")):
@@ -225,7 +259,7 @@ class RpcServer:
                     self._node.measured,
                     self._dispatcher.counts,
                     version=VERSION,
-                    connections=len(self._http.connections),
+                    connections=self._open,
                     now=now,
                 )
                 return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE})

@@ -25,14 +25,17 @@ class CallCounts:
     def __init__(self) -> None:
         self._by_method: dict[str, tuple[list[int], Histogram]] = {}
 
-    def count(self, method: str, failed: bool, seconds: float) -> None:
-        """One call. `method` is a registered name or OTHER_METHODS, so that there are few."""
+    def count(self, method: str, failed: bool, seconds: float, times: int = 1) -> None:
+        """So many calls of as many seconds each.
+
+        `method` is a registered name or OTHER_METHODS, so that there are few.
+        """
         found = self._by_method.get(method)
         if found is None:
             found = self._by_method[method] = ([0, 0], Histogram(_CALL_BOUNDS))
         outcomes, duration = found
-        outcomes[failed] += 1
-        duration.observe(seconds)
+        outcomes[failed] += times
+        duration.observe(seconds, times)
 
     def families(self) -> Iterator[Family]:
         methods = sorted(self._by_method.items())

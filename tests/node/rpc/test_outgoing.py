@@ -21,7 +21,7 @@ SIZE = 2 * 4 * 2**20  # of the answer, about
 def small() -> Iterator[Served]:
     """A server on whose way one such answer may be, and not two."""
     with Served() as small:
-        small.server._outgoing = Outgoing(SIZE + SIZE // 2)
+        small.server._outgoing.waiting_max = SIZE + SIZE // 2
         yield small
 
 

@@ -1,0 +1,391 @@
+"""HTTP connections over which only plain requests come, which is nearly all of them.
+
+A plain request is one that can be read in one way only: a POST to / in HTTP/1.1 with one
+Content-Length, no transfer coding, upgrade or expectation, of a host and content type that
+are allowed, and with nothing but printable ASCII in its headers. It is answered right here,
+in the turn in which it arrives when its methods need not wait. With the first request that is
+anything else - refusals, pages, preflights, WebSockets - the connection goes over to aiohttp
+for good, together with what was read of it; so there is one set of words for refusals
+(decision 0012).
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from email.utils import formatdate
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from node.rpc.context import Context
+from node.rpc.instant import answer_at_once
+from node.rpc.outgoing import LARGE, PIECE, PIECE_SECONDS, Outgoing
+from node.rpc.protocol import Dispatcher
+from node.settings import RpcSettings
+
+_HEAD_BYTES_MAX: Final = 8192
+_KEPT_HEADS_MAX: Final = 512  # heads whose reading is remembered
+_KEPT_HEAD_BYTES_MAX: Final = 1024
+_AHEAD_BYTES_MAX: Final = 2**18  # that are read while an answer is made
+_SWEEP_SECONDS: Final = 1.0
+_IDLE_SECONDS: Final = 3600.0  # aiohttp's own is about as long
+
+_HEAD: Final = re.compile(
+    rb"POST / HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*\r\n)+\r\n\Z"
+)
+_FIELDS: Final = re.compile(rb"([^:\r\n]+):[ \t]*([^\r\n]*?)[ \t]*\r\n")
+_ONCE: Final = frozenset({b"host", b"content-length", b"content-type", b"connection", b"origin"})
+# What may stand in a plain request beside those; the rest of what browsers and clients send
+# says nothing that matters here.
+_NEVER: Final = frozenset(
+    {
+        b"transfer-encoding", b"content-encoding", b"upgrade", b"expect", b"te", b"trailer",
+        b"http2-settings", b"proxy-connection",
+    }
+)  # fmt: skip
+
+_LATE_WORDS: Final = b"the request took too long to arrive\n"
+_BUSY_WORDS: Final = b"too many large answers are waiting to be read, try again later\n"
+_REFUSAL: Final = (
+    b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+    b"Connection: close\r\n\r\n"
+)
+_LATE: Final = b"HTTP/1.1 408 Request Timeout" + _REFUSAL
+_BUSY: Final = b"HTTP/1.1 503 Service Unavailable" + _REFUSAL
+
+
+class Head(Struct, frozen=True):
+    """What the head of a plain request says."""
+
+    size: int  # bytes of the body
+    context: Context
+    closes: bool  # whether the connection ends with the answer
+    origin: bytes | None  # which is told that it may read the answer
+
+
+class Fields(Struct, frozen=True):
+    """The headers of a plain request that matter. `others` are the names of the rest."""
+
+    host: str
+    content_type: str
+    origin: str | None
+    size: int
+    closes: bool
+    others: frozenset[str]
+
+
+def read_fields(head: bytes) -> Fields | None:
+    """The headers up to and with the empty line; None unless they can be read in one way only."""
+    if len(head) > _HEAD_BYTES_MAX or _HEAD.match(head) is None:
+        return None
+    found: dict[bytes, bytes] = {}
+    others: set[str] = set()
+    for name, value in _FIELDS.findall(head, head.index(b"\n") + 1):
+        name = name.lower()
+        if name in _NEVER:
+            return None
+        if name not in _ONCE:
+            others.add(name.decode())
+        elif name in found:
+            return None
+        else:
+            found[name] = value
+    length = found.get(b"content-length", b"")
+    connection = found.get(b"connection", b"keep-alive").lower()
+    if not 0 < len(length) <= 12 or not length.isdigit():
+        return None
+    if connection not in (b"keep-alive", b"close"):
+        return None
+    origin = found.get(b"origin")
+    return Fields(
+        host=found.get(b"host", b"").decode(),
+        content_type=found.get(b"content-type", b"").decode(),
+        origin=None if origin is None else origin.decode(),
+        size=int(length),
+        closes=connection == b"close",
+        others=frozenset(others),
+    )
+
+
+class Rules(Protocol):
+    """What a server says of plain requests."""
+
+    def read_head(self, head: bytes, peer: str) -> Head | None:
+        """The head of an allowed plain request that `peer` (an address) sent, or None."""
+        ...
+
+
+class PlainConnections:
+    """All of a server's, with what they share. `start` and `stop` once each."""
+
+    def __init__(
+        self,
+        settings: RpcSettings,
+        rules: Rules,
+        dispatcher: Dispatcher,
+        outgoing: Outgoing,
+        other: Callable[[], asyncio.Protocol],
+    ) -> None:
+        """`other` gives the protocol that takes over from a connection's first other request."""
+        self.settings = settings
+        self.rules = rules
+        self.dispatcher = dispatcher
+        self.outgoing = outgoing
+        self.other = other
+        self.open: set[PlainConnection] = set()
+        self.loop = asyncio.get_running_loop()
+        self._heads: dict[tuple[bytes, str], Head] = {}
+        self._date = (-1, b"")
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def __call__(self) -> asyncio.Protocol:
+        return PlainConnection(self)
+
+    def __len__(self) -> int:
+        return len(self.open)
+
+    def start(self) -> None:
+        self._sweeping = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    async def stop(self, seconds: float) -> None:
+        """Let answers under way be given for so long, then close everything."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for connection in tuple(self.open):
+            connection.finish()
+        tasks = [connection.task for connection in self.open if connection.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        for connection in tuple(self.open):
+            connection.abort()
+
+    def _sweep(self) -> None:
+        """Close what idles or never ends its request, once a second."""
+        now = self.loop.time()
+        for connection in tuple(self.open):
+            connection.look(now)
+        self.start()
+
+    def head(self, head: bytes, peer: str) -> Head | None:
+        """`Rules.read_head`, remembered: a client's heads are much the same each time."""
+        found = self._heads.get((head, peer))
+        if found is None:
+            found = self.rules.read_head(head, peer)
+            if found is not None and len(head) <= _KEPT_HEAD_BYTES_MAX:
+                if len(self._heads) >= _KEPT_HEADS_MAX:
+                    self._heads.clear()
+                self._heads[head, peer] = found
+        return found
+
+    def date(self, now: float) -> bytes:
+        """The Date header; `now` is in the loop's seconds, and it is made once in each."""
+        second, text = self._date
+        if second != int(now):
+            text = b"Date: " + formatdate(usegmt=True).encode() + b"\r\n"
+            self._date = int(now), text
+        return text
+
+
+class PlainConnection(asyncio.Protocol):
+    """One connection. Requests are answered one after another, in their order."""
+
+    __slots__ = (
+        "_all", "_buffer", "_closing", "_full", "_head", "_heard", "_peer", "_room", "_since",
+        "_transport", "task",
+    )  # fmt: skip
+
+    def __init__(self, connections: PlainConnections) -> None:
+        self._all = connections
+        self._transport: asyncio.Transport
+        self._peer = ""
+        self._buffer = b""  # what is read and not yet taken
+        self._head: Head | None = None  # of the request whose body is being read
+        self._heard = connections.loop.time()
+        self._since = 0.0  # when the request that is not whole began to arrive; 0: there is none
+        self._full = 0.0  # since when the other side reads too slowly; 0: it does not
+        self._room: asyncio.Future[None] | None = None
+        self._closing = False
+        self.task: asyncio.Task[None] | None = None  # makes an answer
+
+    # -- what the transport tells ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        name = transport.get_extra_info("peername")
+        self._peer = str(name[0]) if isinstance(name, tuple) else ""
+        self._all.open.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._closing = True
+        self._all.open.discard(self)
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._full = self._all.loop.time()
+
+    def resume_writing(self) -> None:
+        self._full = 0.0
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        self._go_on()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer = self._buffer + data if self._buffer else data
+        if self.task is None and not self._full:
+            self._take()
+        elif len(self._buffer) > _AHEAD_BYTES_MAX:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """The other side says no more; it still gets the answer that is being made."""
+        self._closing = True
+        return self.task is not None
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Take what came while an answer was made or sent."""
+        if self.task is None and not self._full and not self._transport.is_closing():
+            self._transport.resume_reading()
+            if self._buffer:
+                self._take()
+
+    def _take(self) -> None:
+        """Answer the requests that are whole."""
+        while self._buffer and self.task is None and not self._full:
+            head, buffer = self._head, self._buffer
+            if head is None:
+                end = buffer.find(b"\r\n\r\n") + 4
+                head = None if end < 4 else self._all.head(buffer[:end], self._peer)
+                if head is None:
+                    return self._hand_over()
+                buffer = self._buffer = buffer[end:]
+            if len(buffer) < head.size:
+                self._head = head
+                if not self._since:
+                    self._since = self._all.loop.time()
+                return None
+            self._head, self._since = None, 0.0
+            if len(buffer) == head.size:
+                self._buffer = b""
+                self._serve(head, buffer)
+            else:
+                self._buffer = buffer[head.size :]
+                self._serve(head, buffer[: head.size])
+            if self._transport.is_closing():
+                self._buffer = b""
+        return None
+
+    def _serve(self, head: Head, body: bytes) -> None:
+        shared, context = self._all, head.context
+        made = answer_at_once(body, context, shared.settings, shared.dispatcher.counts)
+        if isinstance(made, bytes) and len(made) <= LARGE:
+            self._answer(head, made)
+            return
+        waiting = shared.dispatcher.answer(body, context) if made is None else made
+        self.task = shared.loop.create_task(self._serve_later(head, waiting))
+
+    async def _serve_later(
+        self, head: Head, made: bytes | Coroutine[Any, Any, bytes | None]
+    ) -> None:
+        """Answer when the answer is made; afterwards what came meanwhile is read."""
+        try:
+            answer = made if isinstance(made, bytes) else await made or b""
+            if len(answer) <= LARGE:
+                self._answer(head, answer)
+            else:
+                await self._answer_large(head, answer)
+        finally:
+            self.task = None
+        self._go_on()
+
+    # -- answers -----------------------------------------------------------------------------------
+
+    def _first_lines(self, head: Head, size: int) -> bytes:
+        self._heard = now = self._all.loop.time()
+        lines = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b" % (
+            size,
+            self._all.date(now),
+        )
+        if head.origin is not None:
+            lines += b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n" % head.origin
+        if head.closes:
+            lines += b"Connection: close\r\n"
+        return lines + b"\r\n"
+
+    def _answer(self, head: Head, answer: bytes) -> None:
+        if self._transport.is_closing():
+            return
+        self._transport.write(self._first_lines(head, len(answer)) + answer)
+        self._end_if_last(head)
+
+    def _end_if_last(self, head: Head) -> None:
+        if head.closes or (self._closing and not self._buffer):
+            self._transport.close()
+
+    async def _answer_large(self, head: Head, answer: bytes) -> None:
+        """Send a long answer piece by piece, as fast as it is read, but not for ever."""
+        outgoing, transport = self._all.outgoing, self._transport
+        if not outgoing.take(len(answer)):
+            transport.write(_BUSY % len(_BUSY_WORDS) + _BUSY_WORDS)
+            transport.close()
+            return
+        try:
+            transport.write(self._first_lines(head, len(answer)))
+            view = memoryview(answer)
+            for start in range(0, len(answer), PIECE):
+                transport.write(view[start : start + PIECE])
+                async with asyncio.timeout(PIECE_SECONDS):
+                    await self._until_room()
+                if transport.is_closing():
+                    return
+        except TimeoutError:
+            transport.abort()
+        finally:
+            outgoing.give_back(len(answer))
+        self._end_if_last(head)
+
+    async def _until_room(self) -> None:
+        while self._full and not self._transport.is_closing():
+            self._room = self._all.loop.create_future()
+            await self._room
+
+    # -- ends --------------------------------------------------------------------------------------
+
+    def _hand_over(self) -> None:
+        """Let the full server have the connection, with what was read and not answered."""
+        read, self._buffer = self._buffer, b""
+        self._all.open.discard(self)
+        other = self._all.other()
+        self._transport.set_protocol(other)
+        other.connection_made(self._transport)
+        other.data_received(read)
+        if self._closing:
+            other.eof_received()
+
+    def look(self, now: float) -> None:
+        """End the connection if it idles, or waits for too long for the other side."""
+        settings = self._all.settings
+        if self._transport.is_closing():  # and what was answered is not taken
+            self._full = self._full or now
+        if self._since and now - self._since > settings.read_timeout_ms / 1000:
+            self._since = 0.0
+            self._transport.write(_LATE % len(_LATE_WORDS) + _LATE_WORDS)
+            self._transport.close()
+        elif self._full and now - self._full > PIECE_SECONDS:
+            self._transport.abort()
+        elif self.task is None and now - self._heard > _IDLE_SECONDS:
+            self._transport.close()
+
+    def finish(self) -> None:
+        """Take no more requests; close unless an answer is being made."""
+        self._closing = True
+        self._buffer = b""
+        self._transport.pause_reading()
+        if self.task is None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
