@@ -50,15 +50,15 @@ def load_amended(store: Store) -> dict[int, Amended]:
 
 
 def amendment_writes(
-    tables: StateTables, view: StoredView, changes: Changes, index: int
+    tables: StateTables, view: StoredView, changes: Changes, index: int, *, first: bool
 ) -> Iterator[Change]:
     """What is written for the amendment `index` of the height of `view`, which is the head's.
 
-    What the height's history has already is older and stays.
+    What the height's history has already is older and stays; the ledger's `first` has none.
     """
     height = view.height
     at = height_key(height)
-    account_keys, storage_keys = tables.changed_keys(height) if height else ([], [])
+    account_keys, storage_keys = ([], []) if first else tables.changed_keys(height)
     known = {*account_keys, *storage_keys}
     replaced = _Replaced({}, {})
     for table, key, value in state_writes(tables.store, view, changes, height):
@@ -70,14 +70,20 @@ def amendment_writes(
         is_account = table == schema.ACCOUNT_HISTORY
         own = key[: -len(at)]
         (replaced.accounts if is_account else replaced.slots)[own] = value or b""
-        if height and own not in known:  # before height 0 there was nothing
+        if not first and own not in known:  # before the first height there was nothing
             (account_keys if is_account else storage_keys).append(own)
             yield table, key, value
-    if height:
+    if not first:
         count = len(account_keys).to_bytes(4, "big")
         yield schema.CHANGED, at, b"".join((count, *account_keys, *storage_keys))
     record = changes.root + msgspec.msgpack.encode(replaced)
     yield schema.META, schema.amendment_key(height, index), record
+
+
+def first_amendment(height: int, root: Hash) -> Change:
+    """What says that the state of the first height never was the one that its header names."""
+    record = root + msgspec.msgpack.encode(_Replaced({}, {}))
+    return schema.META, schema.amendment_key(height, 0), record
 
 
 def replaced_leaves(

@@ -5,47 +5,13 @@ from collections.abc import Iterator
 from chain import appearances, log_index
 from chain.blocks import Block, encode_block, encode_header
 from chain.changes import Changes, storage_trie
-from chain.commitment import commit
 from chain.execution import Executed
-from chain.genesis import Genesis, genesis_block
-from chain.headers import header_hash
 from chain.history import StoredView
 from chain.leaves import address_key, encode_slot, slot_key
 from chain.records import StoredHeader, encode_receipts, encode_stored_header
 from chain.storage import schema
 from chain.storage.schema import height_key
 from chain.storage.store import Change, Store
-from chain.views import EmptyView
-
-
-def first_writes(genesis: Genesis) -> list[Change]:
-    """All that an empty store needs to be a ledger at height 0."""
-    block, delta = genesis_block(genesis)
-    changes = commit(EmptyView(), delta)
-    block_hash = header_hash(block.header)
-    executed = Executed(block, block_hash, (), (), changes, block.header.difficulty)
-    stored = StoredHeader(block.header, block_hash, block.header.difficulty)
-    writes: list[Change] = [
-        (schema.META, schema.SCHEMA, schema.VERSION.to_bytes(4, "big")),
-        (schema.META, schema.CHAIN, block_hash),
-        (schema.META, schema.GENESIS, genesis.source.encode()),
-        (schema.META, schema.OLDEST_STATE, height_key(0)),
-    ]
-    writes += block_writes(stored, executed)
-    writes += [(schema.CODES, key, code) for key, code in changes.codes.items()]
-    writes += [(schema.TRIE, key, node) for key, node in changes.nodes.items()]
-    for address in changes.accounts:
-        key = address_key(address)
-        writes.append((schema.ACCOUNTS, key, changes.account_leaves[key]))
-        writes.append((schema.PREIMAGES, key, address))
-    for address, slots in changes.storage.items():
-        key = address_key(address)
-        for slot in slots:
-            leaf = changes.storage_leaves.get(key, {}).get(slot_key(slot))
-            if leaf is not None:
-                writes.append((schema.STORAGE, key + slot_key(slot), leaf))
-                writes.append((schema.PREIMAGES, slot_key(slot), slot.to_bytes(32, "big")))
-    return writes
 
 
 def block_writes(stored: StoredHeader, executed: Executed) -> Iterator[Change]:

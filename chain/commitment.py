@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from chain.branches import Branch
 from chain.changes import ACCOUNT_TRIE, Changes, storage_trie
 from chain.errors import Fault
+from chain.forked import ForkedView
 from chain.leaves import address_key, decode_account, encode_account, encode_slot, slot_key
 from chain.state import Account, Delta
 from chain.trie_update import Leaf, Plan, Work, root_of
@@ -24,6 +25,8 @@ def commit(view: TrieView, delta: Delta) -> Changes:
 
     `view` is the state that the delta was made on. Nothing in it is changed.
     """
+    if isinstance(view, ForkedView):
+        return commit(view.local, view.localised(delta))
     work = Work()
     before = {address: view.account(address) for address in delta.accounts}
     wiped = frozenset(

@@ -100,6 +100,7 @@ class Reason(StrEnum):
     WRONG_CHAIN = "wrong_chain"
     DATADIR_IN_USE = "datadir_in_use"
     STATE_NOT_RETAINED = "state_not_retained"
+    UNPROVABLE = "unprovable"
     BAD_SETTING = "bad_setting"
     ADDRESS_IN_USE = "address_in_use"
     BAD_KEYSTORE = "bad_keystore"
@@ -117,3 +118,17 @@ class Rejected(Exception):
 
 class Fault(Exception):
     """Our own failure: a broken invariant, a corrupt file, a full disk. The process stops."""
+
+
+class SourceFailed(Exception):
+    """The ledger that this one was forked from did not say what was asked of it (decision 0010).
+
+    Not a `Rejected`, for nobody may take it for an answer: it ends whatever needed one. What a
+    block needed it for is named by the hash of the transaction that was running.
+    """
+
+    def __init__(self, source: str, detail: str) -> None:
+        super().__init__(f"the fork's source {source} failed: {detail}")
+        self.source = source
+        self.detail = detail
+        self.transaction: bytes | None = None

@@ -19,12 +19,14 @@ from chain.amendments import (
     root_after,
 )
 from chain.appearances import Appearance
-from chain.batches import block_writes, first_writes, state_writes
+from chain.batches import block_writes, state_writes
+from chain.beginnings import first_writes
 from chain.blocks import EMPTY_BLOOM, Block, Header, Receipt, decode_block, encode_header
 from chain.changes import Changes
 from chain.commitment import commit_leaves
 from chain.errors import Fault, Reason, Rejected
 from chain.execution import Executed
+from chain.forked import ForkedView, Origin
 from chain.genesis import ChainConfig, Genesis, genesis_block, parse_genesis
 from chain.headers import header_hash
 from chain.history import Mark, StateTables, StoredView
@@ -38,7 +40,7 @@ from chain.storage import schema
 from chain.storage.cache import Cache, Missing
 from chain.storage.schema import height_key, read_height
 from chain.storage.store import Change, Store
-from chain.types import Address, Hash, Height
+from chain.types import ZERO_HASH, Address, Hash, Height
 from chain.views import TrieView
 
 _CACHE_ENTRIES = 1 << 17  # accounts, slots and trie records, each
@@ -73,6 +75,7 @@ class Ledger:
         oldest: Height,
         retain_heights: int | None,
         cache_entries: int,
+        origin: Origin | None = None,
     ) -> None:
         """For `open`, which has checked all of it."""
         self.config: ChainConfig = genesis.config
@@ -91,9 +94,10 @@ class Ledger:
         self._headers: Cache[int, StoredHeader] = Cache(4096)
         self._blocks: Cache[int, Block] = Cache(16)
         self._receipts: Cache[int, tuple[Receipt, ...]] = Cache(16)
-        self.genesis_hash = self.hash_at(Height(0))
-        indexed_from = store.get(schema.META, schema.INDEXED_FROM)
-        self._indexed_from = Height(0) if indexed_from is None else read_height(indexed_from)
+        self._origin = origin
+        self._first = _height_or_zero(store, schema.FIRST)
+        self._indexed_from = _height_or_zero(store, schema.INDEXED_FROM)
+        self.genesis_hash = self.hash_at(self._first)
 
     # -- opening and closing -----------------------------------------------------------------------
 
@@ -105,12 +109,14 @@ class Ledger:
         *,
         retain_heights: int | None = None,
         cache_entries: int = _CACHE_ENTRIES,
+        origin: Origin | None = None,
     ) -> "Ledger":
         """The ledger in `store`; an empty store gets the first block.
 
         Without `genesis` the one that the store was made with is taken. The state of
         the last `retain_heights` blocks before the head stays readable (None: of all).
-        Raises `Rejected`: WRONG_SCHEMA, WRONG_CHAIN, BAD_GENESIS when there is none; and
+        `origin` is what a forked ledger was forked from. Raises `Rejected`: WRONG_SCHEMA,
+        WRONG_CHAIN (a forked one without its origin too), BAD_GENESIS when there is none; and
         `Fault` when what is stored contradicts itself.
         """
         version = store.get(schema.META, schema.SCHEMA)
@@ -128,6 +134,10 @@ class Ledger:
             genesis = _same_genesis(store, genesis)
             if int.from_bytes(version, "big") == _UNINDEXED:
                 store.write(_index_from_now_on(store), sync=True)
+        if origin is None and store.get(schema.META, schema.FORK) is not None:
+            raise Rejected(
+                Reason.WRONG_CHAIN, "a forked ledger, which only a developer's chain goes on with"
+            )
         head = _check_head(store)
         oldest = read_height(_fact(store, schema.OLDEST_STATE))
         return cls(
@@ -137,6 +147,7 @@ class Ledger:
             oldest=oldest,
             retain_heights=retain_heights,
             cache_entries=cache_entries,
+            origin=origin,
         )
 
     def close(self) -> None:
@@ -168,12 +179,14 @@ class Ledger:
         """
         head, mark = self._head
         if height is None or height == head.header.number:
-            return StoredView(self._tables, mark.height, mark.root, mark)
-        if 0 <= height < self._tables.oldest:
+            found = StoredView(self._tables, mark.height, mark.root, mark)
+        elif 0 <= height < self._tables.oldest:
             raise Rejected(
                 Reason.STATE_NOT_RETAINED, f"height {height}; the oldest is {self._tables.oldest}"
             )
-        return StoredView(self._tables, height, self.state_root(height), None)
+        else:
+            found = StoredView(self._tables, height, self.state_root(height), None)
+        return found if self._origin is None else ForkedView(found, self._origin)
 
     def state_root(self, height: Height) -> Hash:
         """The root of the state after `height`: its header's, unless that state was amended."""
@@ -188,8 +201,11 @@ class Ledger:
     def prove(self, height: Height, address: Address, slots: Sequence[int] = ()) -> AccountProof:
         """An account's proof at a height; takes long when the height is far below the head.
 
-        Raises what `view` raises.
+        Raises what `view` raises, and UNPROVABLE on a forked ledger, whose roots do not
+        commit to what it reads from its origin.
         """
+        if self._origin is not None:
+            raise Rejected(Reason.UNPROVABLE, f"height {height} of a forked ledger")
         return prove(self.view(height), address, slots)
 
     def name_of(self, key: Hash) -> bytes | None:
@@ -205,17 +221,20 @@ class Ledger:
         head = self._head[0]
         if height == head.header.number:
             return head
-        if not 0 <= height < head.header.number:
+        if self._origin is not None and 0 <= height < self._first:
+            return self._origin.header(Height(height))
+        if not self._first <= height < head.header.number:
             raise Rejected(Reason.UNKNOWN_BLOCK, f"height {height}; the head is {self.height}")
         stored = decode_stored_header(self._at(schema.HEADERS, height))
         self._headers.put(height, stored)
         return stored
 
     def _at(self, table: str, height: int) -> bytes:
-        found = self._store.get(table, height_key(height)) if 0 <= height <= self.height else None
+        here = self._first <= height <= self.height
+        found = self._store.get(table, height_key(height)) if here else None
         if found is not None:
             return found
-        if not 0 <= height <= self.height:
+        if not here:
             raise Rejected(Reason.UNKNOWN_BLOCK, f"height {height}; the head is {self.height}")
         raise Fault(f"{table} of height {height} is missing")
 
@@ -295,6 +314,21 @@ class Ledger:
         for found in order(self._store, address, where):
             if found.belongs_to(self.hash_at(Height(found.height))):
                 yield found
+
+    @property
+    def first(self) -> Height:
+        """The height of the first block: 0, or that at which the ledger was forked."""
+        return self._first
+
+    @property
+    def fork_record(self) -> bytes | None:
+        """What was written down about the fork when it was made; None for any other ledger."""
+        return self._store.get(schema.META, schema.FORK)
+
+    @property
+    def first_amendments(self) -> int:
+        """How many amendments the first height has had from the beginning."""
+        return 1 if self.fork_record is not None else 0
 
     @property
     def indexed_from(self) -> Height:
@@ -429,7 +463,8 @@ class Ledger:
             head, mark = self._head
             count = self.amendments(mark.height)
             view = StoredView(tables, mark.height, mark.root, mark)
-            writes = list(amendment_writes(tables, view, changes, count))
+            at_first = mark.height == self._first
+            writes = list(amendment_writes(tables, view, changes, count, first=at_first))
             after = Mark(mark.height, changes.root)
             tables.begin(after)
             tables.amendments += 1
@@ -437,6 +472,32 @@ class Ledger:
             tables.advance(changes)
             self._amended[mark.height] = Amended(count + 1, changes.root)
             self._head = (head, after)
+
+    def begin_again(self, writes: Sequence[Change], origin: Origin | None) -> None:
+        """Forget everything, and begin with what `chain.beginnings` gives (developer's chains).
+
+        The rules stay those that the ledger was opened with. Views made before become useless.
+        """
+        tables, store = self._tables, self._store
+        with tables.writing:
+            gone: list[Change] = [
+                (table, key, None) for table in schema.TABLES for key, _ in store.scan(table, b"")
+            ]
+            tables.begin(Mark(self.height, ZERO_HASH))
+            tables.epoch += 1
+            store.write([*gone, *writes], sync=self.synced)
+            self._origin = origin
+            self._first = _height_or_zero(store, schema.FIRST)
+            self._indexed_from = _height_or_zero(store, schema.INDEXED_FROM)
+            self._amended = load_amended(store)
+            tables.oldest = read_height(_fact(store, schema.OLDEST_STATE))
+            self._forget()
+            head = _check_head(store)
+            amended = self._amended.get(head.header.number)
+            after = Mark(self._first, amended.root if amended else head.header.state_root)
+            tables.begin(after)
+            self._head = (head, after)
+            self.genesis_hash = head.hash
 
     def rollback(self, height: Height, *, amendments: int | None = None) -> None:
         """Take blocks back until `height` is the head, up to 1024 in one synced write.
@@ -547,6 +608,11 @@ def _index_from_now_on(store: Store) -> list[Change]:
     ]
 
 
+def _height_or_zero(store: Store, name: bytes) -> Height:
+    found = store.get(schema.META, name)
+    return Height(0) if found is None else read_height(found)
+
+
 def _fact(store: Store, name: bytes) -> bytes:
     value = store.get(schema.META, name)
     if value is None:
@@ -581,7 +647,10 @@ def _check_head(store: Store) -> StoredHeader:
     if data is None:
         raise Fault(f"the head, height {height}, is missing")
     stored = decode_stored_header(data)
-    if header_hash(stored.header) != stored.hash or stored.header.number != height:
+    # A forked ledger begins with a header of another ledger, which may have fields of its own.
+    foreign = store.get(schema.META, schema.FIRST) == height_key(height)
+    is_hash = foreign or header_hash(stored.header) == stored.hash
+    if not is_hash or stored.header.number != height:
         raise Fault(f"the header of the head, height {height}, is corrupt")
     for table in (schema.BODIES, schema.RECEIPTS, schema.SENDERS):
         if store.get(table, height_key(height)) is None:

@@ -1,6 +1,7 @@
 """The command line: `chain-node COMMAND`. Settings are read here and nowhere else."""
 
 import argparse
+import hashlib
 import importlib
 import os
 import sys
@@ -10,11 +11,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from chain.errors import Fault, Reason, Rejected
+from msgspec.structs import replace
+
+from chain.errors import Fault, Reason, Rejected, SourceFailed
 from node.settings import (
     OPTIONS,
     Declared,
     Loaded,
+    RpcSettings,
     Settings,
     describe,
     explain,
@@ -31,6 +35,7 @@ class Exit(IntEnum):
     DATA_FOLDER = 3  # in use, corrupt, of another chain or version
     ADDRESS_IN_USE = 4  # the RPC address can't be had
     BAD_INPUT = 5  # a genesis or chain file is no good
+    SOURCE = 6  # the ledger to fork could not be had
 
 
 _EXITS_OF_REASONS: Final = {
@@ -41,6 +46,8 @@ _EXITS_OF_REASONS: Final = {
     Reason.BAD_KEYSTORE: Exit.DATA_FOLDER,
     Reason.ADDRESS_IN_USE: Exit.ADDRESS_IN_USE,
 }
+
+_FORK_CALL_MS: Final = 60_000  # of a call that may have to ask a fork's source, unless set
 
 # Commands that bring their own arguments; their code is loaded when they are asked for.
 _ENGINES: Final = {
@@ -77,6 +84,7 @@ exit status:
   3  the data folder is in use, corrupt, or of another chain or version
   4  the RPC address is in use or can't be had
   5  a genesis or chain file is no good
+  6  the ledger to fork (--fork-url) does not answer as it should
 """
 
 
@@ -90,6 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Rejected as rejected:
         print(f"chain-node: {rejected}", file=sys.stderr)
         return _EXITS_OF_REASONS.get(rejected.reason, Exit.BAD_INPUT)
+    except SourceFailed as failed:
+        print(f"chain-node: fork_source_failed: {failed}", file=sys.stderr)
+        return Exit.SOURCE
     except Fault as fault:
         print(f"chain-node: fault: {fault}", file=sys.stderr)
         return Exit.FAULT
@@ -167,7 +178,12 @@ def _run_command(arguments: Sequence[str]) -> int:
         case "init":
             return _init(settings, follower=parsed.follower)
         case _:
-            return _serve(settings, dev=parsed.command == "dev")
+            dev = parsed.command == "dev"
+            return _serve(settings, dev=dev, own_chain_id=_is_given(loaded, "dev.chain_id"))
+
+
+def _is_given(loaded: Loaded, name: str) -> bool:
+    return loaded.sources[name] != "default"
 
 
 def _destination(declared: Declared) -> str:
@@ -205,16 +221,24 @@ def _add_settings(parser: argparse.ArgumentParser, command: str) -> None:
 def _load(flags: Mapping[str, str | bool], config: str | None, *, dev: bool) -> Loaded:
     loaded = load_settings(flags, os.environ, config=config)
     if dev and not loaded.settings.chain.datadir:
-        chain_id = loaded.settings.dev.chain_id
-        folder = _data_home() / "chain-node" / str(chain_id)
+        own = loaded.settings.dev
+        name = str(own.chain_id)
+        if own.fork_url:
+            source = hashlib.sha256(own.fork_url.encode()).hexdigest()[:16]
+            name = f"fork-{source}-{'newest' if own.fork_height < 0 else own.fork_height}"
+        folder = _data_home() / "chain-node" / name
         loaded = load_settings(flags, os.environ, config=config, default_datadir=str(folder))
     return loaded
 
 
 def _data_home() -> Path:
-    """Where programs keep their data (XDG base directories)."""
-    home = os.environ.get("XDG_DATA_HOME", "")
-    return Path(home) if home.startswith("/") else Path.home() / ".local" / "share"
+    return _home("XDG_DATA_HOME", ".local/share")
+
+
+def _home(variable: str, default: str) -> Path:
+    """Where programs keep their data, or what can be had again (XDG base directories)."""
+    home = os.environ.get(variable, "")
+    return Path(home) if home.startswith("/") else Path.home() / default
 
 
 def _init(settings: Settings, *, follower: bool) -> int:
@@ -225,14 +249,23 @@ def _init(settings: Settings, *, follower: bool) -> int:
     return Exit.OK
 
 
-def _serve(settings: Settings, *, dev: bool) -> int:
+def _serve(settings: Settings, *, dev: bool, own_chain_id: bool) -> int:
     from node import serve
+    from node.devchain.fork.opening import Forking
 
+    forking = Forking()
+    if dev:
+        own = settings.dev
+        answers = _home("XDG_CACHE_HOME", ".cache") / "chain-node" / "forks"
+        forking = Forking(own.fork_url, own.fork_height, answers, not own_chain_id)
+        if own.fork_url and settings.rpc.call_timeout_ms == RpcSettings().call_timeout_ms:
+            rpc = replace(settings.rpc, call_timeout_ms=_FORK_CALL_MS)
+            settings = replace(settings, rpc=rpc)
     folder: Path | None = None
     if not settings.chain.ephemeral:
         folder = _required_folder(settings, "dev" if dev else "run")
     try:
-        serve.serve(serve.prepare(settings, folder, dev=dev), version())
+        serve.serve(serve.prepare(settings, folder, dev=dev, forking=forking), version())
     except serve.BadFolder as error:
         print(f"chain-node: fault: {error}", file=sys.stderr)
         return Exit.DATA_FOLDER

@@ -9,11 +9,13 @@ config.toml    settings, when the operator wants a file
 """
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from chain.errors import Fault, Reason, Rejected
+from chain.forked import Origin
 from chain.genesis import Genesis, parse_genesis
 from chain.ledger import Ledger
 from chain.storage import schema
@@ -48,18 +50,25 @@ def has_ledger(folder: Path) -> bool:
     return (folder / LEDGER).is_dir()
 
 
-def open_ledger(folder: Path | None, genesis: Genesis | None, *, retain_heights: int = 0) -> Ledger:
+def open_ledger(
+    folder: Path | None,
+    genesis: Genesis | None,
+    *,
+    retain_heights: int = 0,
+    begin: Callable[[Store], tuple[Genesis | None, Origin | None]] | None = None,
+) -> Ledger:
     """The ledger of a data folder, or one in memory when `folder` is None.
 
     An empty folder is begun with `genesis`. A folder that holds a ledger must hold that
-    of `genesis`, when one is given. Rejected: WRONG_CHAIN, WRONG_SCHEMA, DATADIR_IN_USE,
+    of `genesis`, when one is given. `begin` sees the store first and gives the genesis and a
+    forked ledger's origin. Rejected: WRONG_CHAIN, WRONG_SCHEMA, DATADIR_IN_USE,
     BAD_GENESIS when neither folder nor caller has one. Fault when the disk fails.
     """
     store: Store
     if folder is None:
         store = MemoryStore()
     else:
-        if genesis is None and not has_ledger(folder):
+        if genesis is None and begin is None and not has_ledger(folder):
             raise Rejected(
                 Reason.BAD_GENESIS, f"{folder} holds no ledger yet; give one with --genesis"
             )
@@ -67,9 +76,12 @@ def open_ledger(folder: Path | None, genesis: Genesis | None, *, retain_heights:
         store = RocksStore(folder / LEDGER)
     with ExitStack() as undo:
         undo.callback(store.close)
+        origin: Origin | None = None
+        if begin is not None:
+            genesis, origin = begin(store)
         if genesis is not None:
             _check_chain_id(store, genesis.config.chain_id, folder)
-        ledger = Ledger.open(store, genesis, retain_heights=retain_heights or None)
+        ledger = Ledger.open(store, genesis, retain_heights=retain_heights or None, origin=origin)
         undo.pop_all()  # the ledger closes its store from here on
     return ledger
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from chain.activation import ChainConfig
 from chain.blocks import Header
-from chain.errors import Reason, Rejected
+from chain.errors import Reason, Rejected, SourceFailed
 from chain.execution import BlockBuilder, Executed
 from chain.machine import Machine, Tracer
 from chain.transactions import Checked
@@ -125,6 +125,9 @@ def build_block(
         try:
             watcher = None if watch is None else watch()
             result = builder.add(checked, watcher)
+        except SourceFailed as failed:
+            failed.transaction = checked.transaction.hash
+            raise
         except Rejected as rejected:
             passed_over.add(checked.sender)
             if rejected.reason not in _NOT_YET:

@@ -21,8 +21,10 @@ from msgspec import Struct
 
 from chain.crypto.secp256k1 import address_of
 from chain.errors import Fault
+from chain.forked import Origin
 from chain.genesis import Genesis, dev_genesis
 from chain.ledger import Ledger
+from chain.storage.store import Store
 from chain.types import Address
 from node import datadir, dev, identity, keys
 from node.consensus.driver import Committed
@@ -30,6 +32,8 @@ from node.consensus.log_file import DiskFile
 from node.devchain.artefacts import Artefacts
 from node.devchain.compose import Developing
 from node.devchain.contracts import first_contracts
+from node.devchain.fork.beginning import ForkPoint
+from node.devchain.fork.opening import Forking, open_fork
 from node.net.handshake import Identity
 from node.net.peers import Peers
 from node.networking import NetworkFactory
@@ -41,6 +45,7 @@ from node.watch.console import Console
 from node.watch.standstill import pace_of, watch_standstill
 
 _COIN: Final = 10**18
+_NO_FORK: Final = Forking()
 _log: Final = logging.getLogger("node")
 
 
@@ -62,6 +67,8 @@ class Prepared(Struct, frozen=True):
     validator_key: bytes | None
     node_key: bytes
     dev: bool
+    fork: ForkPoint | None = None
+    forks: Path | None = None  # the folder for what forks' sources say
 
 
 class _ConsoleHandler(logging.Handler):
@@ -74,10 +81,13 @@ class _ConsoleHandler(logging.Handler):
         self._console.say(self.format(record))
 
 
-def prepare(settings: Settings, folder: Path | None, *, dev: bool) -> Prepared:
+def prepare(
+    settings: Settings, folder: Path | None, *, dev: bool, forking: Forking = _NO_FORK
+) -> Prepared:
     """Open the ledger and the keys. `folder` None: everything in memory.
 
-    Rejected as `datadir.open_ledger`; BadFolder when the disk or what is on it is no good.
+    Rejected as `datadir.open_ledger`; BadFolder when the disk or what is on it is no good;
+    SourceFailed when what is to be forked can't be had.
     """
     accounts: Mapping[Address, bytes] = {}
     genesis: Genesis | None = None
@@ -85,19 +95,23 @@ def prepare(settings: Settings, folder: Path | None, *, dev: bool) -> Prepared:
         genesis = datadir.read_genesis(Path(settings.chain.genesis))
     if dev:
         accounts = keys.dev_accounts(settings.dev.mnemonic, settings.dev.accounts)
-        if genesis is None:
-            genesis = dev_genesis(
-                settings.dev.chain_id,
-                accounts=list(accounts),
-                balance=settings.dev.balance * _COIN,
-                contracts=first_contracts(),
-            )
+    point: ForkPoint | None = None
+
+    def begin(store: Store) -> tuple[Genesis | None, Origin | None]:
+        nonlocal point
+        if not dev or genesis is not None:
+            return genesis, None
+        made, point = open_fork(store, forking, lambda chain_id: _genesis(settings, chain_id))
+        return made, None if point is None else point.origin
+
     key: bytes | None = None
     try:
         if folder is not None and _is_to_begin(folder, genesis, dev=dev):
             # Before the ledger, so that a crash in between leaves no ledger without a key.
             key = identity.make_validator_key(folder)
-        ledger = datadir.open_ledger(folder, genesis, retain_heights=settings.chain.retain_heights)
+        ledger = datadir.open_ledger(
+            folder, genesis, retain_heights=settings.chain.retain_heights, begin=begin
+        )
     except Fault as fault:
         raise BadFolder(str(fault)) from fault
     with ExitStack() as undo:
@@ -110,7 +124,17 @@ def prepare(settings: Settings, folder: Path | None, *, dev: bool) -> Prepared:
                 key = make(folder)
             node_key = identity.make_node_key(folder)
         undo.pop_all()  # whoever serves it closes it
-    return Prepared(settings, folder, ledger, accounts, key, node_key, dev)
+    return Prepared(settings, folder, ledger, accounts, key, node_key, dev, point, forking.answers)
+
+
+def _genesis(settings: Settings, chain_id: int | None) -> Genesis:
+    """A developer's first block; `chain_id` None: that of the settings."""
+    return dev_genesis(
+        settings.dev.chain_id if chain_id is None else chain_id,
+        accounts=list(keys.dev_accounts(settings.dev.mnemonic, settings.dev.accounts)),
+        balance=settings.dev.balance * _COIN,
+        contracts=first_contracts(),
+    )
 
 
 def _is_to_begin(folder: Path, genesis: Genesis | None, *, dev: bool) -> bool:
@@ -118,9 +142,9 @@ def _is_to_begin(folder: Path, genesis: Genesis | None, *, dev: bool) -> bool:
 
     Where a genesis names validators, a node without a key observes; `init` makes keys.
     """
-    if genesis is None or datadir.has_ledger(folder):
+    if datadir.has_ledger(folder):
         return False
-    return dev or not genesis.config.ledger.validators
+    return dev or (genesis is not None and not genesis.config.ledger.validators)
 
 
 def init(settings: Settings, folder: Path, *, follower: bool = False) -> None:
@@ -174,7 +198,8 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
     # With named validators, blocks are theirs to agree on.
     developing: Developing | None = None
     if prepared.dev and not prepared.ledger.config.ledger.validators:
-        developing = Developing(None if folder is None else folder / datadir.NOTES)
+        notes = None if folder is None else folder / datadir.NOTES
+        developing = Developing(notes, prepared.fork, prepared.forks)
     try:
         node = Node(
             settings,

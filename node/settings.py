@@ -68,7 +68,10 @@ class ChainSettings(Struct, frozen=True):
 class DevSettings(Struct, frozen=True):
     """The ledger that `chain-node dev` makes in an empty data folder."""
 
-    chain_id: Annotated[int, Option("chain id", low=1, high=2**53 - 1, flag="chain-id")] = 31337
+    chain_id: Annotated[
+        int,
+        Option("chain id; of a fork its source's own", low=1, high=2**53 - 1, flag="chain-id"),
+    ] = 31337
     accounts: Annotated[int, Option("funded accounts", low=0, high=1000, flag="accounts")] = 10
     balance: Annotated[
         int, Option("coins of each funded account", low=0, high=10**12, flag="balance")
@@ -80,6 +83,13 @@ class DevSettings(Struct, frozen=True):
         tuple[str, ...],
         Option("folders of compilers' output, to name contracts in the log", flag="artifacts"),
     ] = ()
+    fork_url: Annotated[
+        str, Option("JSON-RPC server of a ledger to go on from", flag="fork-url")
+    ] = ""
+    fork_height: Annotated[
+        int,
+        Option("height to go on from; -1: the newest", low=-1, high=2**63 - 1, flag="fork-height"),
+    ] = -1
 
 
 class RpcSettings(Struct, frozen=True):

@@ -63,6 +63,8 @@ CHAIN: Final = b"chain"  # hash of the genesis block
 GENESIS: Final = b"genesis"  # the genesis file as JSON, when the chain came from one
 HEAD: Final = b"head"  # height of the last committed block
 OLDEST_STATE: Final = b"oldest_state"  # the first height whose state is still readable
+FIRST: Final = b"first"  # height of the first block of a forked ledger; no fact: 0
+FORK: Final = b"fork"  # what a forked ledger was forked from, for whoever forked it
 
 
 AMENDMENTS: Final = b"amendment/"  # with height and index: chain.amendments

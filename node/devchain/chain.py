@@ -1,9 +1,13 @@
 """What developers' methods act through: one object that mines, amends, goes back, impersonates."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
+from chain.beginnings import first_writes
 from chain.blocks import Header
 from chain.changes import Changes
 from chain.commitment import commit
@@ -11,15 +15,20 @@ from chain.errors import Reason, Rejected
 from chain.forks import Fork
 from chain.ledger import Ledger
 from chain.state import Account, Delta, State
+from chain.storage.store import Change
 from chain.transactions import Checked, Transaction
 from chain.types import EMPTY_CODE_HASH, EMPTY_ROOT, Address, Hash, Height
 from node.devchain import unsigned
+from node.devchain.fork.beginning import ForkPoint, find_fork, first_changes
 from node.devchain.notes import Notes, Snapshot
 from node.devchain.producer import Pace, Producer
 from node.pool.mempool import Mempool
 
 MINED_MAX: Final = 100_000  # blocks in one call
 IMPERSONATED_MAX: Final = 10_000
+_FETCHERS: Final = 8  # questions to a fork's source at the same time
+
+T = TypeVar("T")
 
 
 class DevChain:
@@ -34,8 +43,20 @@ class DevChain:
         *,
         clock: Callable[[], float],
         random: Random,
+        fork: ForkPoint | None = None,
+        forks: Path | None = None,
+        threads: Callable[[int, str], Executor] = ThreadPoolExecutor,
     ) -> None:
-        """`clock` gives seconds since 1970."""
+        """`clock` gives seconds since 1970.
+
+        `fork` is where the ledger left another one, and `forks` the folder for what sources
+        say (None: it is not kept). `threads` gives so many threads, named so.
+        """
+        self.fork = fork
+        producer.fork = None if fork is None else fork.origin
+        self._forks = forks
+        self._threads = threads
+        self._fetchers: Executor | None = None
         self.producer = producer
         self.ledger = ledger
         self.automatic = False  # whether every account is impersonated
@@ -53,6 +74,38 @@ class DevChain:
 
     def close(self) -> None:
         self._notes.close()
+        if self._fetchers is not None:
+            self._fetchers.shutdown()
+        if self.fork is not None:
+            self.fork.origin.close()
+
+    # -- forks -------------------------------------------------------------------------------------
+
+    async def fetch(self, call: Callable[[], T]) -> T:
+        """The result of a call that asks a fork's source, which takes its time."""
+        if self._fetchers is None:
+            self._fetchers = self._threads(_FETCHERS, "fork")
+        return await asyncio.get_running_loop().run_in_executor(self._fetchers, call)
+
+    async def reset_to_fork(self, url: str | None, height: int | None) -> None:
+        """Begin again at a block of another ledger, by default the newest of the same one.
+
+        The chain id stays. Raises `SourceFailed`, and `Rejected` as `find_fork` or BAD_SETTING
+        when no URL was ever named; then nothing has changed.
+        """
+        url = url or (None if self.fork is None else self.fork.url)
+        if url is None:
+            raise Rejected(Reason.BAD_SETTING, "forking needs jsonRpcUrl: there is no fork yet")
+        genesis, old = self.ledger.genesis, self.fork
+
+        def find() -> tuple[ForkPoint, list[Change]]:
+            found = find_fork(url, height, self._forks)
+            return found, first_changes(found, genesis)
+
+        fork, changes = await self.fetch(find)
+        await self._begin_again(lambda: self.ledger.begin_again(changes, fork.origin), fork)
+        if old is not None:
+            old.origin.close()
 
     def committed(self) -> None:
         """A block is on disk."""
@@ -211,7 +264,7 @@ class DevChain:
     async def _take_back(self, depth: int) -> None:
         ledger = self.ledger
         height = ledger.height - depth
-        if height < 0:
+        if height < ledger.first:
             raise Rejected(Reason.UNKNOWN_BLOCK, f"{depth} blocks back from {ledger.height}")
         await self.producer.change(lambda: ledger.rollback(Height(height)))
 
@@ -223,7 +276,9 @@ class DevChain:
         async with self.producer.turn:
             times = [
                 self.ledger.header(Height(height)).timestamp
-                for height in range(max(self.ledger.height - depth, 0) + 1, self.ledger.height + 1)
+                for height in range(
+                    max(self.ledger.height - depth, self.ledger.first) + 1, self.ledger.height + 1
+                )
             ]
             await self._take_back(depth)
             for index in range(depth):
@@ -233,11 +288,22 @@ class DevChain:
                 await self.producer.build(empty=True, only=only)
 
     async def reset(self) -> None:
-        """Begin again at the first block, with nothing remembered."""
+        """Begin again at the first block, with nothing remembered; a fork is left behind."""
+        ledger, old = self.ledger, self.fork
+        if old is None:
+            await self._begin_again(lambda: ledger.rollback(Height(0), amendments=0), None)
+            return
+        changes = first_writes(ledger.genesis)
+        await self._begin_again(lambda: ledger.begin_again(changes, None), None)
+        old.origin.close()
+
+    async def _begin_again(self, change: Callable[[], None], fork: ForkPoint | None) -> None:
         async with self.producer.turn:
             for checked in list(self._mempool.everything()):
                 self._mempool.drop(checked.transaction.hash)
-            await self.producer.change(lambda: self.ledger.rollback(Height(0), amendments=0))
+            await self.producer.change(change)
+            self.fork = fork
+            self.producer.fork = None if fork is None else fork.origin
             wishes, times = self.producer.wishes, self.producer.times
             wishes.passed()
             wishes.coinbase, wishes.gas_limit = self._first_coinbase, None

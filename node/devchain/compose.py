@@ -12,6 +12,7 @@ from chain.machine import Machine
 from node.agreement import parse_coinbase
 from node.consensus.driver import Committed
 from node.devchain.chain import DevChain
+from node.devchain.fork.beginning import ForkPoint
 from node.devchain.notes import Notes
 from node.devchain.producer import Pace, Producer
 from node.devchain.times import Times
@@ -26,6 +27,8 @@ class Developing(Struct, frozen=True):
     """That a ledger is a developer's, whose blocks and state may be had at will."""
 
     notes: Path | None = None  # the file of its snapshots; None: in memory
+    fork: ForkPoint | None = None  # where it left another ledger
+    forks: Path | None = None  # the folder for what other ledgers say; None: it is not kept
 
 
 def build_chain(
@@ -69,4 +72,7 @@ def build_chain(
         notes,
         clock=environment.clock,
         random=environment.random,
+        fork=developing.fork,
+        forks=developing.forks,
+        threads=environment.threads,
     )

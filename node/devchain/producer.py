@@ -5,6 +5,7 @@ takes blocks back holds `turn`, so that each of them sees a whole chain.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 
 from chain import headers
 from chain.blocks import Header
-from chain.errors import Reason, Rejected
+from chain.errors import Reason, Rejected, SourceFailed
 from chain.ledger import Ledger
 from chain.machine import Machine
 from chain.transactions import Checked
@@ -29,6 +30,7 @@ from chain.validators import (
     validator_set,
 )
 from node.consensus.driver import Committed
+from node.devchain.fork.origin import ForkOrigin
 from node.devchain.prints import Prints
 from node.devchain.times import Times
 from node.devchain.wishes import Wishes
@@ -39,6 +41,8 @@ from node.watch.observation import Measured
 # As `node.consensus.pacemaker`: how far the base fee is brought down by empty blocks.
 _FEE_FALL_MAX: Final = 8
 _FEE_FALLS_FROM: Final = 8  # wei
+_LOST_MAX: Final = 1_024
+_log: Final = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -87,6 +91,7 @@ class Producer:
         self.times = times
         self.pace = pace
         self.turn = asyncio.Lock()
+        self.fork: ForkOrigin | None = None  # what a forked ledger reads from
         self._members = validator_set([Validator(validator, 1)])
         self._mempool = mempool
         self._machine = machine
@@ -98,6 +103,7 @@ class Producer:
         self._wake = asyncio.Event()
         self._waiting: list[tuple[Hash, asyncio.Future[None]]] = []
         self._nothing_fits = False  # until something is pooled
+        self._lost: dict[Hash, SourceFailed] = {}  # whose state a fork's source did not give
         self._due: float | None = None  # when the interval's next block is, by the loop's clock
         self._stopping = False
 
@@ -112,7 +118,11 @@ class Producer:
             while not self._stopping:
                 self._wake.clear()
                 before = len(self._waiting)
-                await self._build_due()
+                try:
+                    await self._build_due()
+                except SourceFailed as failed:
+                    self._nothing_fits = True
+                    self._give_up(failed)
                 self._release(before)
                 timeout = self._timeout()
                 if timeout is None:
@@ -148,7 +158,12 @@ class Producer:
         self._wake.set()
 
     async def settled(self, transaction_hash: Hash) -> None:
-        """Wait until a pooled transaction is in a block, or waits for more than a block."""
+        """Wait until a pooled transaction is in a block, or waits for more than a block.
+
+        Raises `SourceFailed` when it could not be run for want of a fork's state.
+        """
+        if (failed := self._lost.pop(transaction_hash, None)) is not None:
+            raise failed
         if not self.pace.automine or self._stopping or transaction_hash not in self._mempool:
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -165,6 +180,28 @@ class Producer:
             elif not done.done():
                 done.set_result(None)
         self._waiting = kept
+
+    def _give_up(self, failed: SourceFailed) -> None:
+        """No block can be begun: those that wait for one are told so."""
+        _log.warning("no block: %s", failed)
+        for _, done in self._waiting:
+            if not done.done():
+                done.set_exception(failed)
+        self._waiting = []
+
+    def _lose(self, failed: SourceFailed, transaction_hash: Hash) -> None:
+        """Drop a transaction that can't be run, and tell whoever waits for it."""
+        _log.warning("dropped 0x%s: %s", transaction_hash.hex(), failed)
+        self._mempool.drop(transaction_hash)
+        told = False
+        for waited, done in self._waiting:
+            if waited == transaction_hash and not done.done():
+                done.set_exception(failed)
+                told = True
+        if not told:
+            while len(self._lost) >= _LOST_MAX:
+                del self._lost[next(iter(self._lost))]
+            self._lost[transaction_hash] = failed
 
     # -- when --------------------------------------------------------------------------------------
 
@@ -254,21 +291,10 @@ class Producer:
             total_difficulty=ledger.total_difficulty(ledger.height),
             block_hash=self._block_hash,
         )
+        if self.fork is not None:
+            self.fork.presume(header.number, header.timestamp)
         start = self._stopwatch()
-        built: Built = await self._in_writer(
-            build_block,
-            ground,
-            chosen,
-            record,
-            header.coinbase,
-            machine=self._machine,
-            config=ledger.config,
-            clock=self._stopwatch,
-            base_fee=wishes.base_fee,
-            gas_limit=wishes.gas_limit,
-            mix=wishes.randomness,
-            watch=Prints,
-        )
+        built = await self._run_all(ground, chosen, record, header)
         self._measured.block_processing.observe(self._stopwatch() - start)
         for transaction_hash, _ in built.refused:
             self._mempool.drop(transaction_hash)
@@ -287,6 +313,34 @@ class Producer:
         self._on_commit(done)
         self._release(0)
         return done
+
+    async def _run_all(
+        self, ground: Ground, chosen: Sequence[Checked], record: ConsensusRecord, header: Header
+    ) -> Built:
+        """The block of what can be run; what a fork's source keeps from running is dropped."""
+        wishes = self.wishes
+        while True:
+            try:
+                return await self._in_writer(
+                    build_block,
+                    ground,
+                    chosen,
+                    record,
+                    header.coinbase,
+                    machine=self._machine,
+                    config=self.ledger.config,
+                    clock=self._stopwatch,
+                    base_fee=wishes.base_fee,
+                    gas_limit=wishes.gas_limit,
+                    mix=wishes.randomness,
+                    watch=Prints,
+                )
+            except SourceFailed as failed:
+                lost = failed.transaction
+                if lost is None:
+                    raise
+                self._lose(failed, Hash(lost))
+                chosen = [checked for checked in chosen if checked.transaction.hash != lost]
 
     def _record(self, header: Header) -> ConsensusRecord:
         """What goes on where votes would have: the ledger can be taken on by `chain-node run`."""

@@ -15,6 +15,7 @@ from node.rpc.parameters import BlockHash, BlockTag
 if TYPE_CHECKING:
     from chain.ledger import Ledger
     from node.devchain.chain import DevChain
+    from node.devchain.fork.beginning import ForkPoint
     from node.node import Node
     from node.rpc.fees import TipOracle
     from node.rpc.filters import Filters
@@ -79,6 +80,12 @@ class Context:
         developer = self.node.developer
         assert developer is not None
         return developer
+
+    @property
+    def fork(self) -> "ForkPoint | None":
+        """Where this ledger left another one, if it did."""
+        developer = self.node.developer
+        return None if developer is None else developer.fork
 
     @property
     def ledger(self) -> "Ledger":

@@ -14,7 +14,7 @@ async def node_info(ctx: Context) -> Json:
     """The head, the fork and the next block's fees, as anvil tells them."""
     ledger = ctx.ledger
     head, upcoming = ledger.head, ctx.developer.upcoming()
-    base_fee = upcoming.base_fee or 0
+    base_fee, fork = upcoming.base_fee or 0, ctx.fork
     return {
         "currentBlockNumber": hex(head.number),
         "currentBlockTimestamp": number(head.timestamp),
@@ -27,7 +27,11 @@ async def node_info(ctx: Context) -> Json:
             "gasLimit": hex(upcoming.gas_limit),
             "gasPrice": hex(base_fee + await ctx.tips.suggest(ctx)),
         },
-        "forkConfig": {"forkUrl": None, "forkBlockNumber": None, "forkRetryBackoff": None},
+        "forkConfig": {
+            "forkUrl": None if fork is None else fork.url,
+            "forkBlockNumber": None if fork is None else number(fork.height),
+            "forkRetryBackoff": None,
+        },
     }
 
 
@@ -48,8 +52,16 @@ async def metadata_hardhat(ctx: Context) -> Json:
 
 async def _metadata(ctx: Context) -> Json:
     ledger = ctx.ledger
-    height = ledger.height
+    height, fork = ledger.height, ctx.fork
+    forked: Json = {}
+    if fork is not None:
+        forked["forkedNetwork"] = {
+            "chainId": number(fork.chain_id),
+            "forkBlockNumber": number(fork.height),
+            "forkBlockHash": data(fork.first.hash),
+        }
     return {
+        **forked,
         "clientVersion": await client_version(ctx),
         "chainId": number(ledger.config.chain_id),
         "instanceId": data(ctx.developer.instance),

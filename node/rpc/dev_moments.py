@@ -4,7 +4,7 @@ from typing import Any
 
 from node.devchain.dump import dump, load
 from node.rpc.context import Context
-from node.rpc.dev_registry import OWN, Amount, control
+from node.rpc.dev_registry import OWN, Amount, control, parse_amount
 from node.rpc.errors import invalid_params
 
 
@@ -25,15 +25,30 @@ async def revert(ctx: Context, number: Amount) -> bool:
 
 @control({"anvil_reset": None, "hardhat_reset": True})
 async def reset(ctx: Context, options: dict[str, Any] | None = None) -> None:
-    """Begin again at the first block, with nothing remembered."""
+    """Begin again at the first block, or at one of another ledger, with nothing remembered."""
     forking = options.get("forking") if options else None
-    # Libraries send an empty one when nothing is to be forked.
-    if isinstance(forking, dict) and forking.get("jsonRpcUrl"):
-        raise invalid_params("forking is not supported: this chain begins with its own genesis")
+    developer = ctx.developer
     try:
-        await ctx.developer.reset()
+        # Libraries send an empty one when nothing is to be forked.
+        if forking or (forking is not None and developer.fork is not None):
+            await developer.reset_to_fork(*_forking(forking))
+        else:
+            await developer.reset()
     finally:
-        ctx.filters.rewind(0)
+        ctx.filters.rewind(ctx.ledger.first)
+
+
+def _forking(options: Any) -> tuple[str | None, int | None]:
+    """The URL and the height of `forking`, None where it names none."""
+    if not isinstance(options, dict):
+        raise invalid_params("forking is an object with jsonRpcUrl and blockNumber")
+    url, height = options.get("jsonRpcUrl"), options.get("blockNumber")
+    if url is not None and not isinstance(url, str):
+        raise invalid_params("forking.jsonRpcUrl is a text")
+    try:
+        return url, None if height is None else parse_amount(height)
+    except ValueError as error:
+        raise invalid_params(f"forking.blockNumber: {error}") from None
 
 
 @control({"anvil_dumpState": OWN, "hardhat_dumpState": OWN})

@@ -79,6 +79,7 @@ _WORDS: Final[dict[Reason, str]] = {
     Reason.POOL_FULL: "txpool is full",
     Reason.SENDER_LIMIT: "account limit exceeded",
     Reason.STATE_NOT_RETAINED: "historical state is not available",
+    Reason.UNPROVABLE: "no proof to be had",
 }
 
 

@@ -63,7 +63,7 @@ class TipOracle:
         default = max(_TIP_DEFAULT, ctx.node.settings.pool.tip_min)
         seen: dict[Hash, tuple[int, ...]] = {}
         tips: list[int] = []
-        for number in range(height, max(0, height - _ORACLE_BLOCKS), -1):
+        for number in range(height, max(ledger.first, height - _ORACLE_BLOCKS), -1):
             block_hash = ledger.hash_at(Height(number))
             found = self._by_block.get(block_hash)
             if found is None:
@@ -131,7 +131,7 @@ def fee_history(
         raise server_error(f"request beyond head block: requested {newest}, head {head}")
     last = newest if isinstance(newest, int) else (0 if newest == "earliest" else head)
     limit = ctx.node.settings.rpc.fee_history_heights_max
-    first = max(0, last + 1 - min(count, limit))
+    first = max(ctx.ledger.first, last + 1 - min(count, limit))
     base_fees: list[int] = []
     blob_fees: list[int] = []
     fullness: list[float] = []

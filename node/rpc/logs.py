@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from chain.blocks import EMPTY_BLOOM, Block, Log, Receipt, bloom_contains
 from chain.types import Hash, Height
+from node.rpc import forked
 from node.rpc.context import Context
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError, invalid_params, server_error
 from node.rpc.formats import Json, log_json, places_of_logs
@@ -53,6 +54,8 @@ def heights(ctx: Context, wanted: LogFilter) -> range:
     """The heights that a filter asks for; RpcError in geth's words when they make no sense."""
     if wanted.block_hash is not None:
         height = ctx.ledger.height_of(wanted.block_hash)
+        if height is None and ctx.fork is not None:
+            height = forked.height_of_source(ctx.fork, wanted.block_hash)
         if height is None:
             raise server_error("unknown block")
         return range(height, height + 1)
@@ -89,6 +92,12 @@ def find_logs(ctx: Context, wanted: LogFilter, where: range) -> list[Json]:
     deadline = time.monotonic() + settings.call_timeout_ms / 1000
     found: list[Json] = []
     size = 0
+
+    fork = ctx.fork
+    if fork is not None and where.start <= fork.height:
+        last = min(where.stop - 1, fork.height)
+        found += forked.earlier_logs(fork, wanted.addresses, wanted.topics, where.start, last)
+        where = range(last + 1, where.stop)
 
     def tick(reached: int) -> None:
         if time.monotonic() > deadline:

@@ -25,6 +25,8 @@ def build_pending(ctx: Context, ready: list[Checked]) -> Executed:
     height = ledger.height
     parent = ctx.header(height)
     header = next_header(ctx, parent)
+    if ctx.fork is not None:
+        ctx.fork.origin.presume(header.number, header.timestamp)
     builder = BlockBuilder(
         ledger.view(height),
         parent,

@@ -7,19 +7,21 @@ integers beyond 64 bits, floats, strings. Refusals use geth's codes and words.
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
 
-from chain.errors import Fault, Rejected
-from node.rpc import registry
+from chain.errors import Fault, Rejected, SourceFailed
+from node.rpc import forked, registry
 from node.rpc.context import Context
 from node.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
     PARSE_ERROR,
     RESPONSE_TOO_LARGE,
+    SERVER_ERROR,
     RpcError,
     error_of,
     invalid_params,
@@ -143,6 +145,7 @@ class _Call(NamedTuple):
     method: registry.Method | None
     arguments: list[Any]
     refusal: Exception | None
+    given: Sequence[Any] = ()  # the arguments as they came
 
 
 def _read(request: _Request | None, ctx: Context) -> _Call:
@@ -161,7 +164,8 @@ def _read(request: _Request | None, ctx: Context) -> _Call:
         method = registry.METHODS.get(name)
         if method is None or not ctx.may_call(method):
             raise registry.not_found(name)
-        return _Call(request_id, method, method.bind(_positional(request.params)), None)
+        given = _positional(request.params)
+        return _Call(request_id, method, method.bind(given), None, given)
     except RpcError as error:
         # An invalid request gets an answer even without an id, since it is no notification.
         if error.code == INVALID_REQUEST and not request_id:
@@ -186,11 +190,20 @@ async def _run(calls: list[_Call], ctx: Context) -> list[Any]:
             outcomes: list[Any] = await ctx.heavy.run(_run_heavy, calls, ctx)
             return outcomes
         if len(calls) == 1:
-            return [await first.method.function(ctx, *first.arguments)]
+            return [await _called(first, ctx)]
     except Exception as error:
         return [error]
-    running = (call.method.function(ctx, *call.arguments) for call in calls if call.method)
+    running = (_called(call, ctx) for call in calls)
     return await asyncio.gather(*running, return_exceptions=True)
+
+
+def _called(call: _Call, ctx: Context) -> Coroutine[Any, Any, Any]:
+    """A call of a method that runs in the event loop."""
+    assert call.method is not None
+    if ctx.fork is not None:
+        return forked.answer(ctx, call.method, call.arguments, call.given)
+    running: Coroutine[Any, Any, Any] = call.method.function(ctx, *call.arguments)
+    return running
 
 
 def _run_heavy(calls: list[_Call], ctx: Context) -> list[Any]:
@@ -200,8 +213,12 @@ def _run_heavy(calls: list[_Call], ctx: Context) -> list[Any]:
     for call in calls:
         assert call.method is not None
         try:
+            if ctx.fork is None:
+                outcome = call.method.function(ctx, *call.arguments)
+            else:
+                outcome = forked.answer_in_thread(ctx, call.method, call.arguments, call.given)
             # Encoded here, since a long answer would hold up the event loop.
-            outcomes.append(Raw(encode_result(call.method.function(ctx, *call.arguments))))
+            outcomes.append(Raw(encode_result(outcome)))
         except Exception as error:
             outcomes.append(error)
         if time.monotonic() > stop:
@@ -236,6 +253,13 @@ def _error(call: _Call, failure: BaseException, ctx: Context) -> RpcError:
             return failure
         case Rejected():
             return error_of(failure)
+        case SourceFailed():
+            facts = {
+                "reason": "fork_source_failed",
+                "source": failure.source,
+                "detail": failure.detail,
+            }
+            return RpcError(SERVER_ERROR, str(failure), facts)
         case Fault():
             # Our disk or our bug: whoever waits for this ends the process.
             if not ctx.node.failed.done():

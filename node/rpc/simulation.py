@@ -16,13 +16,14 @@ from chain.blocks import Header, Log
 from chain.commitment import commit
 from chain.errors import Reason, Rejected
 from chain.execution import BlockExecution, Executed, assemble
+from chain.forked import lay
 from chain.forks import Fork
 from chain.machine import Machine
 from chain.state import State
 from chain.transactions import Kind, Transaction, build_transaction
 from chain.transition import TransactionResult, simulate
 from chain.types import EMPTY_OMMERS_HASH, ZERO_ADDRESS, ZERO_HASH, Address, Hash, Height
-from chain.views import Overlay, TrieView
+from chain.views import TrieView
 from node.rpc.calls import call_fees, call_transaction, failure
 from node.rpc.context import Context
 from node.rpc.errors import (
@@ -102,7 +103,7 @@ class _Simulator:
             [call.sender for call in calls],
             block.withdrawals if fork.withdrawals else None,
         )
-        self._view = Overlay(self._view, executed.changes)
+        self._view = lay(self._view, executed.changes)
         self._parent = executed.block.header
         self._hashes[header.number] = executed.hash
         fields = block_json(executed.block, executed.hash, executed.senders, full=self._asked.full)
@@ -251,7 +252,7 @@ def _overridden(view: TrieView, overrides: StateOverrides) -> TrieView:
             state.override_storage(address, override.state)
         for slot, value in (override.state_diff or {}).items():
             state.set_storage(address, slot, value)
-    return Overlay(view, commit(view, state.delta()))
+    return lay(view, commit(view, state.delta()))
 
 
 def _calls_json(calls: list[_Call], executed: Executed) -> list[Json]:

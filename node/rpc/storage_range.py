@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from chain.changes import storage_trie
 from chain.commitment import commit
+from chain.forked import lay
 from chain.leaves import address_key, decode_slot, slot_key
 from chain.types import Address, Hash, Height
-from chain.views import Overlay, TrieView
+from chain.views import TrieView
 from node.rpc.context import Context
 from node.rpc.errors import invalid_params, server_error
 from node.rpc.formats import Json, data, word
@@ -58,7 +59,7 @@ def _state_before(
     execution = replay.execution
     delta = execution.state.delta()
     written = frozenset(slot for slots in delta.storage.values() for slot in slots)
-    return Overlay(execution.view, commit(execution.view, delta)), written
+    return lay(execution.view, commit(execution.view, delta)), written
 
 
 def _leaves_from(

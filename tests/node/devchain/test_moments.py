@@ -127,7 +127,7 @@ def test_a_reset_begins_again(dev: Served) -> None:
     assert dev.call("hardhat_metadata")["instanceId"] != instance
     assert dev.call("hardhat_getAutomine") is True
     assert dev.refusal("eth_sendTransaction", {"from": NOBODY, "to": OTHER}).code == -32000
-    assert dev.refusal("anvil_reset", {"forking": {"jsonRpcUrl": "http://x"}}).code == -32602
+    assert dev.refusal("anvil_reset", {"forking": {"jsonRpcUrl": "ipc:x"}}).code == -32602
 
 
 def test_a_log_filter_tells_of_the_blocks_in_the_place_of_those_taken_back(dev: Served) -> None:

@@ -1,0 +1,57 @@
+"""A developer's ledger opened or begun, forked or not, before anything else touches its store."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from chain.errors import Reason, Rejected
+from chain.genesis import Genesis
+from chain.storage import schema
+from chain.storage.store import Store
+from node.devchain.fork.beginning import ForkPoint, find_fork, first_changes, reopen_fork
+
+NEWEST: Final = -1
+
+
+class Forking(Struct, frozen=True):
+    """What is to be forked, when the store is still empty."""
+
+    url: str = ""  # empty: nothing is
+    height: int = NEWEST
+    answers: Path | None = None  # the folder for what sources say; None: it is not kept
+    takes_chain_id: bool = False  # whether the fork has its source's chain id
+
+
+def open_fork(
+    store: Store, forking: Forking, genesis_of: Callable[[int | None], Genesis]
+) -> tuple[Genesis, ForkPoint | None]:
+    """The genesis of a store's ledger, and where it left another one, if it did.
+
+    `genesis_of` makes the genesis with the given chain id, or with its own for None. An empty
+    store is begun with the fork that is wanted. `Rejected` (WRONG_CHAIN) when the store holds
+    something else, and as `find_fork`; `SourceFailed`.
+    """
+    record = store.get(schema.META, schema.FORK)
+    if record is not None:
+        point = reopen_fork(record, forking.answers, forking.url)
+        if forking.height not in (NEWEST, point.height):
+            point.origin.close()
+            raise Rejected(
+                Reason.WRONG_CHAIN,
+                f"the data folder holds a fork at height {point.height}, not {forking.height}",
+            )
+    elif not forking.url:
+        return genesis_of(None), None
+    elif store.get(schema.META, schema.SCHEMA) is not None:
+        raise Rejected(
+            Reason.WRONG_CHAIN, "the data folder holds a ledger that is no fork; name another"
+        )
+    else:
+        height = None if forking.height == NEWEST else forking.height
+        point = find_fork(forking.url, height, forking.answers)
+    genesis = genesis_of(point.chain_id if forking.takes_chain_id else None)
+    if record is None:
+        store.write(first_changes(point, genesis), sync=True)
+    return genesis, point
