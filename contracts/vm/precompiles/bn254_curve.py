@@ -18,16 +18,19 @@ PointG1: TypeAlias = tuple[Any, Any]
 PointG2: TypeAlias = tuple[Fp2, Fp2]
 
 # The curve's parameter, and the prime and group order that it gives.
-_U: Final = 4965661367192848881
-P: Final = mpz(36 * _U**4 + 36 * _U**3 + 24 * _U**2 + 6 * _U + 1)
-ORDER: Final = 36 * _U**4 + 36 * _U**3 + 18 * _U**2 + 6 * _U + 1
+U: Final = 4965661367192848881
+P: Final = mpz(36 * U**4 + 36 * U**3 + 24 * U**2 + 6 * U + 1)
+ORDER: Final = 36 * U**4 + 36 * U**3 + 18 * U**2 + 6 * U + 1
+# The twist's endomorphism, which raising to the power P gives, multiplies its points of
+# order ORDER by this: the curve's trace less 1.
+TWIST_MULTIPLE: Final = 6 * U * U
 
 _ONE: Final[Fp12] = [mpz(1)] + [mpz(0)] * 11
 # Twelve products of two numbers below P add up to less than this many bits.
 _SLOT_BITS: Final = 2 * 254 + 4
 
 
-def _signed_digits(number: int) -> list[int]:
+def signed_digits(number: int) -> list[int]:
     """Digits 1, 0 and -1 of a number without two neighbours unlike 0, the highest first."""
     digits = []
     while number:
@@ -37,7 +40,7 @@ def _signed_digits(number: int) -> list[int]:
     return digits[::-1]
 
 
-_LOOP: Final = _signed_digits(6 * _U + 2)[1:]
+LOOP: Final = signed_digits(6 * U + 2)[1:]
 
 
 # -- the curve over the base field --
@@ -63,7 +66,7 @@ def multiply(point: PointG1, scalar: int) -> PointG1 | None:
     """The point added to itself so many times."""
     result: PointG1 | None = None
     negative = (point[0], -point[1] % P)
-    for digit in _signed_digits(scalar):
+    for digit in signed_digits(scalar):
         result = add(result, result)
         if digit:
             result = add(result, point if digit > 0 else negative)
@@ -100,9 +103,9 @@ def _pow2(a: Fp2, exponent: int) -> Fp2:
 
 
 _XI: Final[Fp2] = (mpz(9), mpz(1))
-_TWIST_B: Final[Fp2] = _div2((mpz(3), mpz(0)), _XI)
+TWIST_B: Final[Fp2] = _div2((mpz(3), mpz(0)), _XI)
 # w to the power j (P - 1), which is what raising to P does to w^j.
-_FROBENIUS: Final = [_pow2(_XI, j * (int(P) - 1) // 6) for j in range(6)]
+FROBENIUS: Final = [_pow2(_XI, j * (int(P) - 1) // 6) for j in range(6)]
 
 
 def _conjugate2(a: Fp2) -> Fp2:
@@ -145,11 +148,11 @@ def is_in_twist_group(point: PointG2) -> bool:
     """Whether the point is on the twist y^2 = x^3 + 3/(9 + i) and has the order ORDER."""
     x, y = point
     cube = _mul2(_mul2(x, x), x)
-    if _sub2(_mul2(y, y), cube) != _TWIST_B:
+    if _sub2(_mul2(y, y), cube) != TWIST_B:
         return False
     result: PointG2 | None = None
     negative = _negative(point)
-    for digit in _signed_digits(ORDER):
+    for digit in signed_digits(ORDER):
         result = _add_twist(result, result)
         if digit:
             result = _add_twist(result, point if digit > 0 else negative)
@@ -158,7 +161,7 @@ def is_in_twist_group(point: PointG2) -> bool:
 
 def _frobenius_twist(point: PointG2) -> PointG2:
     x, y = point
-    return _mul2(_conjugate2(x), _FROBENIUS[2]), _mul2(_conjugate2(y), _FROBENIUS[3])
+    return _mul2(_conjugate2(x), FROBENIUS[2]), _mul2(_conjugate2(y), FROBENIUS[3])
 
 
 # -- the extension of degree 12 --
@@ -184,7 +187,7 @@ def _frobenius12(a: Fp12) -> Fp12:
     result = [mpz(0)] * 12
     for j in range(6):
         imaginary = a[j + 6]
-        real, imaginary = _mul2((a[j] + 9 * imaginary, -imaginary), _FROBENIUS[j])
+        real, imaginary = _mul2((a[j] + 9 * imaginary, -imaginary), FROBENIUS[j])
         result[j], result[j + 6] = (real - 9 * imaginary) % P, imaginary
     return result
 
@@ -201,7 +204,7 @@ def _inverse12(a: Fp12) -> Fp12:
 
 def _pow_u(a: Fp12) -> Fp12:
     result = _ONE
-    for bit in f"{_U:b}":
+    for bit in f"{U:b}":
         result = _mul12(result, result)
         if bit == "1":
             result = _mul12(result, a)
@@ -239,7 +242,7 @@ def _miller(pairs: Sequence[tuple[PointG1, PointG2]]) -> Fp12:
         result = _mul12(result, _line(p, point, slope))
         running[place] = _third(point, other, slope)
 
-    for digit in _LOOP:
+    for digit in LOOP:
         result = _mul12(result, result)
         for place, (_, q) in enumerate(pairs):
             step(place, running[place])
