@@ -38,6 +38,15 @@ async def reset(ctx: Context, options: dict[str, Any] | None = None) -> None:
         ctx.filters.rewind(ctx.ledger.first)
 
 
+@control({"anvil_setRpcUrl": None})
+async def set_fork_url(ctx: Context, url: str) -> None:
+    """Ask another server for the ledger that was forked, from now on."""
+    fork = ctx.fork
+    if fork is None:
+        raise invalid_params("there is no fork")
+    fork.origin.move(url)
+
+
 def _forking(options: Any) -> tuple[str | None, int | None]:
     """The URL and the height of `forking`, None where it names none."""
     if not isinstance(options, dict):

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ from node.consensus.driver import Committed
 from node.dev import checksummed
 from node.devchain.compose import Developing
 from node.devchain.contracts import first_contracts
+from node.devchain.fork.opening import NEWEST, Forking, open_fork
 from node.environment import real_environment
 from node.keys import dev_accounts, new_key
 from node.node import Node
@@ -83,8 +85,15 @@ class Ledger:
         mnemonic: str = DEV_MNEMONIC,
         genesis: Genesis | None = None,
         settings: Settings | None = None,
+        fork_url: str = "",
+        fork_height: int | None = None,
+        fork_cache: Path | None = None,
     ) -> None:
-        """`balance` is in coins for each account. `genesis` takes the place of the built-in one."""
+        """`balance` is in coins for each account. `genesis` takes the place of the built-in one.
+
+        With `fork_url` the ledger goes on from another one's block at `fork_height`, by default the
+        newest, and what that one says is kept in the folder `fork_cache`, if there is one.
+        """
         self.keys: dict[str, bytes] = {}  # private keys by checksummed address
         signers = dev_accounts(mnemonic, accounts)
         for address, key in signers.items():
@@ -98,6 +107,8 @@ class Ledger:
             balance=balance * _COIN,
             contracts=first_contracts(),
         )
+        height = NEWEST if fork_height is None else fork_height
+        self._forking = Forking(fork_url, height, fork_cache)
         self._settings = settings or Settings()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -139,14 +150,17 @@ class Ledger:
 
     async def _start(self) -> None:
         settings = replace(self._settings, pool=replace(self._settings.pool, journal=False))
+        store = MemoryStore()
+        genesis, point = open_fork(store, self._forking, lambda _: self._genesis)
+        origin = None if point is None else point.origin
         self._node = Node(
             settings,
-            StoredLedger.open(MemoryStore(), self._genesis),
+            StoredLedger.open(store, genesis, origin=origin),
             accounts=self._signers,
             validator_key=new_key(),
             votes=None,
             environment=replace(real_environment(), threads=_inline),
-            developing=Developing(),
+            developing=Developing(fork=point, forks=self._forking.answers),
             on_commit=_say,
         )
         await self._node.start()

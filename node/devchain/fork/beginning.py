@@ -112,7 +112,7 @@ def _fork(source: Source, block: Any, chain_id: Any, answers: Answers, *, sure: 
         answers.close()
         raise SourceFailed(source.name, f"the block to fork from: {error}") from None
     height = Height(first.header.number)
-    origin = ForkOrigin(source, answers, height, None if sure else first.hash)
+    origin = ForkOrigin(source, answers, height, first.hash, sure=sure)
     return ForkPoint(source.url, number, first, origin)
 
 

@@ -56,18 +56,24 @@ class ForkOrigin:
     """A `chain.forked.Origin`: what `source` has at the block `height`, and up to it."""
 
     def __init__(
-        self, source: Source, answers: Answers, height: Height, doubted: Hash | None = None
+        self, source: Source, answers: Answers, height: Height, block_hash: Hash, *, sure: bool
     ) -> None:
-        """`doubted` is the hash of the block, where the source was not asked for it yet."""
+        """`sure` says that the source is known to have this block."""
         self.source = source
         self.height = height
         self._answers = answers
         self._block = hex(height)
-        self._doubted = doubted
+        self._hash = block_hash
+        self._doubted: Hash | None = None if sure else block_hash
         self._locks = [threading.Lock() for _ in range(64)]
 
     def close(self) -> None:
         self._answers.close()
+
+    def move(self, url: str) -> None:
+        """Ask another server from now on; BAD_SETTING when that is no URL."""
+        self.source = Source(url, pause=self.source.pause)
+        self._doubted = self._hash
 
     # -- state -------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ class Source:
         if parts.username is not None:
             login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-        self._pause = pause
+        self.pause = pause
         self._own = threading.local()
         self._takes_batches = True
 
@@ -87,7 +87,7 @@ class Source:
             answer = self._exchange(_body(call, 0))
             if not _is_busy(answer) or pause is None:
                 break
-            self._pause(pause)
+            self.pause(pause)
         return answer
 
     def _result(self, answer: Any) -> Any:
@@ -119,7 +119,7 @@ class Source:
                 if status not in _BUSY:
                     raise SourceFailed(self.name, problem)
             if pause is not None:
-                self._pause(pause)
+                self.pause(pause)
         raise SourceFailed(self.name, problem)
 
     def _post(self, data: bytes) -> tuple[int, bytes]:

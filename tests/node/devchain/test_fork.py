@@ -8,6 +8,7 @@ import pytest
 
 from chain.errors import SourceFailed
 from node.devchain.compose import Developing
+from node.testing import Ledger
 from tests.node.devchain.forking import forked_from, url_of
 from tests.node.rpc.serving import ACCOUNTS, COUNTED, COUNTER, OTHER, SENDER, Served
 from tests.support.daemon import run_command, running
@@ -238,6 +239,25 @@ def test_a_reset_forks_again_elsewhere_and_goes_back_to_no_fork(world: World) ->
         failed = dev.refusal("anvil_reset", {"forking": {"jsonRpcUrl": "http://127.0.0.1:1"}})
         assert failed.data["reason"] == "fork_source_failed"
         assert dev.call("eth_blockNumber") == "0x1"
+
+
+def test_a_fork_can_be_told_of_another_server(world: World, fork: Served) -> None:
+    fork.call("anvil_setRpcUrl", "http://127.0.0.1:1")
+    assert fork.refusal("eth_getBalance", RICH, "latest").data["reason"] == "fork_source_failed"
+    with Served(developing=Developing()) as other:
+        other.call("anvil_mine", 20)
+        fork.call("anvil_setRpcUrl", url_of(other))
+        assert "which was forked" in fork.refusal("eth_getBalance", RICH, "latest").message
+    fork.call("anvil_setRpcUrl", url_of(world.served))
+    assert fork.call("eth_getBalance", RICH, "latest") == hex(10**20)
+
+
+def test_a_ledger_in_the_process_forks_as_well(world: World) -> None:
+    with Ledger(fork_url=url_of(world.served), fork_height=world.height - 1) as ledger:
+        assert ledger.request("eth_getBalance", RICH, "latest") == hex(10**20)
+        ledger.request("eth_sendTransaction", {"from": SENDER, "to": world.counter})
+        assert int(ledger.request("eth_blockNumber"), 16) == world.height
+        assert ledger.request("eth_getBlockByNumber", "0x1", False)["number"] == "0x1"
 
 
 def test_a_forked_state_is_not_proved(world: World, fork: Served) -> None:

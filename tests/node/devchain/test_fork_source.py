@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chain.errors import Reason, Rejected, SourceFailed
 from chain.records import decode_stored_header, encode_stored_header
-from chain.types import Address, Height
+from chain.types import Address, Hash, Height
 from node.devchain.fork.answers import Answers
 from node.devchain.fork.headers import parse_header
 from node.devchain.fork.origin import ForkOrigin, NotFetched, turn
@@ -61,6 +61,10 @@ class Server:
         return Source(self.url, pause=lambda seconds: None)
 
 
+def _origin(server: Server) -> ForkOrigin:
+    return ForkOrigin(server.source(), Answers(None), Height(5), Hash(bytes(32)), sure=True)
+
+
 def _result(request: Any, result: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": request["id"], "result": result}
 
@@ -85,7 +89,7 @@ def _account(method: str, params: Any) -> Any:
 
 def test_an_account_is_one_request_and_is_never_asked_for_again() -> None:
     with Server(_answers(_account)) as server:
-        origin = ForkOrigin(server.source(), Answers(None), Height(5))
+        origin = _origin(server)
         for _ in range(2):
             account = origin.account(SOMEBODY)
             assert account is not None
@@ -107,7 +111,7 @@ def test_many_accounts_go_in_batches_that_a_server_may_refuse() -> None:
     addresses = [Address(bytes([index]) * 20) for index in range(1, 6)]
     for chosen, requests in ((_answers(_account), 1), (reply, 1 + 3 * 5)):
         with Server(chosen) as server:
-            origin = ForkOrigin(server.source(), Answers(None), Height(5))
+            origin = _origin(server)
             origin.fetch_accounts(addresses)
             assert len(server.requests) == requests
             assert all(origin.account(address) for address in addresses)
@@ -128,7 +132,7 @@ def test_many_accounts_go_in_batches_that_a_server_may_refuse() -> None:
 )
 def test_no_sense_is_no_state(answer: tuple[int, bytes]) -> None:
     with Server(lambda body: answer) as server:
-        origin = ForkOrigin(server.source(), Answers(None), Height(5))
+        origin = _origin(server)
         for ask in (lambda: origin.account(SOMEBODY), lambda: origin.storage(SOMEBODY, 0)):
             with pytest.raises(SourceFailed):
                 ask()
@@ -137,7 +141,7 @@ def test_no_sense_is_no_state(answer: tuple[int, bytes]) -> None:
 @pytest.mark.parametrize("value", [None, 5, "", "0x", "xyz", "-0x1", "0x1" + "0" * 64, {}, "0xzz"])
 def test_values_that_are_none_are_refused(value: Any) -> None:
     with Server(_answers(lambda method, params: value)) as server:
-        origin = ForkOrigin(server.source(), Answers(None), Height(5))
+        origin = _origin(server)
         with pytest.raises(SourceFailed):
             origin.storage(SOMEBODY, 0)
         with pytest.raises(SourceFailed):
@@ -186,7 +190,7 @@ def test_what_is_no_url_is_refused(url: str) -> None:
 
 def test_in_a_turn_of_the_event_loop_nothing_is_fetched() -> None:
     with Server(_answers(_account)) as server:
-        origin = ForkOrigin(server.source(), Answers(None), Height(5))
+        origin = _origin(server)
         with turn():
             with pytest.raises(NotFetched) as caught:
                 origin.storage(SOMEBODY, 3)
