@@ -10,13 +10,16 @@ B ?=
 EXAMPLES ?= 2000
 JOBS ?= 2
 SEEDS ?= 0-3999
+SECONDS ?= 60
+SEED ?=
+TIERS ?= native
 SOURCES := chain contracts node wallet
 RUNTIME := $(VENV)/.installed
 TOOLS := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run testnet setup check format test simulate conformance e2e fuzz bench clean
+.PHONY: help run testnet setup check format test simulate conformance e2e fuzz fuzz-vm bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1\t/' | expand -t 14
@@ -56,6 +59,9 @@ e2e: $(TOOLS)  ## real processes, real clients (ethers and solc come from npm)
 
 fuzz: $(TOOLS)  ## our transition beside the executable specification (EXAMPLES=2000)
 	CHAIN_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(JOBS) tests/differential $(ARGS)
+
+fuzz-vm: $(TOOLS)  ## random state tests on the VMs, side by side (SECONDS=60 SEED=... TIERS=native)
+	$(BIN)/python -m tests.differential_vm --seconds $(SECONDS) --tiers $(TIERS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(TOOLS)  ## measure, beside py-evm in the same run (B=transfers selects)
 	$(BIN)/python -m tests.benchmarks $(B) $(ARGS)
