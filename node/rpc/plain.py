@@ -12,13 +12,15 @@ for good, together with what was read of it; so there is one set of words for re
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from email.utils import formatdate
+from functools import partial
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
 from node.rpc.context import Context
-from node.rpc.instant import answer_at_once
+from node.rpc.instant import Heavy, answer_at_once, begin_heavy
 from node.rpc.outgoing import LARGE, PIECE, PIECE_SECONDS, Outgoing
 from node.rpc.protocol import Dispatcher
 from node.settings import RpcSettings
@@ -137,6 +139,7 @@ class PlainConnections:
         self._heads: dict[tuple[bytes, str], Head] = {}
         self._date = (-1, b"")
         self._sweeping: asyncio.TimerHandle | None = None
+        self._all_gone: asyncio.Event | None = None  # waited for at the end
 
     def __call__(self) -> asyncio.Protocol:
         return PlainConnection(self)
@@ -153,11 +156,19 @@ class PlainConnections:
             self._sweeping.cancel()
         for connection in tuple(self.open):
             connection.finish()
-        tasks = [connection.task for connection in self.open if connection.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
+        if self.open:
+            self._all_gone = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._all_gone.wait()
         for connection in tuple(self.open):
             connection.abort()
+
+    def gone(self, connection: "PlainConnection") -> None:
+        """A connection is closed, or no longer one of these."""
+        self.open.discard(connection)
+        if self._all_gone is not None and not self.open:
+            self._all_gone.set()
 
     def _sweep(self) -> None:
         """Close what idles or never ends its request, once a second."""
@@ -190,8 +201,8 @@ class PlainConnection(asyncio.Protocol):
     """One connection. Requests are answered one after another, in their order."""
 
     __slots__ = (
-        "_all", "_buffer", "_closing", "_full", "_head", "_heard", "_peer", "_room", "_since",
-        "_transport", "task",
+        "_all", "_buffer", "_busy", "_closing", "_full", "_head", "_heard", "_peer", "_room",
+        "_since", "_transport", "task",
     )  # fmt: skip
 
     def __init__(self, connections: PlainConnections) -> None:
@@ -205,7 +216,8 @@ class PlainConnection(asyncio.Protocol):
         self._full = 0.0  # since when the other side reads too slowly; 0: it does not
         self._room: asyncio.Future[None] | None = None
         self._closing = False
-        self.task: asyncio.Task[None] | None = None  # makes an answer
+        self._busy = False  # an answer is being made or sent
+        self.task: asyncio.Task[None] | None = None  # that does so, where it takes one
 
     # -- what the transport tells ------------------------------------------------------------------
 
@@ -218,7 +230,7 @@ class PlainConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
-        self._all.open.discard(self)
+        self._all.gone(self)
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
@@ -233,7 +245,7 @@ class PlainConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer = self._buffer + data if self._buffer else data
-        if self.task is None and not self._full:
+        if not self._busy and not self._full:
             self._take()
         elif len(self._buffer) > _AHEAD_BYTES_MAX:
             self._transport.pause_reading()
@@ -241,20 +253,20 @@ class PlainConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The other side says no more; it still gets the answer that is being made."""
         self._closing = True
-        return self.task is not None
+        return self._busy
 
     # -- requests ----------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
         """Take what came while an answer was made or sent."""
-        if self.task is None and not self._full and not self._transport.is_closing():
+        if not self._busy and not self._full and not self._transport.is_closing():
             self._transport.resume_reading()
             if self._buffer:
                 self._take()
 
     def _take(self) -> None:
         """Answer the requests that are whole."""
-        while self._buffer and self.task is None and not self._full:
+        while self._buffer and not self._busy and not self._full:
             head, buffer = self._head, self._buffer
             if head is None:
                 end = buffer.find(b"\r\n\r\n") + 4
@@ -284,8 +296,23 @@ class PlainConnection(asyncio.Protocol):
         if isinstance(made, bytes) and len(made) <= LARGE:
             self._answer(head, made)
             return
+        self._busy = True
+        if isinstance(made, Heavy):
+            begin_heavy(
+                made, context, shared.dispatcher.counts, shared.loop, partial(self._answered, head)
+            )
+            return
         waiting = shared.dispatcher.answer(body, context) if made is None else made
         self.task = shared.loop.create_task(self._serve_later(head, waiting))
+
+    def _answered(self, head: Head, answer: bytes) -> None:
+        """What a thread was asked for is there."""
+        if len(answer) > LARGE:
+            self.task = self._all.loop.create_task(self._serve_later(head, answer))
+            return
+        self._busy = False
+        self._answer(head, answer)
+        self._go_on()
 
     async def _serve_later(
         self, head: Head, made: bytes | Coroutine[Any, Any, bytes | None]
@@ -299,6 +326,7 @@ class PlainConnection(asyncio.Protocol):
                 await self._answer_large(head, answer)
         finally:
             self.task = None
+            self._busy = False
         self._go_on()
 
     # -- answers -----------------------------------------------------------------------------------
@@ -357,7 +385,7 @@ class PlainConnection(asyncio.Protocol):
     def _hand_over(self) -> None:
         """Let the full server have the connection, with what was read and not answered."""
         read, self._buffer = self._buffer, b""
-        self._all.open.discard(self)
+        self._all.gone(self)
         other = self._all.other()
         self._transport.set_protocol(other)
         other.connection_made(self._transport)
@@ -376,7 +404,7 @@ class PlainConnection(asyncio.Protocol):
             self._transport.close()
         elif self._full and now - self._full > PIECE_SECONDS:
             self._transport.abort()
-        elif self.task is None and now - self._heard > _IDLE_SECONDS:
+        elif not self._busy and now - self._heard > _IDLE_SECONDS:
             self._transport.close()
 
     def finish(self) -> None:
@@ -384,7 +412,7 @@ class PlainConnection(asyncio.Protocol):
         self._closing = True
         self._buffer = b""
         self._transport.pause_reading()
-        if self.task is None:
+        if not self._busy:
             self._transport.close()
 
     def abort(self) -> None:

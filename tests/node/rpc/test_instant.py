@@ -1,7 +1,9 @@
 """What is answered at once is what would be answered otherwise."""
 
 import asyncio
+import http.client
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -143,3 +145,37 @@ def test_calls_are_counted_by_method_and_outcome(served: Served) -> None:
     samples = {(dict(each.labels)["method"], dict(each.labels)["outcome"]): each.value
                for each in family.samples}  # fmt: skip
     assert samples["eth_getBalance", "success"] == 5
+
+
+def test_a_heavy_call_over_http_is_what_the_dispatcher_answers(served: Served) -> None:
+    """Also when it fails, and when its arguments are wrong."""
+    server = served.server
+    reverts = {"data": "0x5f5ffd"}
+    for params in ([{"to": OTHER}], [reverts, "latest"], [{"to": "0x1"}], [], [{}, "0x999999"]):
+        body = encoded("eth_call", params)
+
+        async def otherwise(body: bytes = body) -> bytes | None:
+            return await server._dispatcher.answer(body, server._context)
+
+        assert served.http(body)[2] == served.run(otherwise)
+
+
+def test_heavy_calls_beyond_the_limit_are_refused_and_the_rest_is_answered() -> None:
+    endless = {"data": "0x5b5f5f5f5f60045afa505f56", "gas": hex(10**12)}
+    limits = {"call_gas_max": 10**12, "calls_waiting_max": 2, "call_timeout_ms": 500}
+    many = encoded("eth_call", [endless])
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    request = head + b"Content-Length: %d\r\n\r\n" % len(many) + many
+    with Served(rpc=limits) as served:
+        callers = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(12)]
+        for caller in callers:
+            caller.settimeout(60)
+            caller.sendall(request)
+        codes = set()
+        for caller in callers:
+            with caller, caller.makefile("rb") as lines:
+                assert lines.readline().split(b" ")[1] == b"200"
+                size = int(http.client.parse_headers(lines)["Content-Length"])
+                codes.add(json.loads(lines.read(size))["error"]["code"])
+        assert codes == {-32002, -32005}
+        assert served.call("eth_chainId") == "0x7a69"
