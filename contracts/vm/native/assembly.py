@@ -72,15 +72,21 @@ class Module:
     def __init__(self) -> None:
         self.signatures: dict[str, Signature] = {}
         self._functions: list[Function] = []
-        self._declared: set[str] = set()
+        self._declared: dict[str, str] = {}
         self._constants: list[str] = []
 
-    def declare(self, name: str, result: str, parameters: Sequence[str]) -> Signature:
-        """A function from elsewhere: an intrinsic, or one of another module."""
+    def declare(
+        self, name: str, result: str, parameters: Sequence[str], promises: str = ""
+    ) -> Signature:
+        """A function from elsewhere: an intrinsic, or one of another module.
+
+        What LLVM may rely on follows the types of `parameters`, or is in `promises`.
+        """
         signature = self.signatures.get(name)
         if signature is None:
-            signature = self.signatures[name] = Signature(name, result, parameters)
-            self._declared.add(name)
+            types = [parameter.partition(" ")[0] for parameter in parameters]
+            signature = self.signatures[name] = Signature(name, result, types)
+            self._declared[name] = f"declare {result} @{name}({', '.join(parameters)}) {promises}"
         return signature
 
     def function(
@@ -107,10 +113,7 @@ class Module:
         return Value(f"@{name}", "ptr")
 
     def text(self) -> str:
-        declared = [
-            f"declare {s.result} @{s.name}({', '.join(s.parameters)})"
-            for s in (self.signatures[name] for name in sorted(self._declared))
-        ]
+        declared = [self._declared[name] for name in sorted(self._declared)]
         bodies = [function.text() for function in self._functions]
         return "\n".join((*self._constants, *declared, *bodies, BRANCH_WEIGHTS))
 

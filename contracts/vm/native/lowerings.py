@@ -332,7 +332,7 @@ def keccak256(e: "Emitter", offset: Value, size: Value) -> Value:
     e.charge_words(6, count)
     place = e.memory(offset, count)
     digest = e.f.local("i256")
-    e.call("keccak", digest, place, count)
+    e.call("keccak", digest, e.f.pointer(place), count)
     return e.f.swap_bytes(e.unspill(digest))
 
 

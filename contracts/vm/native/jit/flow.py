@@ -17,7 +17,9 @@ from contracts.vm.program import jump_destinations, pushed
 Prices = Sequence[int | None]
 
 BLOCK_WEIGHT_MAX: Final = 64
-_JUMPI_POPS: Final = 2
+_TERMINATORS: Final = frozenset(
+    {0x56} | {code for code, row in OPCODES.items() if row.shape is Shape.END}
+)
 
 # How much machine code an opcode becomes, an addition being 1; all others are small.
 WEIGHTS: Final = {"MUL": 5, "SHL": 4, "SHR": 4, "SAR": 4, "BYTE": 4, "EXP": 4, "SLOAD": 3,
@@ -98,15 +100,17 @@ class Flow(Struct, frozen=True):
 def flow_of(code: bytes, prices: Prices) -> Flow:
     """All blocks that execution can reach."""
     destinations = jump_destinations(code)
+    # One that no PUSH names may be run into. Jumping there takes the interpreter on.
+    mentioned = destinations & _pushed_words(code)
     blocks: dict[int, Block] = {}
     resumed: set[int] = set()
     loose: dict[int, int] = {}  # how often a destination is pushed, less the jumps that use it
-    waiting = [0, *sorted(destinations, reverse=True)]
+    waiting = [0, *sorted(_not_run_into(code, destinations) | mentioned, reverse=True)]
     while waiting:
         start = waiting.pop()
         if start in blocks or start >= len(code):
             continue
-        block = blocks[start] = _decode(code, prices, destinations, start)
+        block = blocks[start] = _decode(code, prices, destinations, mentioned, start)
         for instruction in block.instructions:
             if instruction.opcode.shape is Shape.PUSH and instruction.word in destinations:
                 loose[instruction.word] = loose.get(instruction.word, 0) + 1
@@ -147,7 +151,33 @@ class _Stack:
             self.known[self.height - 1] = word
 
 
-def _decode(code: bytes, prices: Prices, destinations: frozenset[int], start: int) -> Block:
+def _not_run_into(code: bytes, destinations: frozenset[int]) -> set[int]:
+    """Destinations after the end of something, which only jumps can reach."""
+    return {
+        position for position in destinations if position == 0 or code[position - 1] in _TERMINATORS
+    }
+
+
+def _pushed_words(code: bytes) -> set[int]:
+    """What the code pushes of numbers that could be positions in it."""
+    found = set()
+    pc = 0
+    while pc < len(code):
+        opcode = OPCODES.get(code[pc])
+        size = 0 if opcode is None else opcode.operand_bytes
+        if size:
+            found.add(pushed(code, pc, size))
+        pc += 1 + size
+    return found
+
+
+def _decode(
+    code: bytes,
+    prices: Prices,
+    destinations: frozenset[int],
+    mentioned: frozenset[int],
+    start: int,
+) -> Block:
     stack = _Stack()
     instructions: list[Instruction] = []
     pc, gas, weight, exit_, target, jump = start, 0, 0, Exit.GIVE, 0, 0
@@ -156,7 +186,7 @@ def _decode(code: bytes, prices: Prices, destinations: frozenset[int], start: in
         if price is None or opcode is None:
             break
         shape = opcode.shape
-        if pc != start and shape is Shape.NOTHING:
+        if pc != start and pc in mentioned:
             exit_ = Exit.FALL
             break
         if shape in (Shape.JUMP, Shape.JUMPI):

@@ -56,8 +56,9 @@ def copy_padded(to: U64, source: U64, source_size: U64, offset: U64, size: U64) 
     clear_bytes(to + there, size - there)
 
 
-def keccak(digest: Words, source: U64, size: U64) -> None:
+def keccak(digest: Words, data: Words, size: U64) -> None:
     """Keccak-256 of `size` bytes, as it stands in memory."""
+    source = address_of(data)
     state = room(25)
     for i in range(25):
         state[i] = 0

@@ -24,7 +24,7 @@ from tests.contracts.vm.native.test_native_interpreter import (
 # Compiling takes tens of milliseconds, so there are fewer examples than of the interpreter.
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(programs, st.sampled_from(FORKS), gases, st.booleans(), st.booleans())
 def test_random_programs_do_the_same_compiled(code, fork, gas, static, creates):
     agree(Case(code, world(), gas=gas, fork=fork, static=static and not creates, creates=creates))
@@ -42,7 +42,7 @@ def loop_around(body: bytes, rounds: int) -> bytes:
     return start + b"\x5b" + body + again
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(bodies, counters, st.sampled_from(FORKS), gases, st.binary(max_size=8))
 def test_loops_do_the_same_compiled(body, rounds, fork, gas, tail):
     agree(Case(loop_around(body, rounds) + tail, world(), gas=gas, fork=fork))
@@ -64,7 +64,7 @@ def nests(draw) -> bytes:
     return code + b"\x5f\x52\x60\x40\x5f\xf3"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(nests(), gases)
 def test_loops_in_loops_do_the_same_compiled(code, gas):
     agree(Case(code, world(), gas=gas))
@@ -77,7 +77,7 @@ def test_random_bytes_do_the_same_compiled(code, fork, gas):
 
 
 @pytest.mark.parametrize("row", OPCODES.values(), ids=[row.name for row in OPCODES.values()])
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(data=st.data())
 def test_every_opcode_does_the_same_on_edge_operands_compiled(row, data):
     """Operands that are known when compiling, and operands that are not."""
@@ -95,7 +95,7 @@ def test_every_opcode_does_the_same_on_edge_operands_compiled(row, data):
     agree(Case(code, world(), gas=gas, data=b"\0\0\0\1", fork=fork, static=static))
 
 
-@pytest.mark.parametrize("gas", range(0, 220, 3))
+@pytest.mark.parametrize("gas", range(0, 220, 7))
 def test_gas_may_run_out_at_every_opcode_of_a_block(gas):
     text = f"1 2 ADD 64 MSTORE 7 0 MSTORE8 GAS 3 4 MUL XOR 70 MLOAD XOR MSIZE ADD {RETURN_TOP}"
     agree(case_of(text, gas=gas))
