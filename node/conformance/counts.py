@@ -1,6 +1,6 @@
 """How many official tests pass, by fork: the table of docs/CONFORMANCE.md.
 
-    python -m node.conformance.counts [--jobs N] FOLDER...
+    python -m node.conformance.counts [--vm TIER] [--jobs N] FOLDER...
 
 Each folder is a column and may hold state tests, blockchain tests, or both. Cases that
 fail are listed below the table. Progress goes to stderr.
@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ from msgspec import Struct
 from node.conformance import blocktest, fixtures, statetest
 from node.conformance.networks import NETWORKS
 from node.conformance.report import Result
+from node.conformance.tiers import TIERS, machine_of
 
 _PROGRESS_FILES = 100
 
@@ -31,11 +33,12 @@ class Counts(Struct):
     failed: list[Result]
 
 
-def run_any(path: str) -> list[Result]:
+def run_any(path: str, tier: str = TIERS[0]) -> list[Result]:
     """The results of a file, by what its tests look like."""
-    file = fixtures.load(path)
+    file, machine = fixtures.load(path), machine_of(tier)
     is_chain = any(isinstance(test, Mapping) and "blocks" in test for test in file.tests.values())
-    return list(blocktest.run_file(file) if is_chain else statetest.run_file(file))
+    run_file = blocktest.run_file if is_chain else statetest.run_file
+    return list(run_file(file, machine))
 
 
 def count(name: str, results: Iterable[Sequence[Result]], files: int) -> Counts:
@@ -84,13 +87,15 @@ def table(columns: Sequence[Counts]) -> Iterator[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m node.conformance.counts", description=__doc__)
     parser.add_argument("folders", nargs="+", metavar="FOLDER")
+    parser.add_argument("--vm", choices=TIERS, default=TIERS[0], help="which VM")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes (default: 2)")
     arguments = parser.parse_args(argv)
     columns = []
+    run = partial(run_any, tier=arguments.vm)
     with ProcessPoolExecutor(arguments.jobs) as pool:
         for folder in arguments.folders:
             paths = list(fixtures.files([folder]))
-            columns.append(count(Path(folder).name, pool.map(run_any, paths), len(paths)))
+            columns.append(count(Path(folder).name, pool.map(run, paths), len(paths)))
     for line in table(columns):
         sys.stdout.write(line + "\n")
     return 0

@@ -2,6 +2,7 @@
 
 By default a spread-out selection runs, every n-th file; CHAIN_CONFORMANCE_ALL=1 (`make
 conformance`) runs all of them. Files are dealt out to as many tests as keep two cores busy.
+The native interpreter runs other files, half as many.
 """
 
 import os
@@ -22,7 +23,7 @@ FAILURES_SHOWN = 20
 
 
 class Suite(NamedTuple):
-    run: Callable[[str], Iterable[Result]]
+    run: Callable[..., Iterable[Result]]
     every: int  # of how many files one is in the selection
     shards: int  # tests that share the selection; several times as many for all files
 
@@ -40,19 +41,33 @@ SHARDS = [
 ]
 
 
-def selected(folder: Path, every: int) -> list[Path]:
+NATIVE_SHARDS = [
+    (name, shard, shards // 2) for name, shard, shards in SHARDS if shard < shards // 2
+]
+
+
+def selected(folder: Path, every: int, first: int = 0) -> list[Path]:
     files = sorted(folder.rglob("*.json"))
     if ALL:
         return files
-    return [file for file in files if not set(SLOW) & set(file.parts)][::every]
+    return [file for file in files if not set(SLOW) & set(file.parts)][first::every]
 
 
 @pytest.mark.parametrize(("name", "shard", "shards"), SHARDS)
 def test_every_sample_comes_out_as_recorded(name: str, shard: int, shards: int) -> None:
     """Given a share of a suite's files, when they run, then all of their cases pass."""
     suite = SUITES[name]
-    files = selected(samples(name), suite.every)[shard::shards]
-    results = [result for file in files for result in suite.run(str(file))]
+    check(suite.run, selected(samples(name), suite.every)[shard::shards], "python")
+
+
+@pytest.mark.parametrize(("name", "shard", "shards"), NATIVE_SHARDS)
+def test_every_sample_comes_out_as_recorded_natively(name: str, shard: int, shards: int) -> None:
+    suite = SUITES[name]
+    check(suite.run, selected(samples(name), 2 * suite.every, 1)[shard::shards], "native")
+
+
+def check(run: Callable[..., Iterable[Result]], files: list[Path], tier: str) -> None:
+    results = [result for file in files for result in run(str(file), tier=tier)]
     failed = [
         f"{result['file']}: {result['name']} {result['fork']} {result.get('index', '')}: "
         f"{result['error']}"
