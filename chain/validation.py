@@ -57,6 +57,12 @@ def check_transaction(transaction: Transaction, fork: Fork, chain_id: int) -> Ch
     return Checked(transaction, sender)
 
 
+def check_again(checked: Checked, fork: Fork, chain_id: int) -> None:
+    """Prove under another fork what was proved before; the sender stays. Rejected otherwise."""
+    _check_rules(checked.transaction, fork, chain_id)
+    _signed(checked.transaction, fork)
+
+
 def check_unsigned(transaction: Transaction, fork: Fork, chain_id: int) -> None:
     """Prove every rule of `check_transaction` but that of its signature. Rejected otherwise."""
     _check_rules(transaction, fork, chain_id)

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 class Topic(StrEnum):
     BLOCKS = "blocks"  # Executed, after it is on disk
-    TRANSACTIONS = "transactions"  # Checked, after it was pooled
+    TRANSACTIONS = "transactions"  # Checked, once it is pooled and can run
 
 
 class Closed(Exception):

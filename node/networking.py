@@ -201,9 +201,12 @@ class Networking:
 
     # -- news from the node ------------------------------------------------------------------------
 
-    def pooled(self, batch: Sequence[Checked], *, local: bool) -> None:
-        """Transactions are in the pool; `local`: callers of this node sent them."""
-        self.transactions.pooled(batch, local=local)
+    def pooled(self, batch: Sequence[Checked], runnable: Sequence[Checked], *, local: bool) -> None:
+        """Transactions are in the pool; peers are told of those that can run.
+
+        `local`: callers of this node sent them.
+        """
+        self.transactions.pooled(batch, runnable, local=local)
 
     def committed(self, executed: Executed) -> None:
         """A block is final and on disk."""

@@ -13,7 +13,7 @@ from chain.forks import Fork
 from chain.ledger import Ledger
 from chain.transactions import Checked
 from chain.types import Address, Hash
-from chain.validation import check_transaction
+from chain.validation import check_again
 from chain.validators import ValidatorSet, Vote
 from chain.views import TrieView
 from contracts.vm import Interpreter
@@ -181,9 +181,14 @@ class Node:
         if self.network is not None:
             await self.network.start()
         if self._journal is not None:
-            await self._journal.restore(self.next_fork, self.ledger.config.chain_id)
-            if self._builder is not None:
-                self._builder.pooled()
+            restored = await self._journal.restore(self.next_fork, self.ledger.config.chain_id)
+            waiting = [item for item in restored if item.transaction.hash in self.mempool]
+            next_nonce = self.mempool.next_nonce
+            self._tell(
+                waiting,
+                [item for item in waiting if item.transaction.nonce < next_nonce(item.sender)],
+                local=False,
+            )
 
     async def _run(self, builder: Driver | Producer) -> None:
         try:
@@ -252,26 +257,34 @@ class Node:
         return await self._intake.submit_many(raws, local=False)
 
     def _admit(self, batch: Sequence[Admissible], local: bool) -> list[Hash | Rejected]:
-        """Pool what was checked; what it took is told to whoever hears of transactions."""
+        """Pool what was checked; what can run is told to whoever hears of transactions."""
         outcomes: list[Hash | Rejected] = []
         pooled: list[Checked] = []
+        runnable: list[Checked] = []
         for checked, sidecar in batch:
             try:
-                self.mempool.add(checked, sidecar, local=local)
+                runnable += self.mempool.add(checked, sidecar, local=local)
             except Rejected as rejected:
                 outcomes.append(rejected)
                 continue
             if self._journal is not None:
                 self._journal.append(checked, sidecar, local=local)
-            self.announcements.publish_transaction(checked)
             outcomes.append(checked.transaction.hash)
             pooled.append(checked)
         if pooled:
-            if self.network is not None:
-                self.network.pooled(pooled, local=local)
-            if self._builder is not None:
-                self._builder.pooled()
+            self._tell(pooled, runnable, local=local)
         return outcomes
+
+    def _tell(self, pooled: Sequence[Checked], runnable: Sequence[Checked], *, local: bool) -> None:
+        """What came into the pool, and what can run since then: only that is told to others,
+        for what waits for an earlier nonce may never run.
+        """
+        for checked in runnable:
+            self.announcements.publish_transaction(checked)
+        if self.network is not None:
+            self.network.pooled(pooled, runnable, local=local)
+        if self._builder is not None:
+            self._builder.pooled()
 
     def _committed(self, committed: Committed) -> None:
         fork = self.next_fork()
@@ -290,6 +303,8 @@ class Node:
             self.developer.committed()
         if self.network is not None:
             self.network.committed(committed.executed)
+        if committed.runnable:
+            self._tell((), committed.runnable, local=False)
         self.announcements.publish_block(committed.executed)
         if self._report is not None:
             self._report(committed)
@@ -297,9 +312,9 @@ class Node:
     def _recheck_pool(self, fork: Fork) -> None:
         """Drop what the next block's fork no longer allows."""
         self._pool_fork = fork
-        for checked in self.mempool.everything():
+        for checked in list(self.mempool.everything()):
             try:
-                check_transaction(checked.transaction, fork, self.ledger.config.chain_id)
+                check_again(checked, fork, self.ledger.config.chain_id)
             except Rejected as rejected:
                 _log.info("dropped 0x%s: %s", checked.transaction.hash.hex(), rejected)
                 self.mempool.drop(checked.transaction.hash)

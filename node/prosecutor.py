@@ -63,7 +63,10 @@ class Prosecutor:
         self._sending = asyncio.Lock()  # from choosing a nonce until it is pooled
 
     def report(self, one: Vote, other: Vote) -> None:
-        """Two votes that exclude each other, both verified. One case for an epoch's offences."""
+        """Two votes that exclude each other, both verified. One case for an epoch's offences.
+
+        An epoch that never ends has one at a time: each view's offence is punished by itself.
+        """
         case = (one.signer, one.ballot.epoch)
         if case in self._cases or len(self._open) >= _OPEN_MAX:
             return
@@ -76,6 +79,8 @@ class Prosecutor:
         task = asyncio.create_task(self._prosecute(evidence_of(one, other)))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
+        if not self._ledger.config.ledger.epoch_length:
+            task.add_done_callback(lambda _: self._cases.pop(case, None))
 
     async def stop(self) -> None:
         for task in self._open:

@@ -22,6 +22,7 @@ from chain.errors import Fault, Reason, Rejected
 from chain.execution import Executed
 from chain.ledger import Ledger
 from chain.machine import Machine
+from chain.transactions import Checked
 from chain.types import Address, Hash, Height
 from chain.validators import (
     Ballot,
@@ -88,6 +89,7 @@ class Committed(Struct, frozen=True):
     runs: tuple[Run, ...]
     record: ConsensusRecord
     finality_ms: int | None  # from the block's time to its being final here; None: came by sync
+    runnable: Sequence[Checked] = ()  # what waited in the pool for a nonce that the block used
 
 
 class _Waiting(Struct, frozen=True):
@@ -511,12 +513,12 @@ class Driver:
         self, candidate: Candidate, certificate: Certificate | None, *, live: bool
     ) -> None:
         """V6: everything about the block in one synced batch; only then it is announced."""
-        await self._workshop.commit(candidate, certificate)
+        runnable = await self._workshop.commit(candidate, certificate)
         executed, record = candidate.executed, candidate.record
         self.pacemaker.finalized()
         self.outbox.status_changed()
         latency = max(0, self.now_ms() - record.timestamp_ms) if live else None
-        self._on_commit(Committed(executed, candidate.runs, record, latency))
+        self._on_commit(Committed(executed, candidate.runs, record, latency, runnable))
 
     async def _raise_floor(self, floor: Position) -> None:
         if self._signer is not None and self.core.takes_part:

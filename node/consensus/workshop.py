@@ -5,7 +5,7 @@ Knows nothing of views and votes: the driver says which block, and what becomes 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from itertools import islice
 from typing import Any, Final, ParamSpec, TypeVar
@@ -17,6 +17,7 @@ from chain.blocks import Header
 from chain.errors import Fault, Reason, Rejected
 from chain.ledger import Ledger
 from chain.machine import Machine
+from chain.transactions import Checked
 from chain.types import ZERO_HASH, Address
 from chain.validators import (
     Certificate,
@@ -194,12 +195,18 @@ class Workshop:
 
     # -- commit ------------------------------------------------------------------------------------
 
-    async def commit(self, candidate: Candidate, certificate: Certificate | None) -> None:
-        """V6: everything about the block in one synced batch; then the pool follows."""
+    async def commit(
+        self, candidate: Candidate, certificate: Certificate | None
+    ) -> Sequence[Checked]:
+        """V6: everything about the block in one synced batch; then the pool follows.
+
+        What waited in the pool for a nonce that the block used.
+        """
         await self._timed(self._measured.block_commit, self._write, candidate, certificate)
         executed = candidate.executed
         self.candidates.prune()
-        self._mempool.advance(self._ledger.view(), executed.block.header.gas_limit, executed)
+        gas_limit = executed.block.header.gas_limit
+        return self._mempool.advance(self._ledger.view(), gas_limit, executed)
 
     def _write(self, candidate: Candidate, certificate: Certificate | None) -> None:
         executed = candidate.executed

@@ -153,10 +153,11 @@ class TransactionGossip:
 
     # -- out ---------------------------------------------------------------------------------------
 
-    def pooled(self, batch: Sequence[Checked], *, local: bool) -> None:
-        """Transactions are in the pool now; `local`: they entered the network here.
+    def pooled(self, batch: Sequence[Checked], runnable: Sequence[Checked], *, local: bool) -> None:
+        """Transactions are in the pool now, and some can run since then: those are passed on.
 
-        Of many peers, a few of each batch are told at once, others each time: they tell others.
+        `local`: they entered the network here. Of many peers, a few of each batch are told at
+        once, others each time: they tell others.
         """
         now = self._now()
         for checked in batch:
@@ -164,7 +165,7 @@ class TransactionGossip:
             self._seen.note(checked.transaction.hash, now + SEEN_S)
         told = self._told_at_once()
         late: dict[Hash, None] = {}
-        for checked in batch:
+        for checked in runnable:
             transaction = checked.transaction
             transaction_hash = transaction.hash
             push: Sequence[PeerId] = ()

@@ -171,9 +171,10 @@ class PoolJournal:
 
     # -- loading -----------------------------------------------------------------------------------
 
-    async def restore(self, fork: Callable[[], Fork], chain_id: int) -> int:
-        """Pool again what waited, in batches, and begin a new file; how many were pooled."""
-        pooled = found = 0
+    async def restore(self, fork: Callable[[], Fork], chain_id: int) -> list[Checked]:
+        """Pool again what waited, in batches, and begin a new file; what was pooled, in order."""
+        pooled: list[Checked] = []
+        found = 0
         loop = asyncio.get_running_loop()
         for batch in self._batches():
             found += len(batch)
@@ -189,9 +190,11 @@ class PoolJournal:
                 except Rejected as rejected:
                     _log.debug("0x%s stays out: %s", verdict[0].transaction.hash.hex(), rejected)
                 else:
-                    pooled += 1
+                    pooled.append(verdict[0])
         if found:
-            _log.info("%d of the %d transactions kept in %s wait again", pooled, found, self._file)
+            _log.info(
+                "%d of the %d transactions kept in %s wait again", len(pooled), found, self._file
+            )
         self._clear()
         self._begun = True
         await self._rewrite_soon()

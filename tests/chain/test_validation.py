@@ -24,6 +24,7 @@ from chain.transactions import (
 )
 from chain.types import Address, Hash
 from chain.validation import (
+    check_again,
     check_ahead,
     check_sidecar,
     check_transaction,
@@ -93,6 +94,24 @@ def test_a_good_transaction_is_checked_and_its_sender_found(kind):
 def test_a_kind_is_refused_before_its_fork(kind, before, first):
     assert _refusal(_signed(kind), before) is Reason.TYPE_NOT_SUPPORTED
     check_transaction(_signed(kind), first, CHAIN)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "before", "after", "reason"),
+    [
+        (3, {}, CANCUN, SHANGHAI, Reason.TYPE_NOT_SUPPORTED),
+        (0, {}, forks.SPURIOUS_DRAGON, HOMESTEAD, Reason.BAD_SIGNATURE),
+        (2, {"gas_limit": 2**25}, PRAGUE, OSAKA, Reason.GAS_LIMIT_OVER_CAP),
+    ],
+)
+def test_another_fork_may_refuse_what_was_accepted(kind, options, before, after, reason):
+    """Nothing is recovered again: the sender does not change."""
+    checked = Checked(_signed(kind, **options), address := b"\x01" * 20)
+    check_again(checked, before, CHAIN)
+    assert checked.sender is address
+    with pytest.raises(Rejected) as caught:
+        check_again(checked, after, CHAIN)
+    assert caught.value.reason is reason
 
 
 @pytest.mark.parametrize("kind", range(5))

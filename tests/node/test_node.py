@@ -330,6 +330,36 @@ def test_what_waits_in_the_pool_is_kept_over_a_stop(tmp_path: Path) -> None:
     assert run(third, lambda: make_node(store, pool=pool)) == 4
 
 
+def test_what_can_not_run_yet_is_told_to_nobody_until_it_can(tmp_path: Path) -> None:
+    """Subscribers and peers hear of a transaction once no earlier nonce is missing; of what
+    was kept over a stop they hear, too."""
+    store, pool = KeptStore(), tmp_path / "pool.log"
+
+    async def heard(node: Node, work: Callable[[], Coroutine[Any, Any, None]]) -> list[int]:
+        news = node.announcements.subscribe("transactions")
+        await work()
+        found = []
+        while (checked := news.get_nowait()) is not None:
+            found.append(checked.transaction.nonce)
+        return found
+
+    async def first(node: Node) -> None:
+        async def send(*nonces: int) -> None:
+            for nonce in nonces:
+                await node.submit(transfer(0, nonce))
+
+        assert await heard(node, lambda: send(1, 2, 4)) == []
+        assert await heard(node, lambda: send(0)) == [0, 1, 2]
+
+    async def second() -> None:
+        node = make_node(store, pool=pool, block_time=3600)
+        assert sorted(await heard(node, node.start)) == [0, 1, 2]
+        await node.stop()
+
+    run(first, lambda: make_node(store, pool=pool, block_time=3600))
+    asyncio.run(second())
+
+
 @pytest.mark.parametrize("damage", [b"", b"\0\0\0\0\xc0", b"garbage", b"cn-pool1\0\0"])
 def test_a_damaged_pool_file_is_passed_over(tmp_path: Path, damage: bytes) -> None:
     pool = tmp_path / "pool.log"

@@ -251,6 +251,33 @@ async def test_an_offence_in_an_epoch_that_has_just_begun_is_punished() -> None:
     await court.prosecutor.stop()
 
 
+@pytest.mark.parametrize(("epoch_length", "sent"), [(0, 2), (50, 1)])
+def test_in_an_endless_epoch_each_case_that_is_closed_leaves_room_for_the_next(
+    epoch_length: int, sent: int
+) -> None:
+    """Section 6: an epoch's offences count as one, and an endless one's view by view."""
+
+    @virtual
+    async def scenario() -> None:
+        court = Court(Author(genesis_of(epoch_length=epoch_length)))
+        court.report()
+        await asyncio.sleep(1)
+        court.include(*court.sent)
+        await asyncio.sleep(1000)
+        court.report()  # which the contract has punished
+        await asyncio.sleep(1000)
+        assert len(court.sent) == 1
+        court.report(view=9)
+        await asyncio.sleep(1)
+        assert len(court.sent) == sent
+        court.include(*court.sent[1:])
+        receipts = court.author.ledger.receipts(court.author.ledger.height)
+        assert all(receipt.status == 1 for receipt in receipts)
+        await court.prosecutor.stop()
+
+    scenario()
+
+
 @virtual
 async def test_a_forgery_is_not_sent() -> None:
     """Section 6: the contract recovers the signers itself, so it is asked first."""

@@ -86,6 +86,19 @@ async def test_a_leader_builds_publishes_and_commits_what_is_pooled() -> None:
 
 
 @virtual
+async def test_a_commit_tells_what_waited_in_the_pool_for_a_nonce_of_its_block() -> None:
+    """V6: the pool follows the block, and others are to hear of what can run from now on."""
+    author = Author()
+    async with Shell(author, author.follower(1, 2)) as shell:
+        shell.pool(transfer(0, 1))
+        block = author.block(1, transactions=[transfer(0, 0)])
+        await shell.propose(block)
+        await shell.certify(author.certify(FINALIZE, block))
+        await shell.until(lambda: len(shell.committed) == 1)
+        assert list(shell.committed[0].runnable) == [transfer(0, 1)]
+
+
+@virtual
 async def test_a_vote_leaves_only_after_it_is_on_disk() -> None:
     """V1."""
     author = Author()

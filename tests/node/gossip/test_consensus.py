@@ -412,7 +412,7 @@ def pooled(nodes: Sequence[PlainNode], numbers: Sequence[int]) -> None:
     for node in nodes:
         for number in numbers:
             node.pool.admit(transfer(number))
-            node.transactions.pooled([transfer(number)], local=False)
+            node.transactions.pooled([transfer(number)], [transfer(number)], local=False)
 
 
 @settings(max_examples=30, deadline=None)

@@ -74,14 +74,14 @@ class Gossiper:
             if isinstance(pooled, Rejected):
                 outcomes.append(pooled)
             else:
-                self.gossip.pooled([pooled], local=False)
+                self.gossip.pooled([pooled], [pooled], local=False)
                 outcomes.append(pooled.transaction.hash)
         return outcomes
 
     def submit(self, checked: Checked) -> None:
         """As an RPC caller does."""
         self.pool.admit(checked)
-        self.gossip.pooled([checked], local=True)
+        self.gossip.pooled([checked], [checked], local=True)
 
     def connected(self, peer: Peer) -> None:
         self.gossip.connected(peer)
@@ -180,6 +180,25 @@ def test_every_transaction_reaches_every_node_and_no_link_carries_it_twice(
     virtually(main())
 
 
+def test_what_waits_for_a_nonce_is_not_passed_on_but_blocks_may_name_it() -> None:
+    """It may never run: what peers would hold of it is wasted, and theirs is as little."""
+
+    async def main() -> None:
+        hub, nodes = network(3, [(0, 1), (0, 2), (1, 2)])
+        waiting = transfer(5)
+        nodes[0].pool.admit(waiting)
+        nodes[0].gossip.pooled([waiting], [], local=True)
+        await asyncio.sleep(3)
+        assert not hub.of_kind(Transactions) and not hub.of_kind(TransactionHashes)
+        assert list(nodes[0].gossip.find(waiting.transaction.hash[:4])) == [waiting]
+        nodes[0].submit(transfer(4))
+        nodes[0].gossip.pooled([], [waiting], local=True)
+        await asyncio.sleep(3)
+        assert all(len(node.pool) == 2 for node in nodes)
+
+    virtually(main())
+
+
 def test_a_small_transaction_is_pushed_at_once_to_all_when_peers_are_few() -> None:
     async def main() -> None:
         hub, nodes = network(5, [(0, other) for other in range(1, 5)])
@@ -243,7 +262,7 @@ def test_of_many_peers_a_few_are_told_at_once_and_the_others_while_it_is_still_p
         hub, nodes = network(31, [(0, other) for other in range(1, 31)])
         checked = transfer(0)
         nodes[0].pool.admit(checked)
-        nodes[0].gossip.pooled([checked], local=False)
+        nodes[0].gossip.pooled([checked], [checked], local=False)
         await asyncio.sleep(limits.LATER_S / 2)
         told = {sent.target for sent in hub.of_kind(TransactionHashes)}
         assert len(told) == limits.ANNOUNCE_PEERS
@@ -269,7 +288,7 @@ def test_a_blob_transaction_is_announced_and_travels_with_its_blobs() -> None:
         hub, nodes = line(3)
         checked, sidecar = blob_transaction()
         nodes[0].pool.admit(checked, sidecar)
-        nodes[0].gossip.pooled([checked], local=True)
+        nodes[0].gossip.pooled([checked], [checked], local=True)
         await until(lambda: checked.transaction.hash in nodes[2].pool)
         assert nodes[2].pool.sidecar(checked.transaction.hash) == sidecar
         assert all(sent.message.request > 0 for sent in hub.of_kind(Transactions))
@@ -447,10 +466,10 @@ def test_blobs_that_are_wrong_cost_their_sender_and_do_not_keep_the_right_ones_o
         nodes[2].verdict = lambda raw: Rejected(Reason.BAD_BLOB_PROOF) if raw == wrong else None
         for node, blobs in ((nodes[0], forged), (nodes[1], sidecar)):
             node.pool.admit(checked, blobs)
-        nodes[0].gossip.pooled([checked], local=True)
+        nodes[0].gossip.pooled([checked], [checked], local=True)
         await until(lambda: bool(nodes[2].end.blamed))
         assert nodes[2].end.points() == {nodes[0].id: Offence.BAD_TRANSACTION.points}
-        nodes[1].gossip.pooled([checked], local=True)
+        nodes[1].gossip.pooled([checked], [checked], local=True)
         await until(lambda: checked.transaction.hash in nodes[2].pool)
         assert nodes[2].pool.sidecar(checked.transaction.hash) == sidecar
 

@@ -69,7 +69,7 @@ class Bench:
         )
 
     async def restore(self) -> int:
-        return await self.journal.restore(lambda: FORK, CHAIN_ID)
+        return len(await self.journal.restore(lambda: FORK, CHAIN_ID))
 
     def add(self, checked: Checked, *, local: bool = False) -> None:
         self.mempool.add(checked, local=local)
