@@ -44,11 +44,6 @@ class Signer:
         """Votes at or below it are over."""
         return self._log.floor
 
-    @property
-    def votes_lost(self) -> bool:
-        """Whether the key had no log: what it signed before is not known (V5)."""
-        return self._log.created
-
     def raise_floor(self, floor: Position) -> None:
         """The ledger has everything up to here on disk (R6)."""
         self._log.raise_floor(floor)

@@ -77,7 +77,6 @@ class VoteLog:
     def __init__(self, file: LogFile, salt: Callable[[int], bytes] = secrets.token_bytes) -> None:
         """`salt` gives that many bytes that nobody could foresee."""
         self.floor: Position = (0, 0)  # votes at or below it are over
-        self.created = False  # whether there was no file: with an old key, votes are lost (V5)
         self._votes: list[Vote] = []
         self._proposals: dict[Position, bytes] = {}
         self._certificates: dict[Ballot, Certificate] = {}
@@ -170,7 +169,6 @@ class VoteLog:
 
     def _open(self) -> None:
         data = self._file.read()
-        self.created = data is None
         if data is None or (len(data) < _HEADER_SIZE and (_MAGIC + data[8:]).startswith(data)):
             # New, or torn while it was made: nothing was ever voted.
             self._compact()

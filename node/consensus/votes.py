@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from chain.evidence import contradict
 from chain.types import Address
 from chain.validators import Ballot, Certificate, ValidatorSet, Vote, VoteKind, build_certificate
 
@@ -55,17 +56,7 @@ class Tally:
             return None
         for kind in VoteKind:
             earlier = self._cast.get((kind, vote.signer))
-            if earlier is not None and excludes(earlier.ballot, vote.ballot):
+            if earlier is not None and contradict(earlier.ballot, vote.ballot):
                 self._accused.add(vote.signer)
                 return earlier
         return None
-
-
-def excludes(one: Ballot, other: Ballot) -> bool:
-    """Whether two ballots of one view by one signer are evidence (section 6)."""
-    kinds = {one.kind, other.kind}
-    if kinds == {VoteKind.NULLIFY, VoteKind.FINALIZE}:
-        return True
-    if VoteKind.NULLIFY in kinds:
-        return False  # R4: having notarized forbids nothing
-    return one.block_hash != other.block_hash

@@ -12,7 +12,7 @@ def test_a_fresh_validator_key_has_its_vote_log(tmp_path: Path) -> None:
     key = identity.make_validator_key(tmp_path)
     assert identity.load_validator_key(tmp_path) == key
     log = VoteLog(DiskFile(tmp_path / VOTES))
-    assert not log.created and not log.votes
+    assert not log.votes
     assert (tmp_path / VOTES).stat().st_mode & 0o777 == 0o600
 
 

@@ -73,8 +73,8 @@ CORE_MUTANTS = (
         (
             Edit(
                 "node.consensus.vote_log:VoteLog._open",
-                "self.created = data is None\n",
-                "self.created = data is None\n    data = None\n",
+                "data = self._file.read()\n",
+                "data = None\n",
             ),
         ),
     ),

@@ -54,7 +54,6 @@ def test_votes_proposals_and_certificates_come_back(tmp_path: Path) -> None:
     assert list(again.votes) == [*votes, vote(NULLIFY, 2)]
     assert dict(again.proposals) == {(0, 1): b"block one"}
     assert list(again.certificates) == [skip(1), skip(2)]
-    assert not again.created
     again.close()
 
 
@@ -231,13 +230,6 @@ def test_equal_views_of_two_epochs_exclude_nothing() -> None:
     signer.sign([ballot(NOTARIZE, 3, 1)], Kept())
     signer.sign([ballot(NOTARIZE, 3, 2, epoch=1), ballot(NULLIFY, 3, epoch=1)], Kept())
     assert len(signer.votes) == 3
-
-
-def test_a_key_without_a_log_says_so() -> None:
-    """V5: what it signed before is not known."""
-    file = MemoryFile()
-    assert Signer(KEY, DOMAIN, VoteLog(file)).votes_lost
-    assert not Signer(KEY, DOMAIN, VoteLog(file)).votes_lost
 
 
 def test_a_file_torn_while_it_was_made_is_made_again(tmp_path: Path) -> None:
