@@ -14,6 +14,7 @@ from contracts.vm.native.jit.regions import REGION_WEIGHT_MAX, regions_of
 from contracts.vm.native.jit.settings import JitSettings
 from contracts.vm.native.jit.worker import Job
 from contracts.vm.native.jit.workshop import Workshop
+from contracts.vm.native.objects import load_native
 from tests.contracts.vm.laboratory import RETURN_TOP, assemble, run
 from tests.contracts.vm.native.both import CACHE, Case
 from tests.contracts.vm.native.jit.compiled import agree
@@ -123,8 +124,8 @@ def test_no_more_codes_stay_loaded_than_the_settings_allow():
 
 def test_compiled_code_is_kept_on_disk_and_so_is_that_there_is_none(tmp_path, monkeypatch):
     # The interpreter comes from the tests' cache, compiled code from an empty one.
-    monkeypatch.setattr("contracts.vm.native.interpreter.load_native",
-                        lambda _, load=compiler_cache(): load)  # fmt: skip
+    native = load_native(CACHE)
+    monkeypatch.setattr("contracts.vm.native.interpreter.load_native", lambda _: native)
     folder = tmp_path / "native"
     first = NativeInterpreter(cache=folder, jit=JitSettings(at_once=True))
     monkeypatch.setattr(compiler, "WEIGHT_MAX", 20)
@@ -143,12 +144,6 @@ def test_compiled_code_is_kept_on_disk_and_so_is_that_there_is_none(tmp_path, mo
     third = NativeInterpreter(cache=folder, jit=JitSettings(hot_gas=1))
     run(LOOP, machine=third)
     assert third.tier is not None and third.tier.loaded == 0
-
-
-def compiler_cache():
-    from contracts.vm.native.objects import load_native
-
-    return load_native(CACHE)
 
 
 def test_old_files_make_room(tmp_path, monkeypatch):
