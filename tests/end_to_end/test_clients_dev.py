@@ -1,0 +1,41 @@
+"""Every capability of the clients that developers use, at a developer's chain.
+
+One process of a client does all that it is for; each capability is judged by itself. Which client
+does what, and how it is judged: tests/support/clients.py and tests/support/capabilities.py.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.end_to_end.conftest import DevLedger
+from tests.support.capabilities import Facts
+from tests.support.clients import ETHERS, FOUNDRY, VIEM, WEB3, Chain, Client, judge, report
+
+CLIENTS = (ETHERS, VIEM, WEB3, FOUNDRY)
+PAIRS = [(client, capability) for client in CLIENTS for capability in client.wanted("dev")]
+
+Reports = Callable[[Client], dict[str, Facts]]
+
+
+@pytest.fixture(scope="module")
+def reports(ledger: DevLedger, tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    """What each client saw, asked once."""
+    chain = Chain("dev", ledger.rpc_url, ledger.ws_url)
+    known: dict[str, dict[str, Facts]] = {}
+
+    def ask(client: Client) -> dict[str, Facts]:
+        if client.name not in known:
+            known[client.name] = report(client, chain, tmp_path_factory.mktemp("client"))
+        return known[client.name]
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("client", "capability"), PAIRS, ids=[f"{client.name}-{name}" for client, name in PAIRS]
+)
+def test_a_client_does_all_that_it_is_for_at_a_dev_chain(
+    client: Client, capability: str, reports: Reports
+) -> None:
+    judge(client, capability, reports(client))

@@ -1,0 +1,66 @@
+"""Every capability of the clients at a network of four validators, whichever node they ask.
+
+`make test` has the libraries; the tools around them, which do the same through the same requests,
+take their turn in `make e2e`.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.end_to_end.network import Testnet
+from tests.support.capabilities import Facts
+from tests.support.clients import (
+    ETHERS,
+    FOUNDRY,
+    VIEM,
+    WEB3,
+    Chain,
+    Client,
+    furnish,
+    judge,
+    report,
+)
+
+LONG = "CHAIN_NETWORK_LONG" in os.environ
+CLIENTS = (ETHERS, VIEM, WEB3, FOUNDRY) if LONG else (ETHERS, VIEM, WEB3)
+PAIRS = [(client, capability) for client in CLIENTS for capability in client.wanted("network")]
+
+Reports = Callable[[Client], dict[str, Facts]]
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
+    folder = tmp_path_factory.mktemp("clients") / "net"
+    with Testnet.running(folder, "--interval-ms", "100") as net:
+        yield net
+
+
+@pytest.fixture(scope="module")
+def reports(net: Testnet, tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    """What each client saw, asked once; each asks another node."""
+    multicall = furnish(net[0].rpc)
+    known: dict[str, dict[str, Facts]] = {}
+
+    def ask(client: Client) -> dict[str, Facts]:
+        if client.name not in known:
+            url = net[CLIENTS.index(client) % len(net.nodes)].url
+            chain = Chain("network", url, url.replace("http", "ws", 1), multicall)
+            known[client.name] = report(client, chain, tmp_path_factory.mktemp("client"))
+        return known[client.name]
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("client", "capability"), PAIRS, ids=[f"{client.name}-{name}" for client, name in PAIRS]
+)
+def test_a_client_does_all_that_it_is_for_at_a_network(
+    client: Client, capability: str, reports: Reports
+) -> None:
+    judge(client, capability, reports(client))
+
+
+def test_the_nodes_agree_after_all_that(net: Testnet) -> None:
+    net.check_agreement()
