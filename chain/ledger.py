@@ -6,6 +6,7 @@ next, never between.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from threading import Lock
 
 from msgspec import Struct
 
@@ -30,6 +31,7 @@ from chain.forked import ForkedView, Origin
 from chain.genesis import ChainConfig, Genesis, genesis_block, parse_genesis
 from chain.headers import header_hash
 from chain.history import Mark, StateTables, StoredView
+from chain.log_table import LogTable, LogTables
 from chain.proofs import AccountProof, prove, stored_root
 from chain.records import (
     StoredHeader,
@@ -44,6 +46,7 @@ from chain.types import ZERO_HASH, Address, Hash, Height
 from chain.views import TrieView
 
 _CACHE_ENTRIES = 1 << 17  # accounts, slots and trie records, each
+_LOGS_KEPT_MAX = 50_000  # in tables of blocks that were asked about
 _TAKEN_BACK_MAX = 1024  # heights that are taken back in one write
 _UNINDEXED = 1  # the version whose blocks have no index rows; all else is the same
 _PRUNED_MAX = 8  # heights whose history goes with one commit, when retention was lowered
@@ -94,6 +97,8 @@ class Ledger:
         self._headers: Cache[int, StoredHeader] = Cache(4096)
         self._blocks: Cache[int, Block] = Cache(16)
         self._receipts: Cache[int, tuple[Receipt, ...]] = Cache(16)
+        self._log_tables = LogTables(_LOGS_KEPT_MAX)
+        self._tables_made = Lock()
         self._origin = origin
         self._first = _height_or_zero(store, schema.FIRST)
         self._indexed_from = _height_or_zero(store, schema.INDEXED_FROM)
@@ -278,6 +283,19 @@ class Ledger:
         if isinstance(found, Missing):
             found = decode_receipts(self._at(schema.RECEIPTS, height))
             self._receipts.put(height, found)
+        return found
+
+    def logs(self, height: Height) -> LogTable:
+        """The logs of a block, to be asked for those with an address or topics."""
+        block_hash = self.hash_at(height)
+        found = self._log_tables.get(block_hash)
+        if found is None:
+            with self._tables_made:  # the same one is asked for by many at a time
+                found = self._log_tables.get(block_hash)
+                if found is None:
+                    found = LogTable(self.block(height), block_hash, self.receipts(height))
+                    if self.hash_at(height) == block_hash:  # not taken back in the meantime
+                        self._log_tables.put(found)
         return found
 
     def senders(self, height: Height) -> tuple[Address, ...]:

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from chain.blocks import EMPTY_BLOOM, Block, Log, Receipt, bloom_contains
+from chain.blocks import EMPTY_BLOOM, Block, Receipt, bloom_contains
+from chain.log_table import matches
 from chain.types import Hash, Height
 from node.rpc import forked
 from node.rpc.context import Context
@@ -19,18 +20,6 @@ from node.rpc.registry import method
 from node.rpc.requests import LogFilter
 
 _HEADERS_A_TICK: Final = 256
-
-
-def matches(wanted: LogFilter, log: Log) -> bool:
-    """Whether a log is one of those wanted: address and topics, position by position."""
-    if wanted.addresses and log.address not in wanted.addresses:
-        return False
-    if len(wanted.topics) > len(log.topics):
-        return False
-    return all(
-        not alternatives or topic in alternatives
-        for alternatives, topic in zip(wanted.topics, log.topics, strict=False)
-    )
 
 
 def may_match(wanted: LogFilter, bloom: bytes) -> bool:
@@ -46,7 +35,7 @@ def matching(
 ) -> Iterator[Json]:
     """The wanted logs of a block, in order."""
     for log, transaction_hash, index, log_index in places_of_logs(block, receipts):
-        if matches(wanted, log):
+        if matches(wanted.addresses, wanted.topics, log):
             yield log_json(log, block.header, block_hash, transaction_hash, index, log_index)
 
 
@@ -105,8 +94,18 @@ def find_logs(ctx: Context, wanted: LogFilter, where: range) -> list[Json]:
 
     for height in _candidates(ctx, wanted, where, tick):
         tick(height)
-        block_hash = ledger.hash_at(height)
-        of_block = list(matching(wanted, ledger.block(height), block_hash, ledger.receipts(height)))
+        table = ledger.logs(height)
+        of_block = [
+            log_json(
+                each.log,
+                table.header,
+                table.block_hash,
+                each.transaction_hash,
+                each.transaction_index,
+                each.log_index,
+            )
+            for each in table.find(wanted.addresses, wanted.topics)
+        ]
         found += of_block
         size += sum(len(log["data"]) for log in of_block)
         if len(where) == 1:
