@@ -10,6 +10,7 @@ from chain.transactions import Transaction
 from chain.types import Address
 from node.consensus.driver import Committed
 from node.devchain.artefacts import Artefacts
+from node.devchain.autopsy import Findings
 from node.proposer import Run
 
 _COIN: Final = 10**18
@@ -68,15 +69,27 @@ def banner(
 CodeOf = Callable[[Address], bytes]
 
 
-def block_lines(committed: Committed, artefacts: Artefacts, code_of: CodeOf) -> str:
+Explain = Callable[[int], Findings | None]
+
+
+def block_lines(
+    committed: Committed, artefacts: Artefacts, code_of: CodeOf, explain: Explain | None = None
+) -> str:
     """The block's line, and for each transaction its own and those that its contracts printed.
 
-    Contracts of the artefacts go by their names; `code_of` gives an account's code.
+    Contracts of the artefacts go by their names; `code_of` gives an account's code. `explain`
+    tells where the transaction at an index failed, which stands below it.
     """
     lines = [_block_line(committed.executed)]
-    for run in committed.runs:
-        lines.append("  " + "  ".join(_run_parts(run, artefacts, code_of)))
+    for index, run in enumerate(committed.runs):
+        found = None
+        if run.result.halt is not None and explain is not None:
+            found = explain(index)
+        problem = "" if found is None else found.problem
+        lines.append("  " + "  ".join(_run_parts(run, artefacts, code_of, problem)))
         lines += ("    | " + line for line in run.prints)
+        if found is not None:
+            lines += ("    " + _clean(line) for line in found.lines)
     return "\n".join(lines)
 
 
@@ -88,7 +101,7 @@ def _block_line(executed: Executed) -> str:
     )
 
 
-def _run_parts(run: Run, artefacts: Artefacts, code_of: CodeOf) -> Iterator[str]:
+def _run_parts(run: Run, artefacts: Artefacts, code_of: CodeOf, problem: str = "") -> Iterator[str]:
     transaction, result = run.checked.transaction, run.result
     yield f"0x{transaction.hash.hex()}"
     yield f"from 0x{run.checked.sender.hex()}"
@@ -102,7 +115,10 @@ def _run_parts(run: Run, artefacts: Artefacts, code_of: CodeOf) -> Iterator[str]
             yield _clean(contract.name)
     yield f"value {coins(transaction.value)}"
     yield f"gas {result.gas_used}"
-    yield "ok" if result.halt is None else f"FAILED ({_why(result.halt, result.output, artefacts)})"
+    if result.halt is None:
+        yield "ok"
+    else:
+        yield f"FAILED ({_why(result.halt, result.output, artefacts, problem)})"
     yield f"{run.microseconds} us"
 
 
@@ -119,10 +135,10 @@ def _called(transaction: Transaction, artefacts: Artefacts, code_of: CodeOf) -> 
     return _clean(f"{contract.name}.{function.of(data[4:])}")
 
 
-def _why(halt: Halt, output: bytes, artefacts: Artefacts) -> str:
-    """Why it failed, with the contract's own words when it gave any."""
+def _why(halt: Halt, output: bytes, artefacts: Artefacts, problem: str) -> str:
+    """Why it failed, with the contract's own words when it gave any, or else the compiler's."""
     if halt is not Halt.REVERT or not output:
-        return halt.value
+        return f"{halt.value}: {_clean(problem)}" if problem else halt.value
     reason = decode_revert(output)
     if reason is None:
         reason = artefacts.error(output)

@@ -11,10 +11,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from random import SystemRandom
+from threading import BoundedSemaphore
 from typing import Any, Final
 
 from msgspec import Struct
@@ -26,10 +28,12 @@ from chain.genesis import Genesis, dev_genesis
 from chain.ledger import Ledger
 from chain.storage.store import Store
 from chain.types import Address
+from contracts.vm import Interpreter
 from node import datadir, dev, identity, keys
 from node.consensus.driver import Committed
 from node.consensus.log_file import DiskFile
 from node.devchain.artefacts import Artefacts
+from node.devchain.autopsy import Autopsy
 from node.devchain.compose import Developing
 from node.devchain.contracts import first_contracts
 from node.devchain.fork.beginning import ForkPoint
@@ -46,6 +50,7 @@ from node.watch.standstill import pace_of, watch_standstill
 
 _COIN: Final = 10**18
 _NO_FORK: Final = Forking()
+_REPORTS_MAX: Final = 1_000  # blocks that wait to be told of
 _log: Final = logging.getLogger("node")
 
 
@@ -201,6 +206,7 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
         notes = None if folder is None else folder / datadir.NOTES
         developing = Developing(notes, prepared.fork, prepared.forks)
     try:
+        reporter = _Reporter(prepared, console) if shows_runs else None
         node = Node(
             settings,
             prepared.ledger,
@@ -210,7 +216,7 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
             pool=None if folder is None else folder / datadir.POOL,
             network=_network(prepared, version),
             developing=developing,
-            on_commit=_show_runs(prepared, console) if shows_runs else None,
+            on_commit=None if reporter is None else reporter.report,
         )
     except BaseException as error:
         prepared.ledger.close()
@@ -239,6 +245,7 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
             _log.info("ready", extra=_facts(prepared, node, version, server.port))
         else:
             console.say(_greeting(prepared, node, version, server.port))
+        node.machines.prepare()
         pace = pace_of(prepared.ledger.config.ledger, settings.chain)
         if developing is None:  # a developer may have blocks stand still
             watching = asyncio.create_task(watch_standstill(node, pace, loop.time))
@@ -249,20 +256,56 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
             watching.cancel()
         if listening:
             await server.stop()
+        if reporter is not None:
+            await asyncio.to_thread(reporter.close)
         await node.stop()
 
 
-def _show_runs(prepared: Prepared, console: Console) -> Callable[[Committed], None]:
-    """Prints what ran in each block; Rejected(BAD_SETTING) where artefacts can't be read."""
-    ledger = prepared.ledger
-    artefacts = Artefacts(map(Path, prepared.settings.dev.artifacts))
+class _Reporter:
+    """Prints what ran in each block. With artefacts, which take time, in a thread of its own."""
 
-    def code_of(address: Address) -> bytes:
-        view = ledger.view()
+    def __init__(self, prepared: Prepared, console: Console) -> None:
+        """Rejected(BAD_SETTING) where artefacts can't be read."""
+        self._ledger = prepared.ledger
+        self._console = console
+        self._artefacts = Artefacts(map(Path, prepared.settings.dev.artifacts))
+        self._machine = Interpreter()
+        self._thread: Executor | None = None
+        self._room = BoundedSemaphore(_REPORTS_MAX)
+        if len(self._artefacts):
+            self._thread = ThreadPoolExecutor(1, "report")
+
+    def report(self, committed: Committed) -> None:
+        if self._thread is None:
+            self._console.say(dev.block_lines(committed, self._artefacts, self._code_of))
+        elif self._room.acquire(blocking=False):
+            self._thread.submit(self._explain, committed)
+        else:
+            number = committed.executed.block.header.number
+            self._console.say(f"block {number} is not told: too many wait to be")
+
+    def _explain(self, committed: Committed) -> None:
+        self._room.release()
+        try:
+            autopsy = Autopsy(
+                self._ledger, self._machine, self._artefacts, committed.executed, time.monotonic
+            )
+            lines = dev.block_lines(committed, self._artefacts, self._code_of, autopsy.explain)
+        except Exception:
+            number = committed.executed.block.header.number
+            _log.exception("what ran in block %d can't be told", number)
+            return
+        self._console.say(lines)
+
+    def _code_of(self, address: Address) -> bytes:
+        view = self._ledger.view()
         account = view.account(address)
         return b"" if account is None else view.code(account.code_hash)
 
-    return lambda committed: console.say(dev.block_lines(committed, artefacts, code_of))
+    def close(self) -> None:
+        """Tell what is left, before the ledger is closed."""
+        if self._thread is not None:
+            self._thread.shutdown()
 
 
 def _network(prepared: Prepared, version: str) -> NetworkFactory | None:

@@ -16,10 +16,12 @@ from msgspec import Struct
 from chain.abi import decode, selector
 from chain.errors import Reason, Rejected
 from node.devchain.prints import shown
+from node.devchain.sources import Places, Sources
 
 FILES_MAX: Final = 20_000
 _FILE_BYTES_MAX: Final = 64 * 2**20
 _LINK: Final = re.compile(r"__.{36}__")  # where a library's address goes
+_PLACES_MAX: Final = 256  # contracts whose source maps are remembered
 _CODES_MAX: Final = 4_096  # codes whose name is remembered
 
 
@@ -47,6 +49,8 @@ class Contract(Struct, frozen=True):
     runtime: bytes  # with zeros where `holes` says
     holes: tuple[tuple[int, int], ...]  # start and length of what the deployment puts in
     creation: bytes  # up to the first link to a library
+    path: Path  # of the artefact
+    folder: int  # in which of the folders it is
 
 
 class Artefacts:
@@ -58,12 +62,14 @@ class Artefacts:
         self._errors: dict[bytes, Function] = {}
         self._known: dict[bytes, Contract | None] = {}
         self._contracts: list[Contract] = []
-        for folder in folders:
+        self._sources: list[Sources] = []
+        self._places: dict[tuple[Path, str, bool], Places | None] = {}
+        for index, folder in enumerate(folders):
             if not folder.is_dir():
                 raise Rejected(Reason.BAD_SETTING, f"dev.artifacts: {folder} is not a folder")
+            self._sources.append(Sources(folder))
             for path in _files(folder):
-                contract = _contract(path)
-                if contract is not None:
+                for contract in _contracts(path, index):
                     self._contracts.append(contract)
                     self._errors |= contract.errors
                     self._by_size.setdefault(len(contract.runtime), []).append(contract)
@@ -88,6 +94,22 @@ class Artefacts:
         """The contract that a creation with this data deploys: the longest code that fits."""
         fitting = (one for one in self._contracts if one.creation and data.startswith(one.creation))
         return max(fitting, key=lambda one: len(one.creation), default=None)
+
+    def places(self, contract: Contract, *, creation: bool = False) -> Places | None:
+        """Where a contract's code comes from, or the code that makes it; None: nobody knows."""
+        key = (contract.path, contract.name, creation)
+        if key not in self._places:
+            if len(self._places) >= _PLACES_MAX:
+                self._places.clear()
+            self._places[key] = None
+            document = dict(_documents(contract.path)).get(contract.name)
+            if document is not None:
+                code = contract.creation if creation else contract.runtime
+                sources = self._sources[contract.folder]
+                self._places[key] = sources.places(
+                    contract.path, document, contract.name, code, creation=creation
+                )
+        return self._places[key]
 
     def error(self, output: bytes) -> str | None:
         """What a revert says by one of the contracts' own errors."""
@@ -117,37 +139,48 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield Path(parent) / name
 
 
-def _contract(path: Path) -> Contract | None:
-    """The contract of a file; None when the file is something else."""
+def _documents(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The contracts of a file by their names, as compilers write them."""
     try:
         if path.stat().st_size > _FILE_BYTES_MAX:
-            return None
+            return []
         document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(document, dict) or not isinstance(document.get("abi"), list):
-        return None
-    try:
-        return _parsed(document, path.stem)
-    except (AttributeError, KeyError, TypeError):  # an ABI, but no compiler's
-        return None
+        return []
+    if not isinstance(document, dict):
+        return []
+    if isinstance(document.get("abi"), list):
+        return [(str(document.get("contractName") or path.stem), document)]
+    return [  # Vyper's combined_json, by file
+        (Path(name).stem, {"sourceId": name, **entry})
+        for name, entry in document.items()
+        if isinstance(entry, dict) and isinstance(entry.get("abi"), list)
+    ]
 
 
-def _parsed(document: dict[str, Any], stem: str) -> Contract:
+def _contracts(path: Path, folder: int) -> Iterator[Contract]:
+    """The contracts of a file; none when the file is something else."""
+    for name, document in _documents(path):
+        try:
+            yield _parsed(document, name, path, folder)
+        except (AttributeError, KeyError, TypeError):  # an ABI, but no compiler's
+            continue
+
+
+def _parsed(document: dict[str, Any], name: str, path: Path, folder: int) -> Contract:
     functions: dict[bytes, Function] = {}
     errors: dict[bytes, Function] = {}
     for entry in document["abi"]:
         table = {"function": functions, "error": errors}.get(_text(entry, "type"))
         if table is not None:
             types = tuple(_type(item) for item in entry.get("inputs") or ())
-            name = _text(entry, "name")
-            table[selector(f"{name}({','.join(types)})")] = Function(name, types)
+            called = _text(entry, "name")
+            table[selector(f"{called}({','.join(types)})")] = Function(called, types)
     runtime, holes = _code(document, "deployedBytecode", "runtimeBytecode", "bytecode_runtime")
     creation, links = _code(document, "bytecode", "deploymentBytecode")
     if links:
         creation = creation[: min(start for start, _ in links)]
-    name = document.get("contractName") or stem
-    return Contract(str(name), functions, errors, runtime, holes, creation)
+    return Contract(name, functions, errors, runtime, holes, creation, path, folder)
 
 
 def _text(entry: Any, key: str) -> str:

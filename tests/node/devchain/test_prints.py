@@ -166,3 +166,4 @@ def test_the_daemons_lines_name_contracts_and_functions(tmp_path: Path) -> None:
     assert "\n    | counting by 3\n    | limit 5\n" in text
     assert "Counter.count(4)  value 0" in text
     assert "FAILED (execution reverted: too many)" in text
+    assert not any("Traceback" in line for line in daemon.errors)
