@@ -53,15 +53,18 @@ def _tau_g2() -> Any:
 
 
 def _verify(commitment: bytes, z: int, y: int, proof: bytes) -> bool:
-    """Whether the committed polynomial is y at z: e(C - y, 1) = e(proof, tau - z)."""
+    """Whether the committed polynomial is y at z: e(C - y, 1) = e(proof, tau - z).
+
+    Brought to e(C - y + z proof, 1) e(-proof, tau) = 1, all multiples are in the smaller group.
+    """
     curve = _curve()
     try:
         c = curve.G1Point.from_compressed_bytes(commitment)
         p = curve.G1Point.from_compressed_bytes(proof)
     except ValueError:
         return False
-    minus_y, minus_z = (
-        curve.Scalar.from_be_bytes((-n % _ORDER).to_bytes(32, "big")) for n in (y, z)
+    minus_y, plus_z = (
+        curve.Scalar.from_be_bytes((n % _ORDER).to_bytes(32, "big")) for n in (-y, z)
     )
-    g1, g2 = curve.G1Point(), curve.G2Point()
-    return bool(curve.GT.pairing_check([c + g1 * minus_y, -p], [g2, _tau_g2() + g2 * minus_z]))
+    left = c + curve.G1Point() * minus_y + p * plus_z
+    return bool(curve.GT.pairing_check([left, -p], [curve.G2Point(), _tau_g2()]))

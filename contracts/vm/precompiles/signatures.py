@@ -33,24 +33,27 @@ def p256_verify(data: bytes, fork: Fork) -> bytes:
     """A one in a word when the signature is right, else nothing; it never fails."""
     if len(data) != _P256_INPUT:
         return b""
-    digest, r, s, x, y = (int.from_bytes(data[i : i + 32], "big") for i in range(0, 160, 32))
-    return (1).to_bytes(32, "big") if _p256_verify(digest, r, s, x, y) else b""
+    r, s = (int.from_bytes(data[i : i + 32], "big") for i in (32, 64))
+    # The two numbers' range, and that the key is a point of the curve, are OpenSSL's to check.
+    return (1).to_bytes(32, "big") if _p256_verify(data[:32], r, s, data[96:]) else b""
 
 
-def _p256_verify(digest: int, r: int, s: int, x: int, y: int) -> bool:
-    from fastecdsa.curve import P256
-    from fastecdsa.point import Point  # type: ignore[attr-defined]
+def _p256_verify(digest: bytes, r: int, s: int, key: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ec import (
+        ECDSA,
+        SECP256R1,
+        EllipticCurvePublicKey,
+    )
+    from cryptography.hazmat.primitives.asymmetric.utils import (
+        Prehashed,
+        encode_dss_signature,
+    )
+    from cryptography.hazmat.primitives.hashes import SHA256
 
-    order, prime = P256.q, P256.p
-    if not (0 < r < order and 0 < s < order and x < prime and y < prime):
+    try:
+        point = EllipticCurvePublicKey.from_encoded_point(SECP256R1(), b"\x04" + key)
+        point.verify(encode_dss_signature(r, s), digest, ECDSA(Prehashed(SHA256())))
+    except (ValueError, InvalidSignature):
         return False
-    # Also refuses (0, 0), the encoding of infinity, which is not on the curve.
-    if (y * y - (x * x * x + P256.a * x + P256.b)) % prime:
-        return False
-    inverse = pow(s, -1, order)
-    u1, u2 = digest * inverse % order, r * inverse % order
-    point = Point(x, y, P256) * u2
-    if u1:
-        point = P256.G * u1 + point
-    # Infinity has x = 0 here, which no r equals.
-    return bool(point.x % order == r)
+    return True
