@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .PHONY: help run testnet setup check format test simulate conformance e2e fuzz fuzz-vm bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
 
 run: $(RUNTIME)  ## start a one-validator ledger with RPC on 127.0.0.1:8545 (ARGS=...)
 	@$(BIN)/chain-node dev $(ARGS)
@@ -65,6 +65,9 @@ fuzz-vm: $(TOOLS)  ## random state tests on the VMs, side by side (SECONDS=60 SE
 
 bench: $(TOOLS)  ## measure, beside py-evm in the same run (B=transfers selects)
 	$(BIN)/python -m tests.benchmarks $(B) $(ARGS)
+
+bench-vm: $(TOOLS)  ## contracts beside revm: native interpreter, compiled code, cold starts (ARGS="--chart FILE")
+	$(BIN)/python -m tests.benchmarks.bench_vm_native $(ARGS)
 
 clean:  ## remove the environment and every cache
 	rm -rf $(VENV) build dist *.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,21 +1,22 @@
-"""Contract execution on the native interpreter beside revm (pyrevm), interleaved in one process.
+"""Contracts on the native interpreter and compiled, beside revm (pyrevm), interleaved.
 
-Run with `make bench B=vm_native`. For every program both send the same message to the
-same state, in turns; the best of each counts, and the gas must be the same. A message
-to pyrevm is a whole transaction with its fees; between two of them it keeps slots warm and
-counts them as already written, so that token messages cost it less gas. To us it is
-machine.execute, and what it changes stays in the living state. Where the two used different
-gas, both numbers are printed. Ratios above 1 mean that we are faster.
+Run with `make bench-vm`; `--chart FILE` also draws the ratios. For every program all three send the
+same messages to the same state in one process, in turns; the best round of each counts, and
+the gas must be the same. A message to us is Machine.execute with all its effects given to
+the living state. Ratios above 1 mean that we are faster. The compiled side's code is compiled
+before, as it is in a node that has run for a while; what comes before that, and cold
+starts, have rows of their own. Two programs are also run by py-evm and @ethereumjs/evm.
 """
 
-import gc
+import argparse
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Final
 
 from chain.crypto.keccak import keccak
 from chain.forks import CANCUN
@@ -23,12 +24,19 @@ from chain.machine import BlockContext, Message, TransactionContext
 from chain.state import Account, State
 from chain.types import Address, Hash
 from contracts.vm.native.interpreter import NativeInterpreter
+from contracts.vm.native.jit.settings import JitSettings
 from contracts.vm.native.objects import user_cache
+from tests.benchmarks.bars import chart
+from tests.benchmarks.evm_peers import Run, ethereumjs_us, intrinsic, py_evm, revm
 from tests.benchmarks.programs import RICH, TARGET, USER, Program, programs
-from tests.benchmarks.table import machine, show
+from tests.benchmarks.table import machine, settle, show
 
-SECONDS = 1.0  # for each program, both sides together
+SECONDS = 1.0  # for each program, all sides together
 ROUNDS_MIN = 5
+# What is asked of each group: native interpreter and compiled, as ratios to revm.
+WANTED: Final = {"loops": (1.5, 10.0), "heavy": (1.2, 1.5), "token": (1.5, 1.5),
+                 "public": (1.5, 3.0), "calls": (1.0, None), "worst": (1.0, None)}  # fmt: skip
+FOR_SCALE: Final = ("mix", "transfer")
 
 
 class View:
@@ -53,20 +61,21 @@ class View:
         return self.codes[code_hash]
 
 
-def our_run(program: Program, ours: NativeInterpreter) -> Callable[[], int]:
+def our_run(program: Program, ours: NativeInterpreter) -> Run:
     block = BlockContext(1, 1, USER, program.gas, 1, 0, 0, 1, lambda number: Hash(bytes(32)))
     transaction = TransactionContext(USER, 0)
     code = program.codes[TARGET]
     message = Message(USER, TARGET, TARGET, 0, program.data, program.gas, code, TARGET)
     state = State(View(program))
     before = intrinsic(program)
+    state.begin_transaction()
+    for address in (USER, TARGET, *(Address(bytes(19) + bytes([n])) for n in range(1, 11))):
+        state.warm_address(address)
 
     def run() -> int:
         used = 0
         for _ in range(program.repeats):
-            state.begin_transaction()
-            state.warm_address(USER)
-            state.warm_address(TARGET)
+            state.refund = 0
             outcome = ours.execute(message, state, block, transaction, CANCUN)
             assert outcome.halt is None, outcome.halt
             gas = program.gas - outcome.gas_left
@@ -76,81 +85,144 @@ def our_run(program: Program, ours: NativeInterpreter) -> Callable[[], int]:
     return run
 
 
-def intrinsic(program: Program) -> int:
-    return 21_000 + sum(16 if byte else 4 for byte in program.data)
-
-
-def their_run(program: Program) -> Callable[[], int]:
-    import pyrevm
-
-    evm = pyrevm.EVM(gas_limit=2**63, spec_id="CANCUN")
-    for address, code in program.codes.items():
-        evm.insert_account_info(_text(address), pyrevm.AccountInfo(code=code, balance=RICH))
-        for slot, value in program.storage.get(address, {}).items():
-            evm.insert_account_storage(_text(address), slot, value)
-    evm.set_balance(_text(USER), RICH)
-    user, target, before = _text(USER), _text(TARGET), intrinsic(program)
-
-    def run() -> int:
-        used = 0
-        for _ in range(program.repeats):
-            evm.message_call(user, target, calldata=program.data, gas=program.gas)
-            used += evm.result.gas_used - before
-        return used
-
-    return run
-
-
-def _text(address: Address) -> str:
-    return "0x" + address.hex()
-
-
-def timed(run: Callable[[], int]) -> tuple[float, int]:
+def timed(run: Run) -> tuple[float, int]:
     start = time.perf_counter()
     gas = run()
     return time.perf_counter() - start, gas
 
 
-def cold_starts() -> list[tuple[str, float]]:
-    """Milliseconds until there is native code: compiled, and from the cache."""
-    script = (
-        "import sys, time; from pathlib import Path; t = time.perf_counter();"
-        "from contracts.vm.native.interpreter import NativeInterpreter;"
-        "NativeInterpreter(cache=Path(sys.argv[1])); print(time.perf_counter() - t)"
-    )
+def best_of(sides: Sequence[Run], seconds: float) -> tuple[list[float], list[int]]:
+    """The best round of each, in seconds, and the gas of the last one."""
+    gas = [run() for run in sides]
+    best = [float("inf")] * len(sides)
+    settle()
+    start, rounds = time.perf_counter(), 0
+    while rounds < ROUNDS_MIN or time.perf_counter() - start < seconds:
+        for side, run in enumerate(sides):
+            took, gas[side] = timed(run)
+            best[side] = min(best[side], took)
+        rounds += 1
+    return best, gas
+
+
+# -- cold starts --
+
+_FIRST_CALL: Final = """
+import sys, time
+from pathlib import Path
+from tests.benchmarks import bench_vm_native as bench
+from contracts.vm.native.interpreter import NativeInterpreter
+jit = bench.JitSettings(at_once=True) if sys.argv[2] == "jit" else None
+first, second = bench.unseen_programs()
+start = time.perf_counter()
+ours = NativeInterpreter(cache=Path(sys.argv[1]), jit=jit)
+print(time.perf_counter() - start)
+for program in (first, second):
+    run = bench.our_run(program, ours)
+    start = time.perf_counter()
+    run()
+    print(time.perf_counter() - start)
+"""
+
+
+def unseen_programs() -> tuple[Program, Program]:
+    """One message to a token, and one to a token whose code nobody has seen."""
+    token = next(program for program in programs() if program.name == "transfer")
+    once = token._replace(repeats=1)
+    other = {TARGET: once.codes[TARGET] + b"\x00"}
+    return once, once._replace(codes=other)
+
+
+def cold_starts() -> list[tuple[str, float, float, float]]:
+    """Milliseconds until a new process has native code, of its first message, and of the first one
+    to another contract. The compiled tier compiles before it runs here; a node does not wait.
+    """
     found = []
+    root = str(Path(__file__).resolve().parents[2])
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("without cache", "from the cache"):
-            command = [sys.executable, "-c", script, str(Path(folder) / "native")]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            found.append((name, float(done.stdout) * 1e3))
+        for tier in ("native", "jit"):
+            for name in ("without cache", "with cache"):
+                place = str(Path(folder) / tier)
+                done = subprocess.run(
+                    [sys.executable, "-c", _FIRST_CALL, place, tier],
+                    check=True, capture_output=True, text=True, cwd=root,
+                )  # fmt: skip
+                start, first, second = (1e3 * float(part) for part in done.stdout.split())
+                found.append((f"{tier}, {name}", start, first, second))
     return found
 
 
-def main() -> None:
+# -- the table --
+
+
+def main(arguments: Sequence[str] = ()) -> None:
+    parser = argparse.ArgumentParser(prog="bench-vm", description=__doc__)
+    parser.add_argument("--chart", type=Path, help="where to write the ratios as SVG")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="for each program")
+    parser.add_argument("--only", default="", help="programs whose names have this in them")
+    options = parser.parse_args(list(arguments))
     try:
         peer = version("pyrevm")
     except PackageNotFoundError:
         print("pyrevm is not installed; there are wheels for Python 3.11 and 3.12 only")
         return
-    ours = NativeInterpreter(cache=user_cache())
+    native = NativeInterpreter(cache=user_cache())
+    compiled = NativeInterpreter(cache=user_cache(), jit=JitSettings(at_once=True))
     print(f"{machine()}; pyrevm {peer}")
+    rows, drawn = [], []
+    for program in programs():
+        if options.only not in program.name:
+            continue
+        sides = (our_run(program, native), our_run(program, compiled), revm(program))
+        best, gas = best_of(sides, options.seconds)
+        us = [1e6 * seconds / program.repeats for seconds in best]
+        ratios = [us[2] / us[0], us[2] / us[1]]
+        same = "" if len(set(gas)) == 1 else f"gas {gas}"
+        texts = [f"{ratio:.2f}" for ratio in ratios]
+        rows.append([program.name, *us, *texts, _verdict(program, ratios), same])
+        drawn.append((program.name, *texts))
+    show(("program", "native us", "jit us", "revm us", "native/revm", "jit/revm", "", ""), rows)
+    if not options.only:
+        _show_scale(native)
+        print()
+        title = ("cold start", "ready ms", "first message ms", "to another contract ms")
+        show(title, cold_starts())
+    if options.chart is not None:
+        title = f"Times faster than revm (pyrevm {peer})"
+        text = chart(title, f"{machine()}; make bench-vm", ("native interpreter", "JIT"), drawn)
+        options.chart.write_text(text)
+
+
+def _verdict(program: Program, ratios: Sequence[float]) -> str:
+    wanted = WANTED.get(program.group, (None, None))
+    short = [
+        f"{name} wants {least:g}"
+        for name, ratio, least in zip(("native", "jit"), ratios, wanted)
+        if least is not None and ratio < least
+    ]
+    return ", ".join(short)
+
+
+def _show_scale(native: NativeInterpreter) -> None:
+    """Machines that are slower by powers of ten, a few rounds each."""
     rows = []
     for program in programs():
-        sides = (our_run(program, ours), their_run(program))
-        best, gas = [float("inf")] * 2, [0, 0]
-        for side, run in enumerate(sides):
-            gas[side] = run()
-        gc.collect()
-        start, rounds = time.perf_counter(), 0
-        while rounds < ROUNDS_MIN or time.perf_counter() - start < SECONDS:
-            for side, run in enumerate(sides):
-                seconds, gas[side] = timed(run)
-                best[side] = min(best[side], seconds)
-            rounds += 1
+        if program.name not in FOR_SCALE:
+            continue
+        ours, peers = our_run(program, native), py_evm(program)
+        best, _ = best_of((ours, peers), 0.0)
         us = [1e6 * seconds / program.repeats for seconds in best]
-        rows.append([program.name, *us, f"{us[1] / us[0]:.2f}",
-                     "" if gas[0] == gas[1] else f"gas {gas[0]:,} != {gas[1]:,}"])  # fmt: skip
-    show(("program", "native us", "revm us", "ratio", ""), rows)
-    for name, milliseconds in cold_starts():
-        print(f"first native code of a process, {name}: {milliseconds:.0f} ms")
+        rows.append([program.name, us[0], us[1], _or_why(lambda p=program: ethereumjs_us(p, 20))])
+    print()
+    show(("for scale", "native us", "py-evm us", "@ethereumjs/evm us"), rows)
+
+
+def _or_why(measure: Callable[[], float]) -> float | str:
+    try:
+        return measure()
+    except RuntimeError as error:
+        return str(error)[:60]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -90,6 +90,80 @@ def divisions(n: uint256) -> uint256:
     return r
 """
 
+# A ray tracer's inner work in integers: rays against spheres, square roots by Newton, shading.
+TRACER = """
+# pragma version ~=0.4.0
+ONE: constant(int256) = 1000000
+
+struct Vector:
+    x: int256
+    y: int256
+    z: int256
+
+@internal
+@pure
+def _root(a: int256) -> int256:
+    z: int256 = (a + 1) // 2
+    y: int256 = a
+    for i: uint256 in range(200):
+        if z >= y:
+            break
+        y = z
+        z = (a // z + z) // 2
+    return y
+
+@internal
+@pure
+def _dot(a: Vector, b: Vector) -> int256:
+    return (a.x * b.x + a.y * b.y + a.z * b.z) // ONE
+
+@internal
+@pure
+def _normal(a: Vector) -> Vector:
+    size: int256 = self._root(a.x * a.x + a.y * a.y + a.z * a.z) + 1
+    return Vector(x=a.x * ONE // size, y=a.y * ONE // size, z=a.z * ONE // size)
+
+@internal
+@pure
+def _hit(way: Vector, sphere: Vector, radius: int256) -> int256:
+    b: int256 = self._dot(sphere, way)
+    inside: int256 = b * b // ONE - self._dot(sphere, sphere) + radius * radius // ONE
+    if inside < 0:
+        return 0
+    depth: int256 = self._root(inside * ONE)
+    if b > depth:
+        return b - depth
+    return 0
+
+@external
+@pure
+def trace(side: int256) -> int256:
+    light: Vector = self._normal(Vector(x=-ONE, y=2 * ONE, z=-ONE))
+    total: int256 = 0
+    for row: int256 in range(side, bound=64):
+        for column: int256 in range(side, bound=64):
+            x: int256 = (2 * column - side) * ONE // side
+            y: int256 = (2 * row - side) * ONE // side
+            way: Vector = self._normal(Vector(x=x, y=y, z=2 * ONE))
+            nearest: int256 = 1000 * ONE
+            shade: int256 = 0
+            for ball: int256 in range(4):
+                at: Vector = Vector(x=(ball - 2) * ONE, y=ball * ONE // 4, z=(4 + ball) * ONE)
+                distance: int256 = self._hit(way, at, ONE)
+                if distance > 0 and distance < nearest:
+                    nearest = distance
+                    out: Vector = self._normal(
+                        Vector(
+                            x=way.x * distance // ONE - at.x,
+                            y=way.y * distance // ONE - at.y,
+                            z=way.z * distance // ONE - at.z,
+                        )
+                    )
+                    shade = max(self._dot(out, light), 0) + ONE // 10
+            total += shade
+    return total
+"""
+
 TOKEN = """
 # pragma version ~=0.4.0
 event Transfer:
@@ -193,6 +267,22 @@ def loop(body: str, rounds: int) -> bytes:
     return bytes.fromhex(f"63{rounds:08x}5b{body}6001900380600557" + "00")
 
 
+def precompile(address: int, rounds: int) -> bytes:
+    """Send the message's own data to a precompile, so many times."""
+    body = f"60405f365f60{address:02x}5afa50"
+    return bytes.fromhex(f"365f5f3763{rounds:08x}5b{body}6001900380600957" + "00")
+
+
+def recovering() -> bytes:
+    """Data for the precompile that recovers a signature's address."""
+    from coincurve import PrivateKey
+
+    digest = keccak(b"message")
+    signature = PrivateKey(b"\x01" * 32).sign_recoverable(digest, hasher=None)
+    v = 27 + signature[64]
+    return digest + v.to_bytes(32, "big") + signature[:64]
+
+
 def programs() -> list[Program]:
     compute, token, pool = runtime(COMPUTE), runtime(TOKEN), runtime(POOL)
 
@@ -225,6 +315,14 @@ def programs() -> list[Program]:
         computing("hashes", "heavy", 2_000),
         computing("divisions", "heavy", 2_000),
         coded("memory copies", "heavy", loop("6104005f6104005e", 5_000), gas=10**9),
+        Program(
+            "ray tracer",
+            "public",
+            {TARGET: runtime(TRACER)},
+            call_data("trace(int256)", 12),
+            {},
+            gas=10**9,
+        ),
         coded("ten thousand hashes", "public", loop("805f5260205f2050", 20_000), gas=10**9),
         of_token("transfer", call_data("transfer(address,uint256)", friend, 5)),
         of_token("approve", call_data("approve(address,uint256)", friend, 5)),
@@ -232,9 +330,33 @@ def programs() -> list[Program]:
         Program("swap", "token", trading, call_data("swap(uint256)", 10**6), balances, repeats=20),
         coded("1,000 nested calls", "calls", NESTED, data=(1_000).to_bytes(32, "big"), gas=10**11),
         coded("10,000 small calls", "calls", MANY, data=b"\x01", gas=10**9),
+        coded("storage reads", "worst", loop("805450", 5_000), gas=10**9),
+        coded("storage writes", "worst", loop("808055", 2_000), gas=10**9),
+        coded("logs", "worst", loop("6101005fa0", 5_000), gas=10**9),
+        coded("balances", "worst", loop("803150", 5_000), gas=10**9),
+        coded("memory expansion", "worst", loop("8060051b51" + "50", 50_000), gas=10**9),
+        coded("ecrecover", "worst", precompile(1, 300), data=recovering(), gas=10**9),
+        coded("sha256", "worst", precompile(2, 3_000), data=b"\x05" * 128, gas=10**9),
+        coded("modexp", "worst", precompile(5, 300), data=MODEXP, gas=10**9),
+        coded("bn254 pairing", "worst", precompile(8, 20), data=PAIRING, gas=10**9),
     ]
 
 
+# 32-byte base, exponent and modulus.
+MODEXP = b"".join(number.to_bytes(32, "big") for number in (32, 32, 32)) + b"\xfb" * 96
+# The generators, and one of them negated: the product of the two pairings is 1.
+PAIRING = b"".join(
+    number.to_bytes(32, "big")
+    for y in (2, 21888242871839275222246405745257275088696311157297823662689037894645226208581)
+    for number in (
+        1,
+        y,
+        11559732032986387107991004021392285783925812861821192530917403151452391805634,
+        10857046999023057135944570762232829481370756359578518086990519993285655852781,
+        4082367875863433681332203403145435568316851327593401208105741076214120093531,
+        8495653923123431417604973247489272438418190587263600148770280649306958101930,
+    )
+)
 # With a number n in the data: call itself with n - 1, until it is 0.
 NESTED = bytes.fromhex("5f3580156100195760019003" + "5f525f5f60205f5f305af1" + "5b00")
 # With data: call itself without data 10,000 times; without data: stop.
