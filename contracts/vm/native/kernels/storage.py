@@ -159,15 +159,20 @@ def store_slot(frame: Frame, key: Words, value: Words, gas: U64) -> U64:
     if journal_full(session):
         return FULL_JOURNAL
     cost = 0
-    if session.storage_pricing != PRICING_PLAIN and session.access_lists and slot.warm == 0:
+    cold = session.storage_pricing != PRICING_PLAIN and session.access_lists and slot.warm == 0
+    if cold:
         cost = session.cold_slot
-        warm(session, slot)
+    refund = session.refund
     if session.storage_pricing == PRICING_PLAIN:
         cost += plain_price(session, slot, value)
     else:
         cost += net_price(session, slot, value)
     if gas < cost:
+        # Compiled code tries again with what it has prepaid, so nothing may have changed.
+        session.refund = refund
         return NO_GAS
+    if cold:
+        warm(session, slot)
     write(session, slot, value)
     return gas - cost
 

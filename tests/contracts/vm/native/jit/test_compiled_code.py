@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from chain.forks import FORKS, OSAKA
 from chain.machine import Halt
 from contracts.vm import OPCODES
-from tests.contracts.vm.laboratory import OTHER, RETURN_TOP, View, assemble
+from tests.contracts.vm.laboratory import OTHER, RETURN_TOP, TARGET, View, assemble, run
 from tests.contracts.vm.native.both import Case, case_of
 from tests.contracts.vm.native.jit.compiled import agree
 from tests.contracts.vm.native.test_native_interpreter import (
@@ -104,6 +104,17 @@ def test_gas_may_run_out_at_every_opcode_of_a_block(gas):
 @pytest.mark.parametrize("gas", [30_000, 25_000, 22_300, 2_310, 2_300, 2_200, 100])
 def test_gas_may_run_out_in_storage_opcodes(gas):
     agree(case_of(f"1 SLOAD 5 1 SSTORE 1 SLOAD 9 2 TSTORE 2 TLOAD ADD GAS {RETURN_TOP}", gas=gas))
+
+
+@pytest.mark.parametrize("prepaid", range(0, 4_000, 150))
+@pytest.mark.parametrize("writes", ["7 3 SSTORE", "0 1 SSTORE", "0 1 SSTORE 2 1 SSTORE"])
+def test_a_write_that_only_the_interpreter_can_pay_changes_nothing_before(writes, prepaid):
+    """The block's later opcodes are prepaid, so compiled code has less gas than there is."""
+    tail = "0 0 0 0 0 0 LOG4 STOP"
+    enough = run(f"{writes} {tail}", gas=10**6, view=View().put(TARGET, storage={1: 2}))
+    for fork in (OSAKA, FORKS[6]):
+        gas = enough.gas_used + 2_000 - prepaid
+        agree(case_of(f"{writes} {tail}", gas=gas, fork=fork))
 
 
 def test_the_stack_ends_at_1024_words_in_compiled_code():
