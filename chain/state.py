@@ -360,7 +360,7 @@ class State:
         """
         if not self._warm and not self._undone:
             return ()
-        warm = {Address(key) for key in self._warm if isinstance(key, bytes)}
+        warm: set[Address] = {key for key in self._warm if isinstance(key, bytes)}
         return tuple((warm | self._undone) - ignored)
 
     # -- transactions and blocks -----------------------------------------------

@@ -31,11 +31,11 @@ from chain.validators import (
 )
 from node.consensus.driver import Committed
 from node.devchain.fork.origin import ForkOrigin
-from node.devchain.prints import Prints
+from node.devchain.prints import CONSOLE, Prints
 from node.devchain.times import Times
 from node.devchain.wishes import Wishes
 from node.pool.mempool import Mempool
-from node.proposer import Built, Ground, build_block, candidates_max
+from node.proposer import Built, Ground, Watch, build_block, candidates_max
 from node.watch.observation import Measured
 
 # As `node.consensus.pacemaker`: how far the base fee is brought down by empty blocks.
@@ -333,7 +333,7 @@ class Producer:
                     base_fee=wishes.base_fee,
                     gas_limit=wishes.gas_limit,
                     mix=wishes.randomness,
-                    watch=Prints,
+                    watch=Watch(CONSOLE, Prints),
                 )
             except SourceFailed as failed:
                 lost = failed.transaction

@@ -8,7 +8,7 @@ import pytest
 from chain.abi import encode, encode_call, selector
 from chain.errors import Reason, Rejected
 from node.devchain.artefacts import Artefacts
-from node.devchain.prints import printed
+from node.devchain.prints import CONSOLE, printed
 from node.testing import Ledger, RequestError
 from tests.support.daemon import DEV_ADDRESSES, start
 
@@ -167,3 +167,34 @@ def test_the_daemons_lines_name_contracts_and_functions(tmp_path: Path) -> None:
     assert "Counter.count(4)  value 0" in text
     assert "FAILED (execution reverted: too many)" in text
     assert not any("Traceback" in line for line in daemon.errors)
+
+
+def test_each_transaction_of_a_block_prints_what_it_saw(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Others between those that print, one that fails, and one that prints by itself."""
+    code = _compiled(tmp_path)
+    with Ledger(accounts=2) as ledger:
+        sender = {"from": ledger.accounts[0], "gas": "0x30d40"}
+        data = code + f"{5:064x}"
+        sent = ledger.request("eth_sendTransaction", {"from": ledger.accounts[0], "data": data})
+        where = ledger.request("eth_getTransactionReceipt", sent)["contractAddress"]
+        count = "0x" + encode_call("count(uint256)", 2).hex()
+        words = "0x" + encode_call("log(string)", "to nobody").hex()
+        ledger.request("evm_setAutomine", False)
+        calls = [
+            {"to": ledger.accounts[1], "value": "0x1"},
+            {"to": where, "data": count},
+            {"to": ledger.accounts[1], "value": "0x1"},
+            {"to": where, "data": count},
+            {"to": where, "data": count},
+            {"to": "0x" + CONSOLE.hex(), "data": words},
+        ]
+        hashes = [ledger.request("eth_sendTransaction", {**sender, **call}) for call in calls]
+        ledger.mine()
+        receipts = [ledger.request("eth_getTransactionReceipt", each) for each in hashes]
+        assert len({receipt["blockHash"] for receipt in receipts}) == 1
+        statuses = [receipt["status"] for receipt in receipts]
+        assert statuses == ["0x1"] * 4 + ["0x0", "0x1"]
+    lines = ["counting by 2", "limit 5"] * 3
+    assert capsys.readouterr().out.splitlines() == [*lines, "to nobody"]
