@@ -26,8 +26,9 @@ from chain.validators import (
     record_hash,
     verify_vote,
 )
+from node.consensus.candidates import proposal_of
 from node.consensus.core import Core
-from node.consensus.driver import Driver, proposal_of
+from node.consensus.driver import Driver
 from node.consensus.messages import (
     BlockReceived,
     CertificateReceived,
@@ -217,7 +218,7 @@ class Admission:
 
     def _is_lost(self, vote: Vote) -> bool:
         """Whether this node's own key signed a vote that its log does not know (V5)."""
-        if not self._driver.is_unknown_own(vote):
+        if not self._driver.voter.is_unknown_own(vote):
             return False
         self._driver.lose_votes(vote)
         return True

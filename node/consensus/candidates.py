@@ -19,6 +19,7 @@ from chain.types import ZERO_HASH, Address, Hash, Height
 from chain.validation import check_transactions
 from chain.validators import ConsensusRecord, decode_record, encode_record, randomness, record_hash
 from chain.views import Overlay, TrieView
+from node.consensus.messages import Proposal
 from node.consensus.outbox import ProposedBlock
 from node.proposer import Ground, Run
 
@@ -217,3 +218,8 @@ def proposed_block(record: ConsensusRecord, block: Block) -> ProposedBlock:
     return ProposedBlock(
         record, block, header_hash(block.header), (None,) * len(block.transactions)
     )
+
+
+def proposal_of(record: ConsensusRecord, block_hash: Hash) -> Proposal:
+    """A block as the core sees it."""
+    return Proposal(record.view, block_hash, record.parent_view, record.parent_hash, record.height)

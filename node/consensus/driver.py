@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import Final, ParamSpec, TypeVar, assert_never
+from typing import Final, assert_never
 
 from msgspec import Struct
 
@@ -32,11 +32,8 @@ from chain.validators import (
     ValidatorSet,
     Vote,
     VoteKind,
-    decode_certificate,
-    decode_record,
 )
-from node.consensus.candidates import Candidate, decode_proposed, encode_proposed
-from node.consensus.core import Core, Epoch, Restored
+from node.consensus.candidates import Candidate, proposal_of
 from node.consensus.epochs import Epochs
 from node.consensus.messages import (
     Accuse,
@@ -66,7 +63,8 @@ from node.consensus.outbox import Outbox, ProposedBlock
 from node.consensus.pacemaker import Pacemaker
 from node.consensus.pacing import Timing
 from node.consensus.signer import Signer
-from node.consensus.vote_log import Kept, Position, position_of
+from node.consensus.vote_log import Position
+from node.consensus.voter import Voter, finalization_of
 from node.consensus.workshop import Workshop
 from node.pool.mempool import Mempool
 from node.proposer import Run
@@ -78,8 +76,6 @@ _NEXT_EPOCH_MAX: Final = 4096  # events of the next epoch that wait for its begi
 Job = Callable[[], Awaitable[None]]
 
 _log = logging.getLogger("consensus")
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class Committed(Struct, frozen=True):
@@ -162,10 +158,7 @@ class Driver:
         )
         self.candidates = self._workshop.candidates
         self._mempool = mempool
-        self._signer = signer
-        self._late_signer = late_signer
-        self._mute_through: int | None = None  # the epoch that the network was found in
-        self._threads = threads
+        self.voter = Voter(ledger, epochs, self.candidates, signer, late_signer, threads.signer)
         self._on_commit = on_commit
         self._on_evidence = on_evidence
         self._held: deque[Certificate] = deque(maxlen=_HELD_MAX)  # not yet in the vote log
@@ -176,7 +169,7 @@ class Driver:
         self._wake = asyncio.Event()
         self._failure: Fault | None = None
         self._stopping = False
-        self.core = self._begin()
+        self.core = self.voter.begin()
         self.pacemaker = Pacemaker(self, mempool)
 
     # -- what others may ask -----------------------------------------------------------------------
@@ -184,7 +177,7 @@ class Driver:
     @property
     def validator(self) -> Address | None:
         """Whose key signs here."""
-        return None if self._signer is None else self._signer.address
+        return self.voter.address
 
     @property
     def validators(self) -> ValidatorSet:
@@ -196,72 +189,15 @@ class Driver:
 
     def finalization(self) -> Certificate | None:
         """The certificate of the ledger's head; None at genesis and after an import."""
-        stored = self.ledger.certificate(self.ledger.height)
-        return decode_certificate(stored) if stored else None
+        return finalization_of(self.ledger)
 
     # -- life --------------------------------------------------------------------------------------
-
-    def _begin(self) -> Core:
-        """The core of the epoch that the ledger's head leads to."""
-        ledger = self.ledger
-        epoch = self.epochs.current()
-        record = ledger.record(ledger.height)
-        finalization = self.finalization()
-        view = 0
-        if record and (decoded := decode_record(record)).epoch == epoch.number:
-            view = decoded.view
-        if finalization is not None and finalization.ballot.epoch == epoch.number:
-            view = max(view, finalization.ballot.view)
-        else:
-            finalization = None
-        signer = self._signer
-        imported = ledger.height and not record
-        if signer is not None and imported and signer.floor[0] == epoch.number:
-            view = max(view, signer.floor[1])
-        base = Base(view, ledger.head_hash, ledger.height)
-        if signer is None or not self._may_vote(signer, epoch, base):
-            return Core(epoch, base, None, finalization=finalization)
-        signer.raise_floor((epoch.number, view))
-        restored = self._restore(signer, epoch.number)
-        return Core(epoch, base, signer.address, restored, finalization)
-
-    def _may_vote(self, signer: Signer, epoch: Epoch, base: Base) -> bool:
-        """A member votes, unless its ledger is older than its votes: then it first catches up."""
-        member = epoch.validators.index_of(signer.address) is not None
-        return member and signer.floor <= (epoch.number, base.view)
-
-    def _restore(self, signer: Signer, epoch: int) -> Restored:
-        """What the vote log remembers of this epoch (V2)."""
-        proposals: list[Proposal] = []
-        for (of, _), data in sorted(signer.proposals.items()):
-            proposed = decode_proposed(data)
-            if of == epoch and proposed.record.height > self.ledger.height:
-                self.candidates.propose(proposed)
-                proposals.append(proposal_of(proposed.record, proposed.hash))
-        return Restored(
-            tuple(vote for vote in signer.votes if vote.ballot.epoch == epoch),
-            tuple(proposals),
-            tuple(held for held in signer.certificates if held.ballot.epoch == epoch),
-        )
 
     async def recover(self) -> None:
         """Finish what a crash cut short, as far as this node can by itself."""
         await self._perform(self.core.start())
         await self._settle()
-        signer = self._signer
-        if signer is None:
-            return
-        index = self.validators.index_of(signer.address)
-        if index is None or not self.validators.quorum(self.validators.validators[index].power):
-            return
-        # This node is a quorum by itself: what it finalized must be on disk now. Otherwise
-        # it would build beside its own votes.
-        voted = [v.ballot for v in signer.votes if v.ballot.kind is VoteKind.FINALIZE]
-        if voted:
-            raise Fault(
-                f"the vote log holds a vote for block 0x{voted[0].block_hash.hex()}, "
-                "which is lost: this key must not build beside it; restore the data folder"
-            )
+        self.voter.demand_own_blocks(self.core)
 
     async def run(self) -> None:
         """Take part until `stop`. Raises `Fault` when consensus or the disk fails."""
@@ -315,8 +251,7 @@ class Driver:
 
     def close(self) -> None:
         """Let go of the vote log, after `run`."""
-        if self._signer is not None:
-            self._signer.close()
+        self.voter.close()
 
     def wake(self) -> None:
         """Look again whether a block is due."""
@@ -366,7 +301,11 @@ class Driver:
                     ballots.append(ballot)
                 case Broadcast(held):
                     self._held.append(held)
-        votes = await self._sign(ballots) if ballots else {}
+        votes: dict[Ballot, Vote] = {}
+        if ballots:
+            fresh = tuple(self._held)
+            self._held.clear()
+            votes = await self.voter.sign(ballots, fresh)
         if votes:
             self.outbox.votes(list(votes.values()))
             self.feed(map(VoteReceived, votes.values()))
@@ -402,21 +341,6 @@ class Driver:
                 case _:
                     assert_never(effect)
 
-    async def _sign(self, ballots: Sequence[Ballot]) -> dict[Ballot, Vote]:
-        """The turn's votes, logged with the bodies and certificates that they stand on."""
-        signer = self._signer
-        assert signer is not None
-        bodies: list[tuple[Position, bytes]] = []
-        for ballot in ballots:
-            proposed = self.candidates.proposed(ballot.block_hash)
-            if ballot.kind is VoteKind.NOTARIZE and proposed is not None:
-                record = proposed.record
-                bodies.append(((record.epoch, record.view), encode_proposed(proposed)))
-        kept = Kept(tuple(bodies), tuple(self._held))
-        self._held.clear()
-        votes = await self._in(self._threads.signer, signer.sign, ballots, kept)
-        return {vote.ballot: vote for vote in votes}
-
     def _publish(self, proposal: Proposal, votes: dict[Ballot, Vote]) -> None:
         for ballot, vote in votes.items():
             if ballot.view == proposal.view and ballot.kind is VoteKind.NOTARIZE:
@@ -434,21 +358,16 @@ class Driver:
             if certificate.signers[index // 8] >> index % 8 & 1
         ]
 
-    async def _in(
-        self, thread: Executor, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(thread, partial(call, *args, **kwargs))
-
     # -- build -------------------------------------------------------------------------------------
 
     async def _build(self, effect: Build) -> None:
         core, view = self.core, effect.view
-        if core.view != view or self._stopping or self._signer is None:
+        validator = self.voter.address
+        if core.view != view or self._stopping or validator is None:
             self.feed([BuildFailed(view)])
             return
         arrivals = self._mempool.arrivals
-        built = await self._workshop.build(effect, core.epoch, self._signer.address)
+        built = await self._workshop.build(effect, core.epoch, validator)
         if built is None:  # the head has moved on by sync
             self.feed([BuildFailed(view)])
             return
@@ -521,35 +440,32 @@ class Driver:
         self._on_commit(Committed(executed, candidate.runs, record, latency, runnable))
 
     async def _raise_floor(self, floor: Position) -> None:
-        if self._signer is not None and self.core.takes_part:
-            await self._in(self._threads.signer, self._signer.raise_floor, floor)
+        if self.core.takes_part:
+            await self.voter.raise_floor(floor)
 
     async def _go_on(self) -> None:
         """A block is on disk: it may have been its epoch's last, or what this node waited for."""
         if self.core.finished and self.ledger.height >= self.core.base.height:
             await self._end_epoch()
             return
-        signer, core = self._signer, self.core
-        if signer is None or core.takes_part or core.finished:
+        core = self.core
+        if core.takes_part or core.finished:
             return
         # The ledger may have by now what this node's earlier votes were about.
-        if self._may_vote(signer, core.epoch, core.base):
+        if self.voter.may_vote(core.epoch, core.base):
             await self._start_core()
 
     async def _end_epoch(self) -> None:
         """Begin the next epoch: the last block of this one is on disk."""
-        late = self._late_signer
         number = self.core.epoch.number + 1
-        if late is not None and self._mute_through is not None and number > self._mute_through:
-            _log.warning("epoch %d: this key has been silent for an epoch and votes again", number)
-            self._signer, self._late_signer = late(), None
+        self.voter.epoch_begins(number)
         self._events.clear()  # they are of the epoch that is over
         _log.info("epoch %d begins at height %d", number, self.ledger.height + 1)
         await self._start_core()
 
     async def _start_core(self) -> None:
         """A new core instead of the present one; nothing reaches it before it has started."""
-        self.core = self._begin()
+        self.core = self.voter.begin()
         effects = self.core.start()
         epoch = self.core.epoch.number
         waiting, self._waiting = self._waiting, deque(maxlen=_NEXT_EPOCH_MAX)
@@ -625,16 +541,6 @@ class Driver:
         )
         self._on_evidence(one, other)
 
-    def is_unknown_own(self, vote: Vote) -> bool:
-        """Whether this node's key signed a vote that its log does not hold."""
-        signer = self._signer
-        return (
-            signer is not None
-            and vote.signer == signer.address
-            and position_of(vote.ballot) > signer.floor
-            and vote not in signer.votes
-        )
-
     def lose_votes(self, vote: Vote) -> None:
         """The log was restored from an older copy, or the key is in use elsewhere: stop (V5)."""
         ballot = vote.ballot
@@ -647,15 +553,4 @@ class Driver:
 
     def caught_up(self) -> None:
         """This node has what its peers have: the epoch it is in is the network's (V5)."""
-        if self._late_signer is None or self._mute_through is not None:
-            return
-        self._mute_through = self.core.epoch.number
-        _log.warning(
-            "the votes of this key are lost: it observes to the end of epoch %d",
-            self._mute_through,
-        )
-
-
-def proposal_of(record: ConsensusRecord, block_hash: Hash) -> Proposal:
-    """A block as the core sees it."""
-    return Proposal(record.view, block_hash, record.parent_view, record.parent_hash, record.height)
+        self.voter.caught_up(self.core.epoch.number)

@@ -273,7 +273,7 @@ async def test_a_new_core_is_given_again_the_votes_that_the_one_before_had() -> 
     shell, fed = await started(author)
     vote = author.vote(0, NULLIFY, 1)
     await shell.hear(vote)
-    shell.driver.core = shell.driver._begin()
+    shell.driver.core = shell.driver.voter.begin()
     shell.driver.core.start()
     await shell.hear(vote)
     assert fed.votes == [vote, vote]

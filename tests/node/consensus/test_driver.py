@@ -107,7 +107,7 @@ async def test_a_vote_leaves_only_after_it_is_on_disk() -> None:
         send = shell.outbox.votes
 
         def sent(votes: list[object]) -> None:
-            known.append(all(vote in shell.driver._signer.votes for vote in votes))  # type: ignore[union-attr]
+            known.append(all(vote in shell.driver.voter.signer.votes for vote in votes))  # type: ignore[union-attr]
             send(votes)  # type: ignore[arg-type]
 
         shell.outbox.votes = sent  # type: ignore[assignment, method-assign]
@@ -221,7 +221,7 @@ async def test_sync_brings_blocks_while_votes_are_counted() -> None:
         await shell.settle()
         assert shell.ledger.height == 1
         assert shell.driver.core.base.view == 1
-        assert shell.driver._signer is not None and shell.driver._signer.floor == (0, 1)
+        assert shell.driver.voter.signer is not None and shell.driver.voter.signer.floor == (0, 1)
 
 
 @virtual
@@ -445,7 +445,7 @@ async def test_the_only_validator_does_not_build_beside_a_block_it_has_lost() ->
     author = Author(genesis_of(validators=1))
     votes = MemoryFile()
     shell = Shell(author, 0, votes=votes)
-    signer = shell.driver._signer
+    signer = shell.driver.voter.signer
     assert signer is not None
     ballot = author.vote(0, FINALIZE, 1, Hash(b"\x55" * 32)).ballot
     signer.sign([ballot], Kept())
