@@ -8,6 +8,7 @@ from msgspec import Struct
 from chain.crypto.secp256k1 import address_of
 from chain.errors import Reason, Rejected
 from chain.ledger import Ledger
+from chain.machine import Machine
 from chain.types import ZERO_ADDRESS, Address
 from chain.validators import (
     Domain,
@@ -17,7 +18,6 @@ from chain.validators import (
     decode_record,
     validator_set,
 )
-from contracts.vm import Interpreter
 from node.consensus.driver import Committed, Driver, Threads
 from node.consensus.epochs import Epochs
 from node.consensus.log_file import LogFile
@@ -45,6 +45,7 @@ def build_driver(
     settings: Settings,
     ledger: Ledger,
     mempool: Mempool,
+    machine: Machine,
     key: bytes | None,
     votes: LogFile,
     outbox: Outbox,
@@ -79,7 +80,7 @@ def build_driver(
     return Driver(
         ledger=ledger,
         mempool=mempool,
-        machine=Interpreter(),
+        machine=machine,
         epochs=Epochs(ledger, members),
         signer=signer,
         late_signer=late,

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,12 +10,12 @@ from chain.activation import for_developers
 from chain.errors import Fault, Reason, Rejected
 from chain.forks import Fork
 from chain.ledger import Ledger
+from chain.machine import Machine
 from chain.transactions import Checked
 from chain.types import Address, Hash
 from chain.validation import check_again
 from chain.validators import ValidatorSet, Vote
 from chain.views import TrieView
-from contracts.vm import Interpreter
 from node.agreement import Reports, build_driver
 from node.announce import Announcements
 from node.consensus.driver import Committed, Driver, Threads
@@ -27,6 +26,7 @@ from node.devchain.chain import DevChain
 from node.devchain.compose import Developing, build_chain
 from node.devchain.producer import Producer
 from node.environment import Environment, real_environment
+from node.machines import Machines
 from node.net.network import PeerId
 from node.networking import NetworkFactory, Networking
 from node.pool.intake import Admissible, Intake
@@ -75,7 +75,7 @@ class Node:
         self.settings = settings
         self.ledger = ledger
         self.accounts = accounts
-        self._machines = threading.local()
+        self.machines = Machines(settings.vm, environment.threads)
         self.announcements = Announcements(settings.rpc.subscription_queue_max)
         self.mempool = Mempool(
             settings.pool,
@@ -133,7 +133,7 @@ class Node:
                 settings,
                 ledger,
                 self.mempool,
-                Interpreter(),
+                self.machines.new(compiles=True),
                 validator_key,
                 environment,
                 self._threads.writer,
@@ -146,6 +146,7 @@ class Node:
                 settings,
                 ledger,
                 self.mempool,
+                self.machines.new(compiles=True),
                 validator_key,
                 votes or MemoryFile(),
                 QuietOutbox() if self.network is None else self.network.consensus,
@@ -224,6 +225,7 @@ class Node:
         self._checkers.shutdown()
         self._threads.writer.shutdown()
         self._threads.signer.shutdown()
+        self.machines.close()
         if self._builder is not None:
             self._builder.close()
         if self.developer is not None:
@@ -336,12 +338,9 @@ class Node:
         return observe(self)
 
     @property
-    def machine(self) -> Interpreter:
+    def machine(self) -> Machine:
         """The calling thread's machine: each keeps decoded code of its own."""
-        machine: Interpreter | None = getattr(self._machines, "machine", None)
-        if machine is None:
-            machine = self._machines.machine = Interpreter()
-        return machine
+        return self.machines.of_thread()
 
     @property
     def pending_view(self) -> TrieView:

@@ -246,6 +246,22 @@ class ConsensusSettings(Struct, frozen=True):
     ] = False
 
 
+class VmSettings(Struct, frozen=True):
+    """What runs contracts. All tiers give the same; native ones need llvmlite."""
+
+    tier: Annotated[
+        str,
+        Option(
+            "what runs contracts; auto: native where it can be",
+            flag="vm",
+            choices=("auto", "python", "native", "jit"),
+        ),
+    ] = "auto"
+    jit_hot_gas: Annotated[
+        int, Option("tier jit: gas after which a contract's code is compiled", low=1)
+    ] = 3_000_000
+
+
 class MetricsSettings(Struct, frozen=True):
     """What machines may ask about the node's state, on the RPC port."""
 
@@ -265,6 +281,7 @@ class Settings(Struct, frozen=True):
     pool: PoolSettings = PoolSettings()
     log: LogSettings = LogSettings()
     consensus: ConsensusSettings = ConsensusSettings()
+    vm: VmSettings = VmSettings()
     metrics: MetricsSettings = MetricsSettings()
 
 
@@ -363,6 +380,7 @@ def load_settings(
         pool=PoolSettings(**sections["pool"]),
         log=LogSettings(**sections["log"]),
         consensus=ConsensusSettings(**sections["consensus"]),
+        vm=VmSettings(**sections["vm"]),
         metrics=MetricsSettings(**sections["metrics"]),
     )
     return Loaded(settings, sources)

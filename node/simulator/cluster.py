@@ -21,7 +21,7 @@ from contracts.system.genesis import validators_alloc
 from contracts.vm import Interpreter
 from node.consensus.driver import Committed
 from node.net.network import PeerId, Receiver
-from node.settings import ConsensusSettings, Settings
+from node.settings import ConsensusSettings, Settings, VmSettings
 from node.simulator.byzantine import MISDEEDS, HostileLinks, Liar
 from node.simulator.disk import SOUND, Disk
 from node.simulator.faults import Faults, Misfortune
@@ -156,7 +156,9 @@ class Cluster:
         return Machine(
             name=self._names[self._ids[number]],
             id=self._ids[number],
-            settings=Settings(consensus=ConsensusSettings(delta_ms=delta)),
+            settings=Settings(
+                consensus=ConsensusSettings(delta_ms=delta), vm=VmSettings(tier="python")
+            ),
             genesis=self.genesis,
             key=key,
             disk=disk,

@@ -117,6 +117,16 @@ def _head(seen: Observation, measured: Measured, now: float) -> Iterator[Family]
         measured.transactions,
     )
     yield counter("chain_vm_gas_total", "Gas used in final blocks since the start.", measured.gas)
+    yield counter(
+        "chain_vm_tier_messages_total",
+        "Transactions' and callers' messages that ran code, by the VM that ran them.",
+        (Sample(item.messages, (("tier", item.tier),)) for item in seen.tiers),
+    )
+    yield counter(
+        "chain_vm_tier_gas_total",
+        "Gas that they used, refunds not taken off.",
+        (Sample(item.gas, (("tier", item.tier),)) for item in seen.tiers),
+    )
     yield histogram(
         "chain_block_processing_seconds",
         "Time to execute a block, own or of others.",

@@ -34,6 +34,14 @@ class Traffic(Struct, frozen=True, gc=False):
     sent: int
 
 
+class TierCount(Struct, frozen=True, gc=False):
+    """What ran on one VM, since the start."""
+
+    tier: str
+    messages: int  # top-level ones: transactions and calls
+    gas: int  # that they used
+
+
 class Observation(Struct, frozen=True, kw_only=True):
     """A node at one moment. Times in seconds unless named otherwise."""
 
@@ -61,6 +69,7 @@ class Observation(Struct, frozen=True, kw_only=True):
     traffic: tuple[Traffic, ...] = ()
     syncing: bool = False
     highest: int = 0  # height that peers have proved; the own one when none is ahead
+    tiers: tuple[TierCount, ...] = ()
     failed: str = ""  # why the node is about to stop
 
     @property

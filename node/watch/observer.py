@@ -54,6 +54,7 @@ def observe(node: "Node") -> Observation:
         traffic=_traffic(links.traffic) if isinstance(links, Peers) else (),
         syncing=progress is not None,
         highest=ledger.height if progress is None else progress.highest,
+        tiers=node.machines.counts(),
         failed=repr(node.failed.exception()) if node.failed.done() else "",
     )
 

@@ -135,12 +135,7 @@ class NativeInterpreter:
     ) -> Outcome:
         """Run a message to its end. A failed one has left `state` as it was."""
         native = self._native
-        if (
-            native is None
-            or tracer is not None
-            or message.gas >= GAS_LIMIT // 2
-            or len(transaction.blob_hashes) > BLOBS_MAX
-        ):
+        if native is None or not self.serves(message, transaction, tracer):
             return self._plain.execute(message, state, block, transaction, fork, tracer)
         # Two executions in the same areas would corrupt memory, not only results.
         if not self._in_use.acquire(blocking=False):
@@ -149,6 +144,17 @@ class NativeInterpreter:
             return self._execute(message, state, block, transaction, fork, native)
         finally:
             self._in_use.release()
+
+    def serves(
+        self, message: Message, transaction: TransactionContext, tracer: Tracer | None
+    ) -> bool:
+        """Whether native code runs such a message; otherwise the plain interpreter does."""
+        return (
+            self._native is not None
+            and tracer is None
+            and message.gas < GAS_LIMIT // 2
+            and len(transaction.blob_hashes) <= BLOBS_MAX
+        )
 
     def _execute(
         self,

@@ -16,7 +16,7 @@ from chain.validators import Validator
 from node.settings import MetricsSettings
 from node.watch.exposition import Histogram, Sample, counter, gauge, histogram, render
 from node.watch.metrics import CallCounts, exposition
-from node.watch.observation import VIEW_SETTLED_SECONDS, Measured, Observation, Traffic
+from node.watch.observation import VIEW_SETTLED_SECONDS, Measured, Observation, TierCount, Traffic
 from tests.node.rpc.serving import OTHER, SENDER, Served
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -41,6 +41,7 @@ SEEN = Observation(
     peers_in=1,
     peers_out=2,
     traffic=(Traffic("Votes", 10, 20, 1, 2),),
+    tiers=(TierCount("python", 2, 60), TierCount("native", 3, 70)),
     syncing=True,
     highest=20,
 )
@@ -142,6 +143,8 @@ def test_a_snapshot_is_shown_under_its_names() -> None:
     assert latency["chain_finality_latency_seconds_count"] == 1
     assert value(page, "chain_rpc_requests_total", method="eth_call", outcome="success") == 1
     assert value(page, "chain_rpc_connections") == 5
+    assert value(page, "chain_vm_tier_messages_total", tier="native") == 3
+    assert value(page, "chain_vm_tier_gas_total", tier="python") == 60
     assert value(page, "chain_build_info", **page["chain_build_info"].samples[0].labels) == 1
 
 
