@@ -21,6 +21,7 @@ from node.rpc.context import Context
 from node.rpc.errors import invalid_params, server_error
 from node.rpc.formats import Json, data, unplaced_transaction_json
 from node.rpc.gas import estimate
+from node.rpc.pending import on_pending
 from node.rpc.registry import method
 from node.rpc.requests import CallRequest
 
@@ -144,6 +145,8 @@ async def _filled(ctx: Context, request: CallRequest) -> _Filled:
         raise server_error('missing "to" in blob transaction')
     if request.to is None and not request.data:
         raise server_error("contract creation without any data provided")
+    if request.gas is None:
+        ctx = await on_pending(ctx)
     where = scene(ctx, "pending")
     chain_id = where.block.chain_id
     if request.chain_id is not None and request.chain_id != chain_id:

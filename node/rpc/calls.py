@@ -90,7 +90,7 @@ def scene(
 ) -> Scene:
     """The scene after a block, or in the next one when `block` is "pending"."""
     height = ctx.height(block)
-    view: StateView = ctx.view_at(height)
+    view: StateView = ctx.view(block)
     header = ctx.header(height)
     if block == "pending":
         header = next_header(ctx, header)

@@ -1,6 +1,8 @@
 """What a JSON-RPC method is given: the node, and the names of blocks resolved on its ledger."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -30,10 +32,40 @@ T = TypeVar("T")
 _SMALL_BLOCK_GAS: Final = 5_000_000
 
 
+class PendingStates:
+    """The last state after the pool's next block that somebody asked for."""
+
+    def __init__(self) -> None:
+        self.building = threading.Lock()
+        self.head: tuple[Hash, int] | None = None  # what it stands on
+        self.pool: tuple[int, int] | None = None  # what the pool was then
+        self.view: TrieView | None = None
+        self._made = 0.0
+
+    def remember(
+        self, head: tuple[Hash, int], pool: tuple[int, int], view: TrieView | None
+    ) -> None:
+        self.head, self.pool, self.view, self._made = head, pool, view, time.monotonic()
+
+    def age(self) -> float:
+        """Seconds since it was made."""
+        return time.monotonic() - self._made
+
+
 class Context:
     """One caller's access to the node. `connection` is None over HTTP."""
 
-    __slots__ = ("connection", "filters", "heavy", "local", "node", "signing", "tips")
+    __slots__ = (
+        "connection",
+        "filters",
+        "heavy",
+        "local",
+        "node",
+        "pending",
+        "pending_states",
+        "signing",
+        "tips",
+    )
 
     def __init__(
         self,
@@ -54,6 +86,8 @@ class Context:
         self.signing = asyncio.Lock()
         self.connection = connection
         self.local = local
+        self.pending: TrieView | None = None  # the state after the next block, once it is known
+        self.pending_states = PendingStates()
 
     def of_connection(self, connection: "Connection") -> "Context":
         """The same context for the caller at the other end of a WebSocket."""
@@ -63,9 +97,16 @@ class Context:
         """The same context for callers on this machine."""
         return self._again(self.connection, local=True)
 
+    def of_pending(self, view: TrieView) -> "Context":
+        """The same context, where "pending" is this state."""
+        context = self._again(self.connection, local=self.local)
+        context.pending = view
+        return context
+
     def _again(self, connection: "Connection | None", *, local: bool) -> "Context":
         context = Context(self.node, self.filters, self.heavy, self.tips, connection, local=local)
         context.signing = self.signing
+        context.pending_states = self.pending_states
         return context
 
     def may_call(self, method: "Method") -> bool:
@@ -132,7 +173,12 @@ class Context:
         return ledger.hash_at(Height(number)) if 0 <= number <= ledger.height else ZERO_HASH
 
     def view(self, block: BlockTag) -> TrieView:
-        """The state after a block; RpcError when the block or its state is not there."""
+        """The state after a block; RpcError when the block or its state is not there.
+
+        "pending" is the head's where nobody asked for more (`node.rpc.pending`).
+        """
+        if block == "pending" and self.pending is not None:
+            return self.pending
         return self.view_at(self.height(block))
 
     def view_at(self, height: Height) -> TrieView:

@@ -20,6 +20,7 @@ from msgspec import Raw, Struct
 
 from node.rpc import protocol, registry
 from node.rpc.context import Context
+from node.rpc.pending import is_pending
 from node.settings import RpcSettings
 from node.watch.metrics import CallCounts
 
@@ -147,9 +148,12 @@ def _bound(request: _Request, method: registry.Method, ctx: Context) -> _Call:
     if not (request_id.isdigit() or _is_plain_text(request_id)):
         raise _UnusualError
     try:
-        return request_id, method, method.bind(request.params)
+        arguments = method.bind(request.params)
     except Exception:
         raise _UnusualError from None
+    if is_pending(method, arguments):
+        raise _UnusualError
+    return request_id, method, arguments
 
 
 def _is_plain_text(request_id: bytes) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from chain.errors import Fault, Rejected, SourceFailed
-from node.rpc import forked, registry
+from node.rpc import forked, pending, registry
 from node.rpc.context import Context
 from node.rpc.errors import (
     INTERNAL_ERROR,
@@ -200,6 +200,8 @@ async def _run(calls: list[_Call], ctx: Context) -> list[Any]:
 def _called(call: _Call, ctx: Context) -> Coroutine[Any, Any, Any]:
     """A call of a method that runs in the event loop."""
     assert call.method is not None
+    if pending.is_pending(call.method, call.arguments):
+        return pending.answer(ctx, call.method, call.arguments, call.given)
     if ctx.fork is not None:
         return forked.answer(ctx, call.method, call.arguments, call.given)
     running: Coroutine[Any, Any, Any] = call.method.function(ctx, *call.arguments)
@@ -213,10 +215,13 @@ def _run_heavy(calls: list[_Call], ctx: Context) -> list[Any]:
     for call in calls:
         assert call.method is not None
         try:
+            where = ctx
+            if pending.is_pending(call.method, call.arguments):
+                where = pending.on_pending_in_thread(ctx)
             if ctx.fork is None:
-                outcome = call.method.function(ctx, *call.arguments)
+                outcome = call.method.function(where, *call.arguments)
             else:
-                outcome = forked.answer_in_thread(ctx, call.method, call.arguments, call.given)
+                outcome = forked.answer_in_thread(where, call.method, call.arguments, call.given)
             # Encoded here, since a long answer would hold up the event loop.
             outcomes.append(Raw(encode_result(outcome)))
         except Exception as error:
