@@ -23,7 +23,7 @@ from node.gossip.transactions import TransactionGossip
 from node.net.messages import GetBodies, GetHeaders, Message, Status
 from node.net.network import Network, Peer, PeerId, Receiver
 from node.pool.mempool import Mempool
-from node.sync.plan import LIMITS
+from node.sync.asks import LIMITS
 from node.sync.progress import Progress
 from node.sync.serve import Serving
 from node.sync.sync import Sync

@@ -21,8 +21,9 @@ from node.consensus.outbox import ProposedBlock
 from node.gossip.requests import Requests
 from node.net.messages import Bodies, FinalHeader, GetBodies, GetHeaders, Headers, Status
 from node.net.network import Network, Offence, PeerId
+from node.sync.asks import LIMITS, Ask, Body, Fork, Kind, Limits, headers_to_prove
 from node.sync.headers import Proved, Trust, check_body, check_headers, epoch_of
-from node.sync.plan import LIMITS, Ask, Body, Fork, Kind, Limits, Plan, headers_to_prove
+from node.sync.plan import Plan
 from node.sync.progress import Progress, progress_line
 
 _HEADERS_TIMEOUT: Final = 6.0  # seconds

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from chain.types import Hash
 from node.net.network import PeerId
+from node.sync.asks import Ask, Body, Kind, Limits
 from node.sync.headers import Proved, check_headers
-from node.sync.plan import Ask, Body, Kind, Limits, Plan
+from node.sync.plan import Plan
 from node.sync.progress import Progress, progress_line
 from tests.node.sync.chains import Chain
 from tests.support.network import peer_id

@@ -15,7 +15,7 @@ from node.gossip.requests import Requests
 from node.net.messages import Bodies, GetBodies, GetHeaders, Headers, Message
 from node.net.network import Offence, Peer, PeerId
 from node.simulator.loop import InlineExecutor
-from node.sync.plan import LIMITS, Limits
+from node.sync.asks import LIMITS, Limits
 from node.sync.serve import Serving
 from node.sync.sync import Sync
 from tests.node.sync.chains import DOMAIN, Chain, Copy
