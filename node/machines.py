@@ -103,13 +103,14 @@ class Machines:
         """What ran where so far, over all machines."""
         with self._lock:
             made = list(self._made)
+        tiers = (PYTHON, NATIVE, JIT) if self._settings.tier == JIT else (PYTHON, NATIVE)
         return tuple(
             TierCount(
                 tier,
                 sum(machine.messages[tier] for machine in made),
                 sum(machine.gas[tier] for machine in made),
             )
-            for tier in (PYTHON, NATIVE)
+            for tier in tiers
         )
 
     def close(self) -> None:
@@ -138,8 +139,9 @@ class TieredMachine:
         self._compiles = compiles
         self._plain = Interpreter()
         self._native: NativeInterpreter | None = None
-        self.messages = {PYTHON: 0, NATIVE: 0}  # top-level ones that ran code
-        self.gas = {PYTHON: 0, NATIVE: 0}  # that they used
+        # Top-level ones that ran code, and the gas that they used; as JIT those to compiled code.
+        self.messages = {PYTHON: 0, NATIVE: 0, JIT: 0}
+        self.gas = {PYTHON: 0, NATIVE: 0, JIT: 0}
 
     def execute(
         self,
@@ -158,10 +160,19 @@ class TieredMachine:
         tier = PYTHON
         if native is not None and native.serves(message, transaction, tracer):
             machine, tier = native, NATIVE
+        compiled = self._compiled_messages()
         outcome = machine.execute(message, state, block, transaction, fork, tracer)
+        if self._compiled_messages() != compiled:
+            tier = JIT
         self.messages[tier] += 1
         self.gas[tier] += message.gas - outcome.gas_left
         return outcome
+
+    def _compiled_messages(self) -> int:
+        """How many messages have begun in compiled code."""
+        if self._native is None or self._native.tier is None:
+            return 0
+        return self._native.tier.figures.messages
 
     def close(self) -> None:
         """End what is being compiled."""

@@ -1,6 +1,7 @@
 """Which VM runs: the plain interpreter until native code is there, or for good without it."""
 
 import logging
+import select
 import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
@@ -46,9 +47,10 @@ class Waiting(Executor):
         self.given.clear()
 
 
-def machines_of(tier, load=None):
+def machines_of(tier, load=None, **fields):
     executor = Waiting()
-    return Machines(VmSettings(tier=tier), lambda workers, name: executor, load), executor
+    settings = VmSettings(tier=tier, **fields)
+    return Machines(settings, lambda workers, name: executor, load), executor
 
 
 def ran(machines):
@@ -131,6 +133,23 @@ def test_what_a_message_used_is_counted_where_it_ran():
     used = outcome.gas - outcome.outcome.gas_left
     assert machines.counts() == (TierCount("python", 1, used), TierCount("native", 1, used))
     assert used == 24
+
+
+def test_messages_to_compiled_code_are_counted_as_such(monkeypatch):
+    """In tier jit a hot contract is compiled by another process, while messages go on."""
+    machines, executor = machines_of("jit", native, jit_hot_gas=1)
+    machines.prepare()
+    executor.run()
+    monkeypatch.setattr("contracts.vm.native.objects.user_cache", lambda: CACHE)
+    machine = machines.new(compiles=True)
+    while "jit" not in ran(machines):
+        assert run(CODE, machine=machine).word == 3
+        process = machine._native.tier._workshop._process
+        if process is not None and not machine._native.tier._workshop._sending:
+            select.select([process.stdout], [], [])
+    other = machines.new()
+    assert run(CODE, machine=other).word == 3 and other._native.tier is None
+    machines.close()
 
 
 def test_traced_messages_run_on_the_plain_interpreter():
