@@ -8,7 +8,7 @@ class JitSettings(Struct, frozen=True):
 
     at_once: bool = False
     hot_gas: int = 3_000_000  # that messages to a code have used when it is compiled
-    compile_cpu_seconds_max: int = 30  # for one code; beyond, it stays interpreted for good
+    compile_cpu_seconds_max: int = 20  # for one code; beyond, it stays interpreted for good
     compile_memory_bytes_max: int = 2 * 2**30
     waiting_codes_max: int = 64  # to be compiled; others have to become hot again
     loaded_codes_max: int = 512
