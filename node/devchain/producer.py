@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from functools import partial
 from itertools import islice
 from typing import Final, ParamSpec, TypeVar
 
@@ -34,6 +33,7 @@ from node.devchain.fork.origin import ForkOrigin
 from node.devchain.prints import CONSOLE, Prints
 from node.devchain.times import Times
 from node.devchain.wishes import Wishes
+from node.handing import handed
 from node.pool.mempool import Mempool
 from node.proposer import Built, Ground, Watch, build_block, candidates_max
 from node.watch.observation import Measured
@@ -365,8 +365,7 @@ class Producer:
         return ledger.hash_at(Height(number)) if 0 <= number <= ledger.height else ZERO_HASH
 
     async def _in_writer(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writer, partial(call, *args, **kwargs))
+        return await handed(self._writer, call, *args, **kwargs)
 
     async def change(self, call: Callable[[], R]) -> R:
         """Have the writer's thread change the chain or its state; the caller holds `turn`.

@@ -14,6 +14,7 @@ from chain.errors import Reason, Rejected
 from chain.forks import Fork
 from chain.transactions import Checked, Kind, Transaction, decode_network_transaction
 from chain.types import Hash
+from node.handing import handed
 
 _WAITING_MAX: Final = 100_000  # transactions on their way into the pool
 _INLINE_MAX: Final = 4  # up to this many are cheaper to check than to hand to a thread
@@ -105,9 +106,7 @@ class Intake:
         # The first byte 3 marks a blob transaction, whose proofs take milliseconds.
         if len(raws) <= _INLINE_MAX and not any(raw[:1] == bytes((Kind.BLOB,)) for raw in raws):
             return check_batch(raws, fork, self._chain_id)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, check_batch, raws, fork, self._chain_id
-        )
+        return await handed(self._threads, check_batch, raws, fork, self._chain_id)
 
     def _pool(self, verdicts: Sequence[_Verdict], local: bool) -> list[Outcome]:
         admissible = [verdict for verdict in verdicts if not isinstance(verdict, Rejected)]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, Final
 
+from node.handing import handed
 from node.rpc.errors import LIMIT_EXCEEDED, TIMED_OUT, RpcError
 from node.rpc.line import Line, Told
 from node.settings import RpcSettings
@@ -101,7 +102,7 @@ class HeavyCalls:
 
         Those in line are as many as there are callers, whose number is limited.
         """
-        return await asyncio.wrap_future(self._readers.submit(function, *arguments))
+        return await handed(self._readers, function, *arguments)
 
     async def close(self) -> None:
         """Take no more calls, give up those in line, and wait for those running to end.
