@@ -5,6 +5,7 @@ The format is that of ethereum/tests' general state tests. What a test wants sta
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -27,6 +28,7 @@ from node.conformance import fixtures
 from node.conformance.fixtures import FileTests, Json, MalformedFixture
 from node.conformance.networks import fork_named
 from node.conformance.report import Result, add_test_arguments, run_tests
+from node.conformance.steps import Traced
 from node.conformance.tiers import TIERS, machine_of
 
 # The base fee of a test that gives none, as in geth's runner.
@@ -341,12 +343,26 @@ def _failure(path: str, name: str | None, why: str) -> Result:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `chain-node statetest`."""
     add_test_arguments(parser)
+    parser.add_argument(
+        "--trace",
+        action="store_true",
+        help="one JSON object per opcode on stderr (EIP-3155), in one process",
+    )
 
 
 def run_path(path: str, only_fork: str | None = None, tier: str = TIERS[0]) -> Iterator[Result]:
     return run_file(fixtures.load(path), machine_of(tier), only_fork=only_fork)
 
 
+def trace_path(path: str, only_fork: str | None = None, tier: str = TIERS[0]) -> Iterator[Result]:
+    """As `run_path`, with a line for each opcode on stderr."""
+    machine = Traced(machine_of(tier, traces=True), sys.stderr.write)
+    return run_file(fixtures.load(path), machine, only_fork=only_fork)
+
+
 def run_statetest(arguments: argparse.Namespace) -> int:
     """Run the command; gives the exit status, 0 whatever passed."""
+    if arguments.trace:
+        arguments.jobs = 1
+        return run_tests(trace_path, arguments)
     return run_tests(run_path, arguments)

@@ -14,13 +14,18 @@ TIERS: Final = ("python", "native", "jit")  # the first by default
 
 
 @cache
-def machine_of(tier: str) -> Machine:
-    """One machine for each tier and process. Native code that isn't there is a Fault."""
+def machine_of(tier: str, *, traces: bool = False) -> Machine:
+    """One machine for each tier and process. Native code that isn't there is a Fault.
+
+    One that `traces` tells of each opcode. Compiled code has none to tell of, so tier jit
+    then runs interpreted.
+    """
     if tier == "python":
         return Interpreter()
     # For comparing, compiled code is all code, and is compiled before it first runs.
-    jit = JitSettings(at_once=True, cached_files_max=0) if tier == "jit" else None
-    machine = NativeInterpreter(cache=user_cache(), jit=jit)
+    compiles = tier == "jit" and not traces
+    jit = JitSettings(at_once=True, cached_files_max=0) if compiles else None
+    machine = NativeInterpreter(cache=user_cache(), jit=jit, traces=traces)
     if not machine.is_native:
         raise Fault("the native tier needs llvmlite, which is not installed")
     return machine

@@ -47,6 +47,7 @@ from contracts.vm.native.session import (
     Session,
     little,
 )
+from contracts.vm.native.traces import Stepper
 from contracts.vm.opcodes import OPCODES, Opcode, Shape
 from contracts.vm.precompiles import Precompile, precompiles_of
 from contracts.vm.program import Programs
@@ -98,11 +99,14 @@ class NativeInterpreter:
         cache: Path | None = None,
         on_step: StepHook | None = None,
         jit: JitSettings | None = None,
+        traces: bool = False,
     ) -> None:
         """`cache` is where machine code is kept between processes. `on_step` is for tests.
 
-        Without `jit` nothing is compiled.
+        Without `jit` nothing is compiled. With `traces` tracers that want steps are told
+        of them by native code, and of nothing else.
         """
+        self._traces = traces
         self._moved = moved or {}
         self._plain = Interpreter(moved)
         self._native = load_native(cache)
@@ -141,7 +145,7 @@ class NativeInterpreter:
         if not self._in_use.acquire(blocking=False):
             raise Fault("a native interpreter serves one thread, and one message at a time")
         try:
-            return self._execute(message, state, block, transaction, fork, native)
+            return self._execute(message, state, block, transaction, fork, native, tracer)
         finally:
             self._in_use.release()
 
@@ -151,7 +155,7 @@ class NativeInterpreter:
         """Whether native code runs such a message; otherwise the plain interpreter does."""
         return (
             self._native is not None
-            and tracer is None
+            and (tracer is None or (self._traces and tracer.wants_steps))
             and message.gas < GAS_LIMIT // 2
             and len(transaction.blob_hashes) <= BLOBS_MAX
         )
@@ -164,6 +168,7 @@ class NativeInterpreter:
         transaction: TransactionContext,
         fork: Fork,
         native: Native,
+        tracer: Tracer | None,
     ) -> Outcome:
         rules = self._rules_of(fork, native)
         if self.tier is not None:
@@ -174,6 +179,9 @@ class NativeInterpreter:
         if messages.begin(frame):
             self._session.begin(fork, block, transaction)
             run = _Run(self._session, native, rules, env, self._on_step, self._step_table)
+            if tracer is not None:
+                run.on_step = Stepper(self._session, env, tracer, run.frames).tell
+                run.next_table = self._step_table
             run.run(frame)
             if self.tier is not None and isinstance(rules.codes, ForkCodes):
                 self._count(frame, run.used, rules.codes, self.tier)
