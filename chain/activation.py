@@ -147,12 +147,19 @@ _BLOB_SCHEDULES: Final = {
 
 
 def for_developers(config: ChainConfig) -> ChainConfig:
-    """The same rules on a developer's chain, where contracts may send transactions."""
-    return replace(
-        config,
-        heights=tuple((at, replace(fork, contracts_may_send=True)) for at, fork in config.heights),
-        times=tuple((at, replace(fork, contracts_may_send=True)) for at, fork in config.times),
-    )
+    """The same rules on a developer's chain.
+
+    There contracts may send transactions, and one may have all of a block's gas, as on other
+    tools' chains, whose gas limits are written into many projects.
+    """
+
+    def freed(forks: tuple[tuple[int, Fork], ...]) -> tuple[tuple[int, Fork], ...]:
+        return tuple(
+            (at, replace(fork, contracts_may_send=True, transaction_gas_max=None))
+            for at, fork in forks
+        )
+
+    return replace(config, heights=freed(config.heights), times=freed(config.times))
 
 
 def parse_config(key: Key) -> ChainConfig:

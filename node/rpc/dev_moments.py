@@ -23,6 +23,18 @@ async def revert(ctx: Context, number: Amount) -> bool:
         ctx.filters.rewind(ctx.ledger.height)
 
 
+@control({"debug_setHead": None}, everywhere=False)
+async def set_head(ctx: Context, height: Amount) -> None:
+    """Take back the blocks above a height, as in geth's dev mode; Ape's snapshots are made so."""
+    developer, ledger = ctx.developer, ctx.ledger
+    if not ledger.first <= height <= ledger.height:
+        raise invalid_params(f"the heights are {ledger.first} to {ledger.height}")
+    try:
+        await developer.take_back(ledger.height - height)
+    finally:
+        ctx.filters.rewind(ledger.height)
+
+
 @control({"anvil_reset": None, "hardhat_reset": True})
 async def reset(ctx: Context, options: dict[str, Any] | None = None) -> None:
     """Begin again at the first block, or at one of another ledger, with nothing remembered."""

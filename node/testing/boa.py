@@ -45,8 +45,6 @@ class LedgerRpc(RPC):  # type: ignore[misc]  # titanoboa has no types
 def network_env(ledger: Ledger) -> Any:
     """titanoboa's environment on a ledger, with its accounts; the first one sends."""
     environment = NetworkEnv(LedgerRpc(ledger))
-    # titanoboa would find out by asking for the trace of a transaction that there is not.
-    environment._tracer = {"tracer": "callTracer", "onlyTopCall": True}
     for name in ledger.accounts:
         environment.add_account(Account.from_key(ledger.keys[name]))
     return environment
