@@ -19,7 +19,7 @@ TOOLS := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run testnet setup check format test simulate conformance e2e fuzz fuzz-vm bench clean
+.PHONY: help run testnet setup check format test simulate conformance e2e compat fuzz fuzz-vm bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -56,6 +56,11 @@ conformance: $(TOOLS)  ## every official sample, not only the selection that `te
 
 e2e: $(TOOLS)  ## real processes, real clients (ethers and solc come from npm)
 	CHAIN_KILL_ROUNDS=30 CHAIN_NETWORK_LONG=1 $(BIN)/python -m pytest tests/end_to_end $(ARGS)
+
+compat: $(TOOLS)  ## every client does all that it is for; writes the table of docs/compatibility.md
+	rm -f .cache/compatibility.jsonl
+	-CHAIN_NETWORK_LONG=1 CHAIN_COMPATIBILITY=.cache/compatibility.jsonl $(BIN)/python -m pytest tests/end_to_end/test_clients_dev.py tests/end_to_end/test_clients_network.py $(ARGS)
+	$(BIN)/python -m tests.support.compatibility .cache/compatibility.jsonl
 
 fuzz: $(TOOLS)  ## our transition beside the executable specification (EXAMPLES=2000)
 	CHAIN_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(JOBS) tests/differential $(ARGS)

@@ -181,7 +181,9 @@ def run_call(
 ) -> TransactionResult:
     """Run a call with this much gas on a fresh copy of the scene's state.
 
-    Raises `Rejected` when it could not even start.
+    Raises `Rejected` when it could not even start. On a developer's chain it may offer less than
+    the base fee, which is then what it offers: with a block per transaction base fees fall, and
+    tools (Ape) offer the next block's for a call after the last one.
     """
     sender = call.sender or ZERO_ADDRESS
     size, limit = len(call.data or b""), where.fork.initcode_size_max
@@ -190,10 +192,11 @@ def run_call(
     state = TimedState(where.view, where.deadline)
     account = where.view.account(sender)
     nonce = 0 if account is None else account.nonce
-    transaction = call_transaction(call, gas, nonce, where.block)
-    return simulate(
-        state, transaction, sender, where.block, where.machine, where.fork, tracer=tracer
-    )
+    block = where.block
+    transaction = call_transaction(call, gas, nonce, block)
+    if ctx.node.developer is not None and 0 < transaction.max_fee < block.base_fee:
+        block = replace(block, base_fee=transaction.max_fee)
+    return simulate(state, transaction, sender, block, where.machine, where.fork, tracer=tracer)
 
 
 def capped_gas(ctx: Context, call: CallRequest) -> int:

@@ -1,8 +1,10 @@
-"""The daemon that a module's tests share."""
+"""The daemon that a module's tests share, and the record of what clients can do."""
 
+import json
 import os
 from collections.abc import Iterator
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from msgspec import Struct
@@ -25,3 +27,22 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevLedger]:
     """A dev ledger of its own for each module, on a disk and a free port."""
     with running("dev", "--datadir", str(tmp_path_factory.mktemp("ledger"))) as daemon:
         yield DevLedger(daemon.url, daemon.url.replace("http", "ws", 1))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
+    """Each scenario of a client that ran is a line of CHAIN_COMPATIBILITY (make compat)."""
+    report = yield
+    known = getattr(item, "callspec", None)
+    file = os.environ.get("CHAIN_COMPATIBILITY")
+    if file and known is not None and "capability" in known.params and report.outcome != "skipped":
+        if report.when == "call" or report.outcome == "failed":
+            line = {
+                "client": known.params["client"].name,
+                "capability": known.params["capability"],
+                "chain": "network" if "network" in item.path.name else "dev",
+                "passed": report.outcome == "passed",
+            }
+            with Path(file).open("a") as lines:
+                lines.write(json.dumps(line) + "\n")
+    return report

@@ -1,18 +1,20 @@
 """Every capability of the clients that developers use, at a developer's chain.
 
 One process of a client does all that it is for; each capability is judged by itself. Which client
-does what, and how it is judged: tests/support/clients.py and tests/support/capabilities.py.
+does what, and how it is judged: tests/support/clients.py and tests/support/capabilities.py. Those
+that need an environment of their own take their turn in `make e2e`.
 """
 
+import os
 from collections.abc import Callable
 
 import pytest
 
 from tests.end_to_end.conftest import DevLedger
 from tests.support.capabilities import Facts
-from tests.support.clients import ETHERS, FOUNDRY, VIEM, WEB3, Chain, Client, judge, report
+from tests.support.clients import EVERY, QUICK, Chain, Client, judge, report
 
-CLIENTS = (ETHERS, VIEM, WEB3, FOUNDRY)
+CLIENTS = EVERY if "CHAIN_NETWORK_LONG" in os.environ else QUICK
 PAIRS = [(client, capability) for client in CLIENTS for capability in client.wanted("dev")]
 
 Reports = Callable[[Client], dict[str, Facts]]

@@ -11,20 +11,9 @@ import pytest
 
 from tests.end_to_end.network import Testnet
 from tests.support.capabilities import Facts
-from tests.support.clients import (
-    ETHERS,
-    FOUNDRY,
-    VIEM,
-    WEB3,
-    Chain,
-    Client,
-    furnish,
-    judge,
-    report,
-)
+from tests.support.clients import EVERY, LIBRARIES, Chain, Client, furnish, judge, report
 
-LONG = "CHAIN_NETWORK_LONG" in os.environ
-CLIENTS = (ETHERS, VIEM, WEB3, FOUNDRY) if LONG else (ETHERS, VIEM, WEB3)
+CLIENTS = EVERY if "CHAIN_NETWORK_LONG" in os.environ else LIBRARIES
 PAIRS = [(client, capability) for client in CLIENTS for capability in client.wanted("network")]
 
 Reports = Callable[[Client], dict[str, Facts]]

@@ -19,11 +19,12 @@ from filelock import FileLock
 from msgspec import Struct
 
 from node.devchain.contracts import first_contracts
-from tests.support import foundry
+from tests.support import foundry, hardhat
 from tests.support.capabilities import Facts, expect
 from tests.support.contracts import CONTRACTS, solidity
 from tests.support.daemon import DEV_ADDRESSES, DEV_KEYS, Rpc, signed_transfer
 from tests.support.javascript import CLIENTS, REPOSITORY, node_modules
+from tests.support.python_clients import interpreter
 
 FRIEND: Final = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
 DEPLOYER: Final = "0x4e59b44847b379578588920cA78FbF26c0B4956C"
@@ -97,6 +98,38 @@ FOUNDRY: Final = Client(
     foundry.order,
 )
 
+HARDHAT: Final = Client(
+    "Hardhat 3, Ignition",
+    "hardhat.py",
+    ("deploy", "log_query", "revert_reasons", "snapshots", "ignition", "forked_by_it"),
+    _python,
+    hardhat.order,
+)
+
+BOA: Final = Client(
+    "titanoboa",
+    "boa_scenarios.py",
+    ("deploy", "log_query", "snapshots", "forked_by_it"),
+    _python,
+    lambda folder: {"vyper": (CONTRACTS / "purse.vy").read_text()},
+)
+APE: Final = Client(
+    "Ape",
+    "ape_scenarios.py",
+    ("deploy", "log_query", "fees", "revert_reasons"),
+    lambda: [interpreter("ape")],
+)
+BROWNIE: Final = Client(
+    "Brownie",
+    "brownie_scenarios.py",
+    ("deploy", "log_query", "revert_reasons", "snapshots"),
+    lambda: [interpreter("brownie")],
+)
+
+LIBRARIES: Final = (ETHERS, VIEM, WEB3)
+QUICK: Final = (*LIBRARIES, FOUNDRY, HARDHAT, BOA)
+EVERY: Final = (*QUICK, APE, BROWNIE)
+
 
 def report(client: Client, chain: Chain, folder: Path) -> dict[str, Facts]:
     """Let a client do all that it is for, once; what it saw, by capability."""
@@ -122,12 +155,12 @@ def report(client: Client, chain: Chain, folder: Path) -> dict[str, Facts]:
         text=True,
         timeout=SECONDS_MAX,
         cwd=folder,
-        env=os.environ | {"CLIENT_MODULES": str(modules)},
+        env=os.environ | {"CLIENT_MODULES": str(modules), "HOME": str(folder)},
         check=False,
     )
     if done.returncode:
         pytest.fail(f"{client.name} ended with {done.returncode}:\n{done.stderr[-4000:]}")
-    seen: dict[str, Facts] = json.loads(done.stdout)
+    seen: dict[str, Facts] = json.loads(done.stdout.splitlines()[-1])
     return seen
 
 
@@ -160,7 +193,7 @@ def contracts() -> dict[str, Any]:
 def furnish(rpc: Rpc) -> str:
     """Put the deterministic deployer and Multicall3 on a network; Multicall3's address there."""
     nonce = int(rpc.call("eth_getTransactionCount", DEV_ADDRESSES[1], "pending"), 16)
-    fees = {"max_fee": 10**12, "chain_id": int(rpc.call("eth_chainId"), 16)}
+    fees: dict[str, Any] = {"max_fee": 10**12, "chain_id": int(rpc.call("eth_chainId"), 16)}
     paid = signed_transfer(DEV_KEYS[1], nonce, to=_DEPLOYER_SENDER, value=_DEPLOYER_COST, **fees)
     rpc.wait_for_receipt(rpc.call("eth_sendRawTransaction", paid))
     sent = rpc.call("eth_sendRawTransaction", _DEPLOYER_TRANSACTION)

@@ -54,25 +54,32 @@ def run_script(name: str, *arguments: str, stdin: str = "") -> str:
 @cache
 def _installed() -> Path | str:
     """The packages' folder, or why there is none: one attempt for all tests of a process."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
+    node = shutil.which("node")
+    if node is None or shutil.which("npm") is None:
         return "Node.js with npm is not installed"
-    lock = (CLIENTS / "package-lock.json").read_bytes()
+    return install(CLIENTS, node)
+
+
+def install(pins: Path, node: str) -> Path | str:
+    """The folder of the packages that `pins` (a folder with a lock file) names, or why there is
+    none; fetched at the first use, by the npm of this machine on a Node.js at the path `node`."""
+    lock = (pins / "package-lock.json").read_bytes()
     folder = _CACHE / sha256(lock).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):  # test processes run side by side
         complete = folder / "complete"
         if not complete.exists():
-            problem = _install(folder)
+            problem = _install(pins, folder, node)
             if problem is not None:
                 return problem
             complete.touch()
     return folder / "node_modules"
 
 
-def _install(folder: Path) -> str | None:
+def _install(pins: Path, folder: Path, node: str) -> str | None:
     """Fetch the pinned packages into `folder`; the reason when that fails."""
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(CLIENTS / name, folder / name)
+        shutil.copy(pins / name, folder / name)
     # Not `npm ci`: the lock lacks binaries for other platforms where a registry lacks them.
     command = ["npm", "install", "--no-save", "--ignore-scripts"]
     command += ["--no-audit", "--no-fund", "--loglevel=error"]
@@ -81,6 +88,7 @@ def _install(folder: Path) -> str | None:
         finished = subprocess.run(
             command + limits,
             cwd=folder,
+            env=os.environ | {"PATH": f"{Path(node).parent}{os.pathsep}{os.environ['PATH']}"},
             capture_output=True,
             text=True,
             timeout=_INSTALL_SECONDS_MAX,

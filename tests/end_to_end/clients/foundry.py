@@ -1,16 +1,15 @@
 """Every capability through Foundry: forge creates and broadcasts, cast does the rest. Reports as
-tests/support/capabilities.py expects, of the order on standard input."""
+tests/support/capabilities.py expects."""
 
 import json
 import os
 import re
 import subprocess
-import sys
 import threading
-import traceback
 from typing import Any
 
-ORDER = json.load(sys.stdin)
+from stage import ORDER, perform
+
 NAME, RPC, FRIEND, KEY = ORDER["name"], ORDER["rpc"], ORDER["friend"], ORDER["key"]
 CAST, FORGE, PROJECT = ORDER["cast"], ORDER["forge"], ORDER["project"]
 SECONDS_MAX = 90
@@ -384,22 +383,19 @@ def forked_by_it() -> dict[str, Any]:
     return {"results": [result["status"] for result in suite["test_results"].values()]}
 
 
-SCENARIOS = (
-    *(deploy, subscription, log_query, fees, permit, create2, multicall, revert_reasons, nonces),
-    *(access_list, delegation, snapshots, script, forked_by_it),
+perform(
+    deploy,
+    subscription,
+    log_query,
+    fees,
+    permit,
+    create2,
+    multicall,
+    revert_reasons,
+    nonces,
+    access_list,
+    delegation,
+    snapshots,
+    script,
+    forked_by_it,
 )
-
-
-def main() -> None:
-    seen: dict[str, Any] = {}
-    for scenario in SCENARIOS:
-        if scenario.__name__ not in ORDER["wanted"]:
-            continue
-        try:
-            seen[scenario.__name__] = scenario()
-        except Exception:
-            seen[scenario.__name__] = {"error": traceback.format_exc()[-3000:]}
-    print(json.dumps(seen))
-
-
-main()

@@ -1,10 +1,7 @@
 """Every capability through web3.py and eth-account. Reports as tests/support/capabilities.py
-expects: {name: {...what it saw} or {error}} as JSON, of the order on standard input."""
+expects."""
 
 import asyncio
-import json
-import sys
-import traceback
 from typing import Any
 
 import rlp
@@ -12,6 +9,7 @@ from eth_account import Account
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
+from stage import ORDER, perform
 from trie import HexaryTrie
 from web3 import AsyncWeb3, HTTPProvider, Web3, WebSocketProvider
 from web3.exceptions import (
@@ -22,7 +20,6 @@ from web3.exceptions import (
     Web3RPCError,
 )
 
-ORDER = json.load(sys.stdin)
 NAME = ORDER["name"]
 FRIEND = ORDER["friend"]
 GWEI = 10**9
@@ -380,22 +377,19 @@ def snapshots() -> dict[str, Any]:
     }
 
 
-SCENARIOS = (
-    *(deploy, events_by_filter, subscription, log_query, fees, permit, create2, multicall),
-    *(revert_reasons, nonces, access_list, delegation, proof, snapshots),
+perform(
+    deploy,
+    events_by_filter,
+    subscription,
+    log_query,
+    fees,
+    permit,
+    create2,
+    multicall,
+    revert_reasons,
+    nonces,
+    access_list,
+    delegation,
+    proof,
+    snapshots,
 )
-
-
-def main() -> None:
-    seen: dict[str, Any] = {}
-    for scenario in SCENARIOS:
-        if scenario.__name__ not in ORDER["wanted"]:
-            continue
-        try:
-            seen[scenario.__name__] = scenario()
-        except Exception:
-            seen[scenario.__name__] = {"error": traceback.format_exc()[-3000:]}
-    print(json.dumps(seen))
-
-
-main()
