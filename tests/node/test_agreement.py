@@ -16,6 +16,7 @@ from chain.ledger import Ledger
 from chain.storage.memory import MemoryStore
 from chain.types import Address
 from chain.validators import Validator, validator_set
+from contracts.vm import Interpreter
 from node.agreement import (
     Reports,
     build_driver,
@@ -71,6 +72,7 @@ def driver_of(
         own,
         ledger,
         Mempool(own.pool, ledger.view(), ledger.head.gas_limit, clock=loop.time),
+        Interpreter(),
         key,
         MemoryFile() if votes is None else votes,
         QuietOutbox(),
