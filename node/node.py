@@ -183,13 +183,10 @@ class Node:
             await self.network.start()
         if self._journal is not None:
             restored = await self._journal.restore(self.next_fork, self.ledger.config.chain_id)
-            waiting = [item for item in restored if item.transaction.hash in self.mempool]
-            next_nonce = self.mempool.next_nonce
-            self._tell(
-                waiting,
-                [item for item in waiting if item.transaction.nonce < next_nonce(item.sender)],
-                local=False,
-            )
+            pool = self.mempool
+            waiting = [item for item in restored if item.transaction.hash in pool]
+            runnable = [item for item in waiting if pool.can_run(item.transaction.hash)]
+            self._tell(waiting, runnable, local=False)
 
     async def _run(self, builder: Driver | Producer) -> None:
         try:

@@ -135,11 +135,12 @@ class TransactionGossip:
     # -- peers -------------------------------------------------------------------------------------
 
     def connected(self, peer: Peer) -> None:
-        """Tell a new peer what is pooled."""
+        """Tell a new peer what is pooled and can run."""
         state = self._peers[peer.id] = _PeerState(self._now())
         self._checking.connected(peer.id)
         for checked in islice(self._pool.everything(), PENDING_PER_PEER_MAX):
-            state.pending[checked.transaction.hash] = False
+            if self._pool.can_run(checked.transaction.hash):
+                state.pending[checked.transaction.hash] = False
         if state.pending:
             self._arm(peer.id, state, ANNOUNCE_DELAY_S)
 

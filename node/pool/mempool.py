@@ -448,6 +448,11 @@ class Mempool:
         entry = self._by_hash.get(transaction_hash)
         return None if entry is None else entry.checked
 
+    def can_run(self, transaction_hash: Hash) -> bool:
+        """Whether a transaction is pooled and waits for no earlier nonce."""
+        entry = self._by_hash.get(transaction_hash)
+        return entry is not None and self._is_pending(entry)
+
     def sidecar(self, transaction_hash: Hash) -> BlobSidecar | None:
         """The blobs of a pooled blob transaction."""
         entry = self._by_hash.get(transaction_hash)

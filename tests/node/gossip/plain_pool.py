@@ -40,6 +40,7 @@ class PlainPool:
     def __init__(self) -> None:
         self.checked: dict[Hash, Checked] = {}
         self.sidecars: dict[Hash, BlobSidecar] = {}
+        self.waiting: set[Hash] = set()  # for an earlier nonce
 
     def __len__(self) -> int:
         return len(self.checked)
@@ -49,6 +50,9 @@ class PlainPool:
 
     def get(self, transaction_hash: Hash) -> Checked | None:
         return self.checked.get(transaction_hash)
+
+    def can_run(self, transaction_hash: Hash) -> bool:
+        return transaction_hash in self.checked and transaction_hash not in self.waiting
 
     def sidecar(self, transaction_hash: Hash) -> BlobSidecar | None:
         return self.sidecars.get(transaction_hash)

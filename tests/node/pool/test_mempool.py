@@ -151,6 +151,17 @@ def test_a_gap_is_queued_until_it_is_filled() -> None:
     assert order(mempool) == [(1, 0), (1, 1), (1, 2)]
 
 
+def test_what_can_run_is_what_waits_for_no_earlier_nonce() -> None:
+    mempool = pool()
+    first, second, third = (transaction(1, nonce) for nonce in range(3))
+    for checked in (first, third):
+        mempool.add(checked)
+    can_run = [mempool.can_run(each.transaction.hash) for each in (first, second, third)]
+    assert can_run == [True, False, False]
+    mempool.add(second)
+    assert all(mempool.can_run(each.transaction.hash) for each in (first, second, third))
+
+
 def test_the_same_transaction_again_is_refused() -> None:
     mempool = pool()
     mempool.add(transaction(1, 0))
