@@ -300,6 +300,8 @@ class _Kernel:
                 return _Result(U64, f.address(self._evaluate(thing).value))
             case "room", [ast.Constant(value=int() as count)]:
                 return _Result(Words, f.local(f"[{count} x i64]"))
+            case "room", [ast.Name(id=count)] if isinstance(self.names.get(count), int):
+                return _Result(Words, f.local(f"[{self.names[count]} x i64]"))
             case "fresh", [ast.Name(id=record)]:
                 kind = self.names[record]
                 return _Result(kind, f.local(f"[{layout(kind).size >> 3} x i64]"))

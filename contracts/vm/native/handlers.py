@@ -25,10 +25,11 @@ from contracts.vm.native.records import LEFT_OPCODE, LEFT_STEP
 from contracts.vm.opcodes import OPCODES, Opcode, Shape
 
 ENTER: Final = "enter"  # (frame, table for the first opcode, table for those after it)
-HANDLERS: Final = "handlers"  # what it gives is an array of 258 addresses
+HANDLERS: Final = "handlers"  # what it gives is an array of 260 addresses
 MISSING: Final = 256  # in that array, after the opcodes: what does not exist in the fork
 STEP: Final = 257  # leaves before the opcode
 COMPILED: Final = 258  # goes on with compiled code, where there is some
+FINISH: Final = 259  # ends a frame
 KERNELS: Final = "kernels"  # what it gives is an array of the addresses of COMPILED_CALLS
 
 # Pure opcodes that compiled code calls rather than contains: functions of a pointer to the
@@ -61,7 +62,9 @@ def interpreter_module() -> Module:
             continue
         names.append(f"@op_{opcode.name}")
         _add_opcode(_handler(module, f"op_{opcode.name}"), opcode)
-    table = module.table("all_handlers", "ptr", [*names, "@missing", "@step", "@compiled"])
+    table = module.table(
+        "all_handlers", "ptr", [*names, "@missing", "@step", "@compiled", "@finish"]
+    )
     give = module.function(HANDLERS, "i64", [], public=True)
     give.give(give.address(table))
     _add_enter(module)

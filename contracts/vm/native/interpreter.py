@@ -25,6 +25,7 @@ from contracts.vm.native.codes import NativeCode, NativeCodes
 from contracts.vm.native.jit.settings import JitSettings
 from contracts.vm.native.jit.tier import MESSAGE_GAS, ForkCodes, Tier
 from contracts.vm.native.objects import Native, load_native
+from contracts.vm.native.precompiled.contracts import PrecompiledCodes
 from contracts.vm.native.records import (
     BLOBS_MAX,
     ENTERS_COMPILED,
@@ -81,6 +82,7 @@ class _Rules:
             for code in range(256)
         ]
         addresses[ENTERS_COMPILED] = native.compiled
+        self.precompiled = PrecompiledCodes(fork, self.precompiles, native.finish)
         self._table = (ctypes.c_uint64 * 256)(*addresses)
         self.table = ctypes.addressof(self._table)
 
@@ -258,6 +260,7 @@ class _Run:
         self.session = session
         self.native = native
         self.table = rules.table
+        self.precompiled = rules.precompiled
         self.env = env
         self.state = env.state
         self.on_step = on_step
@@ -354,7 +357,26 @@ class _Run:
             self._push(child)
             return
         messages.end(child)
+        if child.code_address in self.env.precompiles:
+            self._make_precompile_ready(child)
         self._deliver(child)
+
+    def _make_precompile_ready(self, child: Frame) -> None:
+        """Likewise for a precompiled contract that has been called well, and is touched for good.
+
+        Before empty accounts went away, a call could still bring it into existence.
+        """
+        address = child.code_address
+        if (
+            self.on_step is None
+            and child.halt is None
+            and child.transfers
+            and child.fork.deletes_empty_accounts
+            and not self.state.code(address)
+        ):
+            native_code = self.precompiled.of(address)
+            if native_code is not None:
+                self.session.make_ready(address, b"", native_code)
 
     def _make_ready(self, child: Frame) -> None:
         """The next message to the same account stays native, unless it is delegated (EIP-7702)."""

@@ -20,6 +20,7 @@ from contracts.vm.native.handlers import (
     COMPILED,
     COMPILED_CALLS,
     ENTER,
+    FINISH,
     HANDLERS,
     KERNELS,
     MISSING,
@@ -28,7 +29,7 @@ from contracts.vm.native.handlers import (
 )
 
 _CHECKSUM_BYTES: Final = 32
-_HANDLERS: Final = COMPILED + 1
+_HANDLERS: Final = FINISH + 1
 
 
 class Native:
@@ -51,6 +52,7 @@ class Native:
         self.missing = addresses[MISSING]
         self.step = addresses[STEP]
         self.compiled = addresses[COMPILED]
+        self.finish = addresses[FINISH]
         kernels = (ctypes.c_uint64 * len(COMPILED_CALLS)).from_address(self._function(KERNELS, 0)())
         self.kernels = dict(zip(COMPILED_CALLS, kernels))  # addresses, for compiled code
 

@@ -6,7 +6,7 @@ makes all that earlier ones left in the slot table count as free.
 
 import struct
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 from chain.blocks import Log
 from chain.errors import Fault
@@ -19,6 +19,7 @@ from contracts.vm.native import records
 from contracts.vm.native.areas import Area, address_of_bytes
 from contracts.vm.native.codes import NativeCode
 from contracts.vm.native.objects import Native
+from contracts.vm.native.precompiled.contracts import PrecompiledCode
 from contracts.vm.native.records import (
     BLOBS_MAX,
     BLOCK_HASH_SIZE,
@@ -37,6 +38,9 @@ from contracts.vm.native.records import (
     layout,
 )
 from contracts.vm.opcodes import OPCODES
+
+# What native code may call without asking.
+ReadyCode: TypeAlias = NativeCode | PrecompiledCode
 
 FRAME: Final = layout(records.Frame)
 SESSION: Final = layout(records.Session)
@@ -141,7 +145,7 @@ class Session:
         self.record.words[_GENERATION] = self._generation
         self._accounts: list[Address] = [Address(b"")]  # numbers start at 1
         self._numbers: dict[Address, int] = {}
-        self._ready_codes: dict[int, tuple[bytes, NativeCode]] = {}  # by address
+        self._ready_codes: dict[int, tuple[bytes, ReadyCode]] = {}  # by address
         self._callees: dict[Address, int] = {}  # offsets of entries
         self._seen: list[tuple[int, bool]] = []  # a slot's entry, and whether it was warm
         # By identity: comparing a fork means comparing all of its fields.
@@ -368,7 +372,7 @@ class Session:
         words[(at >> 3) + FRAME.index("of_python")] = 1
         return frame
 
-    def make_ready(self, address: Address, code: bytes, native_code: NativeCode) -> None:
+    def make_ready(self, address: Address, code: bytes, native_code: ReadyCode) -> None:
         """Let native code call this account itself: it is warm and this is its code.
 
         That is taken back with what the frame now running has changed, since then the
@@ -411,7 +415,8 @@ class Session:
             number = words[(found >> 3) + _CALLEE_MESSAGES]
             if number:
                 code, _ = self._ready_codes[words[(found >> 3) + _CALLEE_CODE]]
-                yield code, number
+                if code:  # not a precompiled contract
+                    yield code, number
 
     def _free_callee(self, key: bytes) -> int:
         """The offset of the entry where the kernel find_callee will look."""

@@ -7,10 +7,10 @@ from chain.forks import Fork
 from contracts.vm.native import blake2 as native
 from contracts.vm.precompiles.blake2_constants import LANES, SIGMA
 
-_INPUT: Final = 213  # rounds 4, state 64, message 128, offset 16, last-block flag 1
+INPUT: Final = 213  # rounds 4, state 64, message 128, offset 16, last-block flag 1
 _MASK: Final = 2**64 - 1
 
-_IV: Final = (
+IV: Final = (
     0x6A09E667F3BCC908,
     0xBB67AE8584CAA73B,
     0x3C6EF372FE94F82B,
@@ -26,11 +26,11 @@ _NATIVE_FROM: Final = 5_000
 
 
 def gas(data: bytes, fork: Fork) -> int:
-    return int.from_bytes(data[:4], "big") if len(data) == _INPUT else 0
+    return int.from_bytes(data[:4], "big") if len(data) == INPUT else 0
 
 
 def run(data: bytes, fork: Fork) -> bytes | None:
-    if len(data) != _INPUT or data[212] > 1:
+    if len(data) != INPUT or data[212] > 1:
         return None
     rounds = int.from_bytes(data[:4], "big")
     state = struct.unpack_from("<8Q", data, 4)
@@ -47,7 +47,7 @@ def compress(
     last: bool,
 ) -> list[int]:
     """The next state after one block of 16 words; all words have 64 bits."""
-    v = [*state, *_IV]
+    v = [*state, *IV]
     v[12] ^= offset[0]
     v[13] ^= offset[1]
     if last:

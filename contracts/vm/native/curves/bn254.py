@@ -10,14 +10,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from contracts.vm.native import assembly, dialect, objects, records, words
+from contracts.vm.native import assembly, dialect, emitter, objects, records, words
 from contracts.vm.native.assembly import Module
-from contracts.vm.native.curves import elements, extension, field, pairing, points
+from contracts.vm.native.curves import contracts, elements, extension, field, pairing, points
+from contracts.vm.native.precompiled import entries
 from contracts.vm.native.records import layout
 from contracts.vm.precompiles import bn254_curve
 
 _FORM: Final = 1 << field.BITS
 _PUBLIC: Final = ("bn254_add", "bn254_multiply", "bn254_pairing")
+_ENTRIES: Final = ("run_bn254_add", "run_bn254_multiply", "run_bn254_pairing")
 _POINT: Final = 64  # bytes
 
 
@@ -27,35 +29,38 @@ class Curve:
     def __init__(self, engine: Any) -> None:
         self._engine = engine  # owns the code that the functions point to
         self._constants = _constants()
-        self._k = ctypes.addressof(self._constants)
+        self.constants = ctypes.addressof(self._constants)
         pointer, number = ctypes.c_void_p, ctypes.c_uint64
         self._add = self._function("bn254_add", pointer, pointer, pointer)
         self._multiply = self._function("bn254_multiply", pointer, pointer, pointer)
-        self._pairing = self._function("bn254_pairing", pointer, number, pointer, pointer)
+        self._pairing = self._function("bn254_pairing", pointer, number, pointer)
 
     def _function(self, name: str, *parameters: Any) -> Callable[..., int]:
         kind = ctypes.CFUNCTYPE(ctypes.c_uint64, *parameters)
         function: Callable[..., int] = kind(self._engine.get_function_address(f"call_{name}"))
         return function
 
+    def entry(self, kernel: str) -> int:
+        """The address of the function by which native code enters a precompiled contract."""
+        return int(self._engine.get_function_address(f"enter_{kernel}"))
+
     def add(self, points: bytes) -> bytes | None:
         """The sum of two points in 128 bytes; None when one is not a point."""
         assert len(points) == 2 * _POINT
         out = ctypes.create_string_buffer(_POINT)
-        return out.raw if self._add(out, points, self._k) else None
+        return out.raw if self._add(out, points, self.constants) else None
 
     def multiply(self, point_and_scalar: bytes) -> bytes | None:
         """A point times a scalar, in 96 bytes; None when it is not a point."""
         assert len(point_and_scalar) == _POINT + 32
         out = ctypes.create_string_buffer(_POINT)
-        return out.raw if self._multiply(out, point_and_scalar, self._k) else None
+        return out.raw if self._multiply(out, point_and_scalar, self.constants) else None
 
     def pairing_is_one(self, pairs: bytes) -> bool | None:
         """Whether the product of the pairings is 1; None when a point is wrong."""
         count, rest = divmod(len(pairs), pairing.PAIR)
         assert rest == 0
-        scratch = ctypes.create_string_buffer(count * pairing.PAIRING)
-        found = self._pairing(pairs, count, scratch, self._k)
+        found = self._pairing(pairs, count, self.constants)
         return None if found == points.WRONG else found == pairing.ONE
 
 
@@ -71,8 +76,8 @@ def load_curve(folder: Path | None) -> Curve | None:
 
 def sources() -> list[Path]:
     """The files that the machine code depends on."""
-    modules = (assembly, dialect, elements, extension, field, objects, pairing, points, records,
-               words, bn254_curve)  # fmt: skip
+    modules = (assembly, contracts, dialect, elements, emitter, entries, extension, field, objects,
+               pairing, points, records, words, bn254_curve)  # fmt: skip
     return [Path(__file__), *(Path(str(module.__file__)) for module in modules)]
 
 
@@ -80,12 +85,14 @@ def module(public: Iterable[str]) -> Module:
     """All kernels; those named can be called from Python, as call_ and their name."""
     whole = Module()
     field.add_field(whole, int(bn254_curve.P))
-    for kernels in (extension, points, pairing):
+    for kernels in (extension, points, pairing, contracts):
         dialect.compile_kernels(whole, kernels)
     for name in public:
         kernel = whole.signatures[name]
         f = whole.function(f"call_{name}", "i64", kernel.parameters, public=True)
         f.give(f.call(kernel, f.arguments))
+    for name in _ENTRIES:
+        entries.add_entry(whole, name)
     return whole
 
 

@@ -42,11 +42,13 @@ from contracts.vm.native.curves.points import (
     write_point,
 )
 from contracts.vm.native.records import U64, layout
-from contracts.vm.native.words import at, fresh, inlined, room
+from contracts.vm.native.words import address_of, at, fresh, inlined, room
 from contracts.vm.precompiles.bn254_curve import LOOP, U, signed_digits
 
 PAIR = 192  # bytes of input
 PAIRING = layout(Pairing).size
+CHUNK = 16  # pairs that go through the loop together
+CHUNK_WORDS = CHUNK * PAIRING >> 3
 NOT_ONE = 1
 ONE = 2
 
@@ -211,12 +213,18 @@ def bn254_multiply(out: U64, data: U64, k: Constants) -> U64:
     return 1
 
 
-def bn254_pairing(data: U64, count: U64, pairs: U64, k: Constants) -> U64:
-    """Pairs of 192 bytes each, and room for a Pairing for each: 0 for wrong ones, NOT_ONE, ONE."""
+def bn254_pairing(data: U64, count: U64, k: Constants) -> U64:
+    """Pairs of 192 bytes each: 0 when one is wrong, else NOT_ONE or ONE."""
+    records = room(CHUNK_WORDS)
+    pairs = address_of(records)
+    value = fresh(Fp12)
+    product = fresh(Fp12)
+    fp12_one(product, k)
+    end = data + count * PAIR
     finite = 0
-    for i in range(count):
+    place = data
+    while place < end:
         pair = at(Pairing, pairs + finite * PAIRING)
-        place = data + i * PAIR
         kind = read_point(pair.minus_x, pair.y, place, k)
         if kind == WRONG:
             return 0
@@ -230,7 +238,10 @@ def bn254_pairing(data: U64, count: U64, pairs: U64, k: Constants) -> U64:
             fp_sub(pair.minus_x, zero, pair.minus_x)
             start_twist(pair.running, pair.twist_x, pair.twist_y, k)
             finite += 1
-    value = fresh(Fp12)
-    loop(value, pairs, finite, k)
-    final_power(value, k)
-    return ONE if fp12_is_one(value, k) else NOT_ONE
+        place += PAIR
+        if finite == CHUNK or place == end:
+            loop(value, pairs, finite, k)
+            fp12_mul(product, product, value)
+            finite = 0
+    final_power(product, k)
+    return ONE if fp12_is_one(product, k) else NOT_ONE

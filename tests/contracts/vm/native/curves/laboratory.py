@@ -31,7 +31,11 @@ def curve() -> bn254.Curve:
 
 @cache
 def _engine():
-    names = [name for name in bn254.module(()).signatures if "." not in name]
+    names = [
+        name
+        for name in bn254.module(()).signatures
+        if "." not in name and not name.startswith("enter_")
+    ]
     text = bn254.module(names).text
     return load_engine("bn254-kernels", bn254.sources(), text, CACHE)
 
@@ -44,7 +48,7 @@ def _function(name: str, parameters: int):
 
 def constants() -> int:
     """Where the record of the curve's constants is."""
-    return curve()._k
+    return curve().constants
 
 
 def call(name: str, *arguments) -> int:

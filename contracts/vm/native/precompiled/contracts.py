@@ -1,0 +1,113 @@
+"""The precompiled contracts of a fork, as native code calls them."""
+
+import ctypes
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from chain.forks import Fork
+from chain.types import Address
+from contracts.vm.native import assembly, dialect, emitter, objects, records, words
+from contracts.vm.native.areas import address_of_bytes
+from contracts.vm.native.assembly import Module
+from contracts.vm.native.curves.bn254 import load_curve
+from contracts.vm.native.precompiled import entries, kernels, sums
+from contracts.vm.native.precompiled.entries import CONTRACT
+from contracts.vm.native.records import ENTERS_COMPILED
+from contracts.vm.precompiles import Precompile, blake2, blake2_constants
+
+# The contract's whole code, as far as native code sees any.
+_CODE: Final = bytes([ENTERS_COMPILED]) + bytes(40)
+_ADDRESS: Final = address_of_bytes(_CODE)
+
+# By the precompile's name: the kernel, and the bytes of input that a further unit takes.
+_SUMS: Final = {
+    "ID": ("run_identity", 32),
+    "SHA256": ("run_sha256", 32),
+    "BLAKE2F": ("run_blake2", 0),
+}
+_CURVE: Final = {
+    "BN254_ADD": ("run_bn254_add", 0),
+    "BN254_MUL": ("run_bn254_multiply", 0),
+    "BN254_PAIRING": ("run_bn254_pairing", 192),
+}
+
+
+class PrecompiledCode:
+    """Stands where contracts.vm.native.codes.NativeCode does, without any code to read."""
+
+    __slots__ = ("_record", "address", "compiled", "data", "destinations", "size")
+
+    def __init__(self, record: Any) -> None:
+        self._record = record
+        self.compiled = ctypes.addressof(record)
+        self.address = _ADDRESS
+        self.data = self.destinations = _ADDRESS + 1  # zeros
+        self.size = 0
+
+
+class PrecompiledCodes:
+    """A fork's precompiled contracts for one native interpreter, made when first called."""
+
+    def __init__(self, fork: Fork, precompiles: Mapping[Address, Precompile], finish: int) -> None:
+        """`finish` is the address of the interpreter's function that ends a frame."""
+        self._fork = fork
+        self._precompiles = precompiles
+        self._finish = finish
+        self._codes: dict[Address, PrecompiledCode | None] = {}
+
+    def of(self, address: Address) -> PrecompiledCode | None:
+        """The contract at an address; None where only Python has it."""
+        if address not in self._codes:
+            precompile = self._precompiles.get(address)
+            if precompile is None:
+                return None
+            self._codes[address] = self._made(precompile)
+        return self._codes[address]
+
+    def _made(self, precompile: Precompile) -> PrecompiledCode | None:
+        constants = 0
+        if precompile.name in _SUMS:
+            kernel, unit = _SUMS[precompile.name]
+            engine = _sums_engine(objects.user_cache())
+            if engine is None:
+                return None
+            enter = engine.get_function_address(f"enter_{kernel}")
+        elif precompile.name in _CURVE:
+            kernel, unit = _CURVE[precompile.name]
+            curve = load_curve(objects.user_cache())
+            if curve is None:
+                return None
+            enter, constants = curve.entry(kernel), curve.constants
+        else:
+            return None
+        price = precompile.gas(b"", self._fork)
+        fields = {
+            "enter": enter,
+            "finish": self._finish,
+            "price": price,
+            "unit_price": precompile.gas(bytes(unit), self._fork) - price,
+            "constants": constants,
+        }
+        record = (ctypes.c_uint64 * (CONTRACT.size >> 3))()
+        for name, value in fields.items():
+            record[CONTRACT.index(name)] = value
+        return PrecompiledCode(record)
+
+
+@cache
+def _sums_engine(folder: Path | None) -> Any:
+    modules = (assembly, dialect, emitter, entries, kernels, objects, records, sums, words, blake2,
+               blake2_constants)  # fmt: skip
+    sources = [Path(str(module.__file__)) for module in modules]
+    return objects.load_engine("sums", sources, lambda: _sums_module().text(), folder)
+
+
+def _sums_module() -> Module:
+    module = Module()
+    sums.add_sums(module)
+    dialect.compile_kernels(module, kernels)
+    for kernel, _ in _SUMS.values():
+        entries.add_entry(module, kernel)
+    return module

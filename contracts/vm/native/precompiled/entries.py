@@ -1,0 +1,55 @@
+"""How native code enters a precompiled contract, and what the contract finds there."""
+
+from typing import Annotated, Final
+
+from chain.machine import Halt
+from contracts.vm.native.assembly import THREADED, Module, constant
+from contracts.vm.native.emitter import FRAME, HANDLER_PARAMETERS
+from contracts.vm.native.records import NO_GAS, NUMBER_OF, U64, Words, layout
+
+
+class Contract:
+    """One precompiled contract of one fork. Its address is that of the list of functions that
+    compiled code is entered by, so the function for the first opcode comes first."""
+
+    enter: U64
+    finish: U64  # the interpreter's function that ends every frame
+    price: U64
+    unit_price: U64  # for each word, pair or round
+    constants: U64  # address of what the curve's kernels want
+    output_at: U64  # address, and size, of the last output
+    output_size: U64
+    output: Annotated[Words, 64]
+
+
+CONTRACT: Final = layout(Contract)
+
+
+def add_entry(module: Module, kernel: str) -> None:
+    """Add the public function `enter_` and the name of a kernel.
+
+    The kernel gets the contract, address and size of the input, and the gas; it gives the
+    gas left, having set the output, or NO_GAS when the contract fails.
+    """
+    f = module.function(
+        f"enter_{kernel}", "i64", HANDLER_PARAMETERS, convention=THREADED, public=True
+    )
+    frame, _, top, gas, table = f.arguments
+
+    data, size, place = (
+        f.load("i64", f.offset(frame, FRAME.offsets[name]))
+        for name in ("data", "data_size", "compiled")
+    )
+    contract = f.pointer(place)
+    left = f.call(module.signatures[kernel], (contract, data, size, gas))
+    succeeded, failed = f.new_block(), f.new_block()
+    finish = f.load("ptr", f.offset(contract, CONTRACT.offsets["finish"]))
+    f.branch(f.compare("eq", left, constant(NO_GAS)), failed, succeeded, likely=False)
+    f.block = failed
+    how = f.pointer(constant(NUMBER_OF[Halt.PRECOMPILE]))
+    f.become(finish, (frame, how, top, constant(0), table))
+    f.block = succeeded
+    for field, value in (("output", "output_at"), ("output_size", "output_size")):
+        found = f.load("i64", f.offset(contract, CONTRACT.offsets[value]))
+        f.store(found, f.offset(frame, FRAME.offsets[field]))
+    f.become(finish, (frame, f.pointer(constant(0)), top, left, table))

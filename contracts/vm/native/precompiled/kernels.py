@@ -1,0 +1,114 @@
+"""Kernels of the contracts that copy and hash: gas, input and output as the definitions say."""
+
+from contracts.vm.native.precompiled.entries import Contract
+from contracts.vm.native.precompiled.sums import SHA256_START, blake2_rounds, sha256_block
+from contracts.vm.native.records import NO_GAS, U64
+from contracts.vm.native.words import (
+    address_of,
+    clear_bytes,
+    inlined,
+    load_byte,
+    move_bytes,
+    room,
+    store_byte,
+    words_at,
+)
+from contracts.vm.precompiles.blake2 import INPUT, IV
+
+# Two words of the state in one: the first in the lower half.
+SHA_0 = SHA256_START[0] | SHA256_START[1] << 32
+SHA_1 = SHA256_START[2] | SHA256_START[3] << 32
+SHA_2 = SHA256_START[4] | SHA256_START[5] << 32
+SHA_3 = SHA256_START[6] | SHA256_START[7] << 32
+LOW_HALF = 2**32 - 1
+
+IV_0, IV_1, IV_2, IV_3, IV_4, IV_5, IV_6, IV_7 = IV
+
+
+@inlined
+def after_words(contract: Contract, size: U64, gas: U64) -> U64:
+    """The gas left when every begun word of the input has been paid for, or NO_GAS."""
+    cost = contract.price + contract.unit_price * ((size + 31) >> 5)
+    return NO_GAS if cost > gas else gas - cost
+
+
+@inlined
+def store_big(place: U64, number: U64) -> None:
+    for i in range(8):
+        store_byte(place + i, number >> (56 - 8 * i))
+
+
+@inlined
+def give_output(contract: Contract, size: U64) -> None:
+    contract.output_at = address_of(contract.output)
+    contract.output_size = size
+
+
+def run_identity(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
+    contract.output_at = data
+    contract.output_size = size
+    return after_words(contract, size, gas)
+
+
+def run_sha256(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
+    left_gas = after_words(contract, size, gas)
+    if left_gas == NO_GAS:
+        return NO_GAS
+    state = room(4)
+    state[0] = SHA_0
+    state[1] = SHA_1
+    state[2] = SHA_2
+    state[3] = SHA_3
+    end = data + (size & ~63)
+    place = data
+    while place < end:
+        sha256_block(state, words_at(place))
+        place += 64
+    # What is left, a one bit, zeros, and the size in bits: one block or two.
+    rest = size & 63
+    last = room(16)
+    start = address_of(last)
+    clear_bytes(start, 128)
+    move_bytes(start, end, rest)
+    store_byte(start + rest, 0x80)
+    padded = 64 if rest < 56 else 128
+    store_big(start + padded - 8, size << 3)
+    sha256_block(state, last)
+    if padded == 128:
+        sha256_block(state, words_at(start + 64))
+    give_output(contract, 32)
+    for i in range(4):
+        store_big(address_of(contract.output) + 8 * i, (state[i] << 32) | (state[i] >> 32))
+    return left_gas
+
+
+def run_blake2(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
+    if size != INPUT or load_byte(data + 212) > 1:
+        return NO_GAS
+    rounds = 0
+    for i in range(4):
+        rounds = (rounds << 8) | load_byte(data + i)
+    if rounds > gas:
+        return NO_GAS
+    v = room(16)
+    message = room(16)
+    offset = room(2)
+    move_bytes(address_of(v), data + 4, 64)
+    move_bytes(address_of(message), data + 68, 128)
+    move_bytes(address_of(offset), data + 196, 16)
+    out = contract.output
+    for i in range(8):
+        out[i] = v[i]
+    v[8] = IV_0
+    v[9] = IV_1
+    v[10] = IV_2
+    v[11] = IV_3
+    v[12] = IV_4 ^ offset[0]
+    v[13] = IV_5 ^ offset[1]
+    v[14] = ~IV_6 if load_byte(data + 212) else IV_6
+    v[15] = IV_7
+    blake2_rounds(v, message, rounds)
+    for i in range(8):
+        out[i] = out[i] ^ v[i] ^ v[i + 8]
+    give_output(contract, 64)
+    return gas - rounds

@@ -1,0 +1,207 @@
+"""Precompiled contracts that native code calls without leaving: gas, output and failures are
+those of the plain interpreter, in every fork and for every kind of message."""
+
+import hashlib
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chain import forks
+from chain.forks import OSAKA
+from contracts.vm.native.precompiled.contracts import PrecompiledCodes
+from contracts.vm.native.session import Session
+from contracts.vm.precompiles import PRECOMPILES
+from tests.contracts.vm.laboratory import assemble
+from tests.contracts.vm.native.both import Case, agree
+
+G1 = (1).to_bytes(32, "big") + (2).to_bytes(32, "big")
+MINUS_G1 = G1[:32] + bytes.fromhex(
+    "30644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd45"
+)
+G2 = bytes.fromhex(
+    "198e9393920d483a7260bfb731fb5d25f1aa493335a9e71297e485b7aef312c2"
+    "1800deef121f1e76426a00665e5c4479674322d4f75edadd46debd5cd992f6ed"
+    "090689d0585ff075ec9e99ad690c3395bc4b313370b38ef355acdadcd122975b"
+    "12c85ea5db8c6deb4aab71808dcb408fe3d1e7690c43d37b4ce6cc0166fa7daa"
+)
+NATIVE = (2, 4, 6, 7, 8, 9)
+OUT = 0x2000  # where outputs go; the input is at 0
+
+
+def message(kind: str, number: int, gas: int, size: int, out_size: int, value: int = 0) -> str:
+    """One call, whose success, output's size and output are kept in memory behind each other."""
+    with_value = f"{value}" if kind in ("CALL", "CALLCODE") else ""
+    return f"{out_size} {OUT} {size} 0 {with_value} {number} {gas} {kind}"
+
+
+def program(*calls: str) -> bytes:
+    """Copies the data to 0, makes the calls, and returns a digest of all that came back."""
+    parts = ["CALLDATASIZE 0 0 CALLDATACOPY"]
+    for place, call in enumerate(calls):
+        at = 0x1000 + 128 * place
+        parts.append(f"{call} {at} MSTORE RETURNDATASIZE {at + 32} MSTORE")
+        parts.append(f"256 {OUT} KECCAK256 {at + 64} MSTORE")
+        # All of the last output, where it has any size that is sent here.
+        parts.append("RETURNDATASIZE 0 0x4000 RETURNDATACOPY")
+        parts.append(f"RETURNDATASIZE 0x4000 KECCAK256 {at + 96} MSTORE")
+    parts.append(f"{128 * len(calls)} 0x1000 RETURN")
+    return assemble(" ".join(parts))
+
+
+def blake2_input(rounds: int, flag: int = 1, size: int = 213) -> bytes:
+    data = struct.pack(">I", rounds) + bytes(range(208)) + bytes([flag])
+    return data.ljust(size, b"\0")[:size]
+
+
+inputs = st.one_of(
+    st.binary(max_size=300),
+    st.sampled_from(
+        [
+            b"",
+            G1 + G1,
+            G1 + MINUS_G1,
+            G1 + bytes(64),
+            G1[:63],
+            G1 + b"\xff" * 32,
+            G1 + G2,
+            G1 + G2 + MINUS_G1 + G2,
+            bytes(192),
+            G1 + G2[:127],
+            b"\xff" * 192,
+            bytes(2_000),
+        ]
+    ),
+    st.builds(
+        blake2_input, st.integers(0, 40), st.integers(0, 2), st.sampled_from([213, 213, 212, 214])
+    ),
+    st.builds(bytes, st.integers(0, 200)),
+)
+kinds = st.sampled_from(["CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(NATIVE),
+    inputs,
+    st.lists(st.tuples(kinds, st.integers(-40, 40), st.sampled_from([0, 31, 32, 64, 200])),
+             min_size=1, max_size=4),
+    st.sampled_from([OSAKA, OSAKA, forks.BYZANTIUM, forks.ISTANBUL, forks.BERLIN, forks.HOMESTEAD]),
+)  # fmt: skip
+def test_calls_come_out_as_in_the_plain_interpreter(number, data, calls, fork):
+    """Given a first call, which Python makes, and more, around the gas that each costs."""
+    price = PRECOMPILES[number].gas(data, fork)
+    size = len(data)
+    first = message("CALL", number, price, size, 32)
+    others = [
+        message(kind, number, max(price + near, 0), size, out_size)
+        for kind, near, out_size in calls
+    ]
+    agree(Case(program(first, *others), data=data, gas=2_000_000, fork=fork))
+
+
+@pytest.mark.parametrize("number", NATIVE)
+def test_the_second_call_stays_native(number, monkeypatch):
+    """Only the first is made by Python."""
+    data = blake2_input(12) if number == 9 else G1 + G2 if number == 8 else G1 + G1
+    entries = []
+    make_ready = Session.make_ready
+
+    def ready(self, address, code, native_code):
+        entries.append(address)
+        make_ready(self, address, code, native_code)
+
+    monkeypatch.setattr(Session, "make_ready", ready)
+    call = message("STATICCALL", number, 200_000, len(data), 32)
+    agree(Case(program(call, call, call), data=data, gas=2_000_000))
+    assert entries == [number.to_bytes(20, "big")]
+
+
+@pytest.mark.parametrize("size", [*range(130), 1_000, 5_000])
+def test_sha256_of_every_size(size):
+    data = bytes(i * 7 % 256 for i in range(size))
+    call = message("CALL", 2, 100_000, size, 32)
+    code = assemble(
+        f"CALLDATASIZE 0 0 CALLDATACOPY {call} POP {call} POP RETURNDATASIZE 0 0 RETURNDATACOPY"
+        " 32 0 RETURN"
+    )
+    outcome = agree(Case(code, data=data, gas=2_000_000))
+    assert outcome.output == hashlib.sha256(data).digest()
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 9, 10, 11, 12, 20, 21, 5_003])
+def test_blake2_of_any_number_of_rounds(rounds):
+    call = message("CALL", 9, 100_000, 213, 64)
+    agree(Case(program(call, call), data=blake2_input(rounds), gas=2_000_000))
+
+
+@pytest.mark.parametrize("pairs", [15, 16, 17, 33])
+def test_pairings_of_more_pairs_than_go_together(pairs):
+    """Also with infinity among them, and with a wrong point at the end."""
+    pair, opposite = G1 + G2, MINUS_G1 + G2
+    for data in (
+        (pair + opposite) * (pairs // 2) + pair * (pairs % 2),
+        bytes(192) + pair * (pairs - 1),
+        pair * (pairs - 1) + bytes(192),
+        pair * (pairs - 1) + G1 + bytes(127) + b"\x01",
+    ):
+        call = message("CALL", 8, 5_000_000, len(data), 32)
+        agree(Case(program(call, call), data=data, gas=30_000_000))
+
+
+def test_a_copy_larger_than_any_before():
+    """The room for what is returned grows, and the call starts over."""
+    size = 600_000
+    call = message("CALL", 4, 10_000_000, size, 0)
+    code = assemble(
+        f"32 0 32 0 0 4 1000 CALL POP 7 {size - 32} MSTORE {call} POP RETURNDATASIZE 0 MSTORE"
+        f" 32 {size - 32} 32 RETURNDATACOPY 64 0 RETURN"
+    )
+    outcome = agree(Case(code, gas=30_000_000))
+    assert int.from_bytes(outcome.output[:32], "big") == size
+    assert int.from_bytes(outcome.output[32:], "big") == 7
+
+
+def test_what_a_reverted_message_has_called_is_asked_about_again():
+    """Given a contract that calls itself, and in that message calls a precompile and reverts."""
+    inner = "32 0 32 0 0 4 100 CALL POP 32 0 32 0 0 4 100 CALL POP 0 0 REVERT"
+    outer = "0 0 0 0 ADDRESS 50000 STATICCALL POP 32 0 32 0 0 4 100 CALL 0 MSTORE 32 0 RETURN"
+    head = assemble("CALLER ADDRESS EQ")
+    skip = len(head) + 4 + len(assemble(outer))
+    code = head + assemble(f"PUSH2 {skip} JUMPI {outer} JUMPDEST {inner}")
+    assert agree(Case(code, gas=1_000_000)).halt is None
+
+
+def test_value_and_depth_are_pythons_matter():
+    plain = message("CALL", 4, 1_000, 32, 32)
+    rich = message("CALL", 4, 1_000, 32, 32, value=3)
+    poor = message("CALL", 4, 1_000, 32, 32, value=10**30)
+    agree(Case(program(plain, rich, poor, plain), gas=1_000_000))
+    agree(Case(program(plain, rich, plain), gas=1_000_000, static=True))
+
+
+def test_size_and_hash_of_a_called_contracts_code():
+    asked = "4 EXTCODESIZE 0 MSTORE 4 EXTCODEHASH 32 MSTORE 64 0 RETURN"
+    code = assemble(f"32 0 32 0 0 4 100 CALL POP {asked}")
+    assert agree(Case(code, gas=1_000_000)).output == bytes(64)
+
+
+def test_code_at_a_precompiles_address_is_still_seen():
+    """As a state override may put it there."""
+    case = Case(assemble("32 0 32 0 0 4 100 CALL POP 4 EXTCODESIZE 0 MSTORE 32 0 RETURN"))
+    case.view.put((4).to_bytes(20, "big"), code=b"\x00\x01\x02")
+    assert int.from_bytes(agree(case).output, "big") == 3
+
+
+def test_without_native_contracts_python_makes_every_call(monkeypatch):
+    monkeypatch.setattr(PrecompiledCodes, "of", lambda self, address: None)
+    call = message("STATICCALL", 2, 1_000, 32, 32)
+    agree(Case(program(call, call), gas=1_000_000))
+
+
+def test_forks_have_their_own_prices_in_one_interpreter():
+    data = G1 + G2
+    call = message("CALL", 8, 300_000, len(data), 32)
+    for fork in (forks.BYZANTIUM, OSAKA, forks.BYZANTIUM, forks.ISTANBUL):
+        agree(Case(program(call, call), data=data, gas=2_000_000, fork=fork))
