@@ -103,6 +103,7 @@ class Producer:
         self._wake = asyncio.Event()
         self._waiting: list[tuple[Hash, asyncio.Future[None]]] = []
         self._nothing_fits = False  # until something is pooled
+        self._arrivals = 0  # how often something was: a block in the making does not know of it
         self._lost: dict[Hash, SourceFailed] = {}  # whose state a fork's source did not give
         self._due: float | None = None  # when the interval's next block is, by the loop's clock
         self._stopping = False
@@ -117,11 +118,11 @@ class Producer:
         try:
             while not self._stopping:
                 self._wake.clear()
-                before = len(self._waiting)
+                before, arrivals = len(self._waiting), self._arrivals
                 try:
                     await self._build_due()
                 except SourceFailed as failed:
-                    self._nothing_fits = True
+                    self._nothing_fits = arrivals == self._arrivals
                     self._give_up(failed)
                 self._release(before)
                 timeout = self._timeout()
@@ -148,6 +149,7 @@ class Producer:
     def pooled(self) -> None:
         """A transaction was pooled: it may be reason to build."""
         self._nothing_fits = False
+        self._arrivals += 1
         self._wake.set()
 
     def set_pace(self, pace: Pace) -> None:
@@ -277,6 +279,7 @@ class Producer:
         which lets go of what can never run.
         """
         ledger, wishes, now = self.ledger, self.wishes, self._clock()
+        arrivals = self._arrivals
         header = self.upcoming()
         parent = ledger.head
         if only is None:
@@ -299,7 +302,7 @@ class Producer:
         for transaction_hash, _ in built.refused:
             self._mempool.drop(transaction_hash)
         if not built.runs and not empty:
-            self._nothing_fits = not built.refused
+            self._nothing_fits = not built.refused and arrivals == self._arrivals
             return None
         start = self._stopwatch()
         await self._in_writer(ledger.commit, built.executed, record=encode_record(record))
