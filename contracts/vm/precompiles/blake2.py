@@ -1,11 +1,14 @@
 """The compression function F of BLAKE2b (EIP-152, RFC 7693 section 3.2)."""
 
 import struct
-from typing import Final
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 from chain.forks import Fork
-from contracts.vm.native import blake2 as native
 from contracts.vm.precompiles.blake2_constants import LANES, SIGMA
+
+if TYPE_CHECKING:
+    from contracts.vm.native.precompiled.contracts import Rounds
 
 INPUT: Final = 213  # rounds 4, state 64, message 128, offset 16, last-block flag 1
 _MASK: Final = 2**64 - 1
@@ -21,8 +24,18 @@ IV: Final = (
     0x5BE0CD19137E2179,
 )
 
-# From here on it pays to have native code do most of the rounds.
-_NATIVE_FROM: Final = 5_000
+# From here on it pays to have native code do the rounds: a round takes 5 us, and a message
+# may ask for 2^32 of them.
+_NATIVE_FROM: Final = 8
+
+
+@cache
+def _native() -> "Rounds | None":
+    # Imported when first needed: its code is loaded, or compiled where the cache has none yet.
+    from contracts.vm.native.objects import user_cache
+    from contracts.vm.native.precompiled.contracts import native_rounds
+
+    return native_rounds(user_cache())
 
 
 def gas(data: bytes, fork: Fork) -> int:
@@ -52,11 +65,11 @@ def compress(
     v[13] ^= offset[1]
     if last:
         v[14] ^= _MASK
-    mix = native.mixer() if rounds >= _NATIVE_FROM else None
-    if mix is not None:
-        v = mix(v, message, rounds // native.PERIOD)
-        rounds %= native.PERIOD
-    _mix(v, message, rounds)
+    natively = _native() if rounds >= _NATIVE_FROM else None
+    if natively is None:
+        _mix(v, message, rounds)
+    else:
+        v = natively(v, message, rounds)
     return [h ^ low ^ high for h, low, high in zip(state, v[:8], v[8:], strict=True)]
 
 

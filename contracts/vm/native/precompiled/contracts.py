@@ -1,10 +1,10 @@
 """The precompiled contracts of a fork, as native code calls them."""
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from chain.forks import Fork
 from chain.types import Address
@@ -25,8 +25,10 @@ _ADDRESS: Final = address_of_bytes(_CODE)
 _SUMS: Final = {
     "ID": ("run_identity", 32),
     "SHA256": ("run_sha256", 32),
+    "RIPEMD160": ("run_ripemd160", 32),
     "BLAKE2F": ("run_blake2", 0),
 }
+_ROUNDS: Final = "call_blake2_rounds"
 _CURVE: Final = {
     "BN254_ADD": ("run_bn254_add", 0),
     "BN254_MUL": ("run_bn254_multiply", 0),
@@ -96,6 +98,34 @@ class PrecompiledCodes:
         return PrecompiledCode(record)
 
 
+def prepare(folder: Path | None) -> None:
+    """Load the machine code of them all, or compile it, so that no contract has to wait for it."""
+    _sums_engine(folder)
+    load_curve(folder)
+
+
+# Working state of 16 words, message of 16, number of rounds; gives the state after them.
+Rounds: TypeAlias = Callable[[Sequence[int], Sequence[int], int], list[int]]
+
+
+def native_rounds(folder: Path | None) -> Rounds | None:
+    """Rounds of BLAKE2b, for Python; None without llvmlite. A call frees the GIL."""
+    engine = _sums_engine(folder)
+    if engine is None:
+        return None
+    pointer, words_type = ctypes.c_void_p, ctypes.c_uint64 * 16
+    kind = ctypes.CFUNCTYPE(ctypes.c_uint64, pointer, pointer, ctypes.c_uint64)
+    function = kind(engine.get_function_address(_ROUNDS))
+
+    def call(state: Sequence[int], message: Sequence[int], rounds: int) -> list[int]:
+        assert engine is not None  # owns the code, so it has to live as long as this function
+        after = words_type(*state)
+        function(after, words_type(*message), rounds)
+        return list(after)
+
+    return call
+
+
 @cache
 def _sums_engine(folder: Path | None) -> Any:
     modules = (assembly, dialect, emitter, entries, kernels, objects, records, sums, words, blake2,
@@ -110,4 +140,7 @@ def _sums_module() -> Module:
     dialect.compile_kernels(module, kernels)
     for kernel, _ in _SUMS.values():
         entries.add_entry(module, kernel)
+    rounds = module.signatures["blake2_rounds"]
+    f = module.function(_ROUNDS, "i64", rounds.parameters, public=True)
+    f.give(f.call(rounds, f.arguments))
     return module

@@ -1,8 +1,14 @@
 """Kernels of the contracts that copy and hash: gas, input and output as the definitions say."""
 
 from contracts.vm.native.precompiled.entries import Contract
-from contracts.vm.native.precompiled.sums import SHA256_START, blake2_rounds, sha256_block
-from contracts.vm.native.records import NO_GAS, U64
+from contracts.vm.native.precompiled.sums import (
+    RIPEMD160_START,
+    SHA256_START,
+    blake2_rounds,
+    ripemd160_block,
+    sha256_block,
+)
+from contracts.vm.native.records import NO_GAS, U64, Words
 from contracts.vm.native.words import (
     address_of,
     clear_bytes,
@@ -20,7 +26,9 @@ SHA_0 = SHA256_START[0] | SHA256_START[1] << 32
 SHA_1 = SHA256_START[2] | SHA256_START[3] << 32
 SHA_2 = SHA256_START[4] | SHA256_START[5] << 32
 SHA_3 = SHA256_START[6] | SHA256_START[7] << 32
-LOW_HALF = 2**32 - 1
+RIPEMD_0 = RIPEMD160_START[0] | RIPEMD160_START[1] << 32
+RIPEMD_1 = RIPEMD160_START[2] | RIPEMD160_START[3] << 32
+RIPEMD_2 = RIPEMD160_START[4]
 
 IV_0, IV_1, IV_2, IV_3, IV_4, IV_5, IV_6, IV_7 = IV
 
@@ -50,6 +58,15 @@ def run_identity(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
     return after_words(contract, size, gas)
 
 
+def pad(last: Words, rest: U64, size: U64) -> U64:
+    """Put what is left of a message, a one bit and zeros into one block or two; how many."""
+    start = address_of(last)
+    clear_bytes(start, 128)
+    move_bytes(start, rest, size)
+    store_byte(start + size, 0x80)
+    return 1 if size < 56 else 2
+
+
 def run_sha256(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
     left_gas = after_words(contract, size, gas)
     if left_gas == NO_GAS:
@@ -64,21 +81,41 @@ def run_sha256(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
     while place < end:
         sha256_block(state, words_at(place))
         place += 64
-    # What is left, a one bit, zeros, and the size in bits: one block or two.
-    rest = size & 63
     last = room(16)
-    start = address_of(last)
-    clear_bytes(start, 128)
-    move_bytes(start, end, rest)
-    store_byte(start + rest, 0x80)
-    padded = 64 if rest < 56 else 128
-    store_big(start + padded - 8, size << 3)
+    blocks = pad(last, end, size & 63)
+    store_big(address_of(last) + 64 * blocks - 8, size << 3)
     sha256_block(state, last)
-    if padded == 128:
-        sha256_block(state, words_at(start + 64))
+    if blocks == 2:
+        sha256_block(state, words_at(address_of(last) + 64))
     give_output(contract, 32)
     for i in range(4):
         store_big(address_of(contract.output) + 8 * i, (state[i] << 32) | (state[i] >> 32))
+    return left_gas
+
+
+def run_ripemd160(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
+    left_gas = after_words(contract, size, gas)
+    if left_gas == NO_GAS:
+        return NO_GAS
+    state = room(3)
+    state[0] = RIPEMD_0
+    state[1] = RIPEMD_1
+    state[2] = RIPEMD_2
+    end = data + (size & ~63)
+    place = data
+    while place < end:
+        ripemd160_block(state, words_at(place))
+        place += 64
+    last = room(16)
+    blocks = pad(last, end, size & 63)
+    last[8 * blocks - 1] = size << 3
+    ripemd160_block(state, last)
+    if blocks == 2:
+        ripemd160_block(state, words_at(address_of(last) + 64))
+    out = address_of(contract.output)
+    clear_bytes(out, 12)
+    move_bytes(out + 12, address_of(state), 20)
+    give_output(contract, 32)
     return left_gas
 
 

@@ -5,6 +5,7 @@ import hashlib
 import struct
 
 import pytest
+from Crypto.Hash import RIPEMD160
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ G2 = bytes.fromhex(
     "090689d0585ff075ec9e99ad690c3395bc4b313370b38ef355acdadcd122975b"
     "12c85ea5db8c6deb4aab71808dcb408fe3d1e7690c43d37b4ce6cc0166fa7daa"
 )
-NATIVE = (2, 4, 6, 7, 8, 9)
+NATIVE = (2, 3, 4, 6, 7, 8, 9)
 OUT = 0x2000  # where outputs go; the input is at 0
 
 
@@ -119,15 +120,17 @@ def test_the_second_call_stays_native(number, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [*range(130), 1_000, 5_000])
-def test_sha256_of_every_size(size):
+@pytest.mark.parametrize("number", [2, 3])
+def test_hashes_of_every_size(size, number):
     data = bytes(i * 7 % 256 for i in range(size))
-    call = message("CALL", 2, 100_000, size, 32)
+    call = message("CALL", number, 100_000, size, 32)
     code = assemble(
         f"CALLDATASIZE 0 0 CALLDATACOPY {call} POP {call} POP RETURNDATASIZE 0 0 RETURNDATACOPY"
         " 32 0 RETURN"
     )
     outcome = agree(Case(code, data=data, gas=2_000_000))
-    assert outcome.output == hashlib.sha256(data).digest()
+    peer = hashlib.sha256(data) if number == 2 else RIPEMD160.new(data)
+    assert outcome.output == peer.digest().rjust(32, b"\0")
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 9, 10, 11, 12, 20, 21, 5_003])
