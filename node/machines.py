@@ -99,6 +99,13 @@ class Machines:
         jit = JitSettings(hot_gas=self._settings.jit_hot_gas) if compiles else None
         return NativeInterpreter(cache=user_cache(), jit=jit)
 
+    def nudge(self) -> None:
+        """Have native code look whether the time of what it runs is over."""
+        with self._lock:
+            made = list(self._made)
+        for machine in made:
+            machine.nudge()
+
     def counts(self) -> tuple[TierCount, ...]:
         """What ran where so far, over all machines."""
         with self._lock:
@@ -173,6 +180,11 @@ class TieredMachine:
         if self._native is None or self._native.tier is None:
             return 0
         return self._native.tier.figures.messages
+
+    def nudge(self) -> None:
+        """Have what runs natively look at its state. From any thread."""
+        if self._native is not None:
+            self._native.nudge()
 
     def close(self) -> None:
         """End what is being compiled."""

@@ -46,6 +46,8 @@ _PROXY_HEADERS: Final = (
 )  # fmt: skip
 _PREFLIGHT_SECONDS: Final = 600
 _SHUTDOWN_SECONDS: Final = 2.0  # that a request under way may hold up the end of the node
+_NUDGE_SECONDS_MAX: Final = 0.25
+_NUDGES_MIN: Final = 4  # within the time that a call has
 _PLAIN_BYTES_MAX: Final = 2**20  # of a request that is kept in one piece as it comes
 _BACKLOG: Final = 512  # connections that wait to be accepted
 _OTHER_DESCRIPTORS: Final = 1024  # files that are not connections: the database's, mostly
@@ -102,6 +104,7 @@ class RpcServer:
         self._plain: PlainConnections | None = None  # while it listens
         self._arriving = 0  # accepted, and not yet among the server's connections
         self._listening: asyncio.Server | None = None
+        self._nudging: asyncio.Task[None] | None = None
         self.port = settings.port
 
     async def start(self) -> None:
@@ -117,9 +120,12 @@ class RpcServer:
         self.port = self._listening.sockets[0].getsockname()[1]
         self._plain.start()
         self._filters.start()
+        self._nudging = loop.create_task(self._nudge())
 
     async def stop(self) -> None:
         """Close every connection and free the port."""
+        if self._nudging is not None:
+            self._nudging.cancel()
         await self._filters.stop()
         if self._listening is not None:
             self._listening.close()
@@ -129,6 +135,13 @@ class RpcServer:
         self._http.pre_shutdown()
         await self._http.shutdown(_SHUTDOWN_SECONDS)
         await self._heavy.close()
+
+    async def _nudge(self) -> None:
+        """Calls that native code runs hear only so that their time is over."""
+        pause = min(_NUDGE_SECONDS_MAX, self._settings.call_timeout_ms / 1000 / _NUDGES_MIN)
+        while True:
+            await asyncio.sleep(pause)
+            self._node.machines.nudge()
 
     def _accept(self) -> asyncio.BaseProtocol:
         """Who talks on a new connection: nobody when there are enough of them."""

@@ -3,12 +3,13 @@
 import logging
 import select
 import threading
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 
 import pytest
 
 from chain.forks import OSAKA
 from chain.machine import Message
+from chain.state import State
 from node.machines import Machines
 from node.settings import VmSettings
 from node.watch.observation import TierCount
@@ -168,6 +169,39 @@ def test_traced_messages_run_on_the_plain_interpreter():
     machine = machines.new()
     machine.execute(message, begin(View()), BLOCK, TRANSACTION, OSAKA, Silent())
     assert ran(machines) == {"python": 1}
+
+
+def test_a_nudge_ends_native_code_whose_state_has_no_more_time():
+    """An endless loop that sends nothing: the state hears of it only when nudged."""
+
+    class Impatient(State):
+        ended = False
+
+        def checkpoint(self):
+            if self.ended:
+                raise TimeoutError
+            return super().checkpoint()
+
+    machines, executor = machines_of("auto", native)
+    machines.prepare()
+    executor.run()
+    code = assemble("JUMPDEST 0 JUMP")
+    message = Message(CALLER, TARGET, TARGET, 0, b"", 2**62, code, TARGET)
+    state = Impatient(View().put(CALLER, balance=1))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(
+            lambda: machines.of_thread().execute(message, state, BLOCK, TRANSACTION, OSAKA)
+        )
+        for _ in range(20):  # nudged while there is time, it goes on
+            machines.nudge()
+            assert not wait([running], 0.01).done
+        state.ended = True
+        while not wait([running], 0.01).done:
+            machines.nudge()
+        assert isinstance(running.exception(), TimeoutError)
+        again = pool.submit(lambda: run(CODE, machine=machines.of_thread()).word)
+        machines.nudge()
+        assert again.result() == 3
 
 
 def test_real_threads_and_the_cache_of_machine_code(monkeypatch):

@@ -54,6 +54,7 @@ from contracts.vm.precompiles import Precompile, precompiles_of
 from contracts.vm.program import Programs
 
 _COUNTED_CODES_MAX: Final = 64  # whose gas is counted in one message
+_TABLE_BYTES: Final = 256 * 8
 _FORKS_MAX: Final = 32  # whose tables are kept
 _BLOCKHASH, _SELFBALANCE = 0x40, 0x47  # what native code keeps the answers of
 _WITH_OUTPUT: Final = (None, Halt.REVERT)
@@ -84,7 +85,12 @@ class _Rules:
         addresses[ENTERS_COMPILED] = native.compiled
         self.precompiled = PrecompiledCodes(fork, self.precompiles, native.finish)
         self._table = (ctypes.c_uint64 * 256)(*addresses)
+        self._pristine = bytes(self._table)
         self.table = ctypes.addressof(self._table)
+
+    def restore(self) -> None:
+        """Forget that somebody has nudged."""
+        ctypes.memmove(self.table, self._pristine, _TABLE_BYTES)
 
 
 class NativeInterpreter:
@@ -122,6 +128,7 @@ class NativeInterpreter:
         # Steps are told of opcodes, which compiled code does not have.
         self.tier = Tier(self._native, jit, cache) if jit is not None and on_step is None else None
         self._rules: dict[int, _Rules] = {}
+        self._running: _Rules | None = None
         steps = (ctypes.c_uint64 * 256)(*[self._native.step] * 256)
         self._steps, self._step_table = steps, ctypes.addressof(steps)
 
@@ -150,6 +157,17 @@ class NativeInterpreter:
             return self._execute(message, state, block, transaction, fork, native, tracer)
         finally:
             self._in_use.release()
+
+    def nudge(self) -> None:
+        """Have what runs look at its state before one of the next opcodes. From any thread.
+
+        The state may end it there (chain.state.State.checkpoint), as it may whenever a
+        message begins; but messages that native code sends itself it does not hear of.
+        """
+        rules = self._running
+        if rules is not None:
+            # Every opcode's function is taken from there; now all of them leave.
+            ctypes.memmove(rules.table, self._step_table, _TABLE_BYTES)
 
     def serves(
         self, message: Message, transaction: TransactionContext, tracer: Tracer | None
@@ -184,7 +202,11 @@ class NativeInterpreter:
             if tracer is not None:
                 run.on_step = Stepper(self._session, env, tracer, run.frames).tell
                 run.next_table = self._step_table
-            run.run(frame)
+            self._running = rules
+            try:
+                run.run(frame)
+            finally:
+                self._running = None
             if self.tier is not None and isinstance(rules.codes, ForkCodes):
                 self._count(frame, run.used, rules.codes, self.tier)
         else:
@@ -259,6 +281,7 @@ class _Run:
     ) -> None:
         self.session = session
         self.native = native
+        self.rules = rules
         self.table = rules.table
         self.precompiled = rules.precompiled
         self.env = env
@@ -435,8 +458,10 @@ class _Run:
             memory[child.return_offset : child.return_offset + size] = child.output[:size]
 
     def _tell_step(self) -> None:
-        if self.on_step is None:
-            raise Fault("native code was left before an opcode without being traced")
+        if self.on_step is None:  # it is a nudge
+            self.rules.restore()
+            self.state.checkpoint()
+            return
         session, frame = self.session, self.frames[-1]
         depth = frame.depth
         words, at = session.frames.words, depth * FRAME_STRIDE >> 3
