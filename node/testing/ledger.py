@@ -1,9 +1,7 @@
-"""One ledger in memory, with an event loop in a thread of its own, for callers in any thread."""
+"""One ledger in memory, for callers in any thread and any event loop."""
 
-import asyncio
 import json
-import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -31,6 +29,7 @@ from node.rpc.heavy import HeavyCalls
 from node.rpc.protocol import Dispatcher
 from node.settings import Settings
 from node.simulator.loop import InlineExecutor
+from node.testing.borrowed_loop import BorrowedLoop
 
 if TYPE_CHECKING:
     from web3 import AsyncWeb3, Web3
@@ -110,8 +109,7 @@ class Ledger:
         height = NEWEST if fork_height is None else fork_height
         self._forking = Forking(fork_url, height, fork_cache)
         self._settings = settings or Settings()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._loop: BorrowedLoop | None = None
         self._node: Node
         self._context: Context
         self._dispatcher: Dispatcher
@@ -130,23 +128,21 @@ class Ledger:
         """Begin at the first block. Once."""
         if self._loop is not None:
             raise RuntimeError("this ledger was started before")
-        loop = self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=loop.run_forever, name="ledger", daemon=True)
-        self._thread.start()
+        self._loop = BorrowedLoop(_ANSWER_SECONDS)
         with ExitStack() as undo:
-            undo.callback(self._end_loop)
-            self._run(self._start())
+            undo.callback(self._loop.close)
+            self._loop.run(self._start())
             undo.pop_all()
         return self
 
     def close(self) -> None:
         """Let go of everything; a second time does nothing."""
-        if self._thread is None:
+        if self._loop is None or self._loop.is_closed:
             return
         try:
-            self._run(self._stop())
+            self._loop.run(self._stop())
         finally:
-            self._end_loop()
+            self._loop.close()
 
     async def _start(self) -> None:
         settings = replace(self._settings, pool=replace(self._settings.pool, journal=False))
@@ -175,32 +171,27 @@ class Ledger:
         await self._context.heavy.close()
         await self._node.stop()
 
-    def _end_loop(self) -> None:
-        assert self._loop is not None and self._thread is not None
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        self._thread = None
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        if self._thread is None or self._loop is None:
-            work.close()
+    def _begun(self) -> BorrowedLoop:
+        if self._loop is None:
             raise RuntimeError("this ledger is not running")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_ANSWER_SECONDS)
+        return self._loop
 
     # -- JSON-RPC ----------------------------------------------------------------------------------
 
     def answer(self, body: bytes) -> bytes:
         """The JSON-RPC answer to a request or a batch, in bytes; empty to notifications alone."""
-        return self._run(self._dispatcher.answer(body, self._context)) or b""
+        loop = self._begun()
+        answer = loop.run(self._answer(body))
+        if self._node.developer is not None and self._node.developer.producer.pace.interval:
+            loop.take_thread()  # blocks come while nobody calls
+        return answer
+
+    async def _answer(self, body: bytes) -> bytes:
+        return await self._dispatcher.answer(body, self._context) or b""
 
     async def answer_async(self, body: bytes) -> bytes:
         """As `answer`, for callers in an event loop."""
-        if self._thread is None or self._loop is None:
-            raise RuntimeError("this ledger is not running")
-        work = self._dispatcher.answer(body, self._context)
-        answer = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
-        return answer or b""
+        return await self._begun().run_async(self._answer(body))
 
     def request(self, method: str, *params: Any) -> Any:
         """A method's result; RequestError when it is refused. Bytes are sent as hex data."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -212,3 +213,20 @@ def test_web3s_tester_provider_is_replaced_as_it_is() -> None:
     tester.reset_to_genesis()
     assert w3.eth.block_number == 0
     provider.ledger.close()
+
+
+def test_blocks_come_by_the_clock_while_nobody_calls(ledger: Ledger) -> None:
+    """Given an interval, when nothing is asked for a while, then there are blocks."""
+    seen = threading.Event()
+    before = int(ledger.request("eth_blockNumber"), 16)
+    ledger.request("evm_setIntervalMining", 10)
+    publish = ledger._node.announcements.publish_block
+
+    def published(executed: Any) -> None:
+        publish(executed)
+        seen.set()
+
+    ledger._node.announcements.publish_block = published  # type: ignore[method-assign]
+    assert seen.wait(60)
+    ledger.request("evm_setIntervalMining", 0)
+    assert int(ledger.request("eth_blockNumber"), 16) > before

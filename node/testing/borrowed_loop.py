@@ -1,0 +1,93 @@
+"""An event loop that whoever calls runs in his own thread, until it needs one for itself.
+
+Handing a request to another thread and its answer back takes longer than most requests do.
+So the caller's thread runs the loop for as long as it waits. When two call at once, when a
+caller is an event loop's thread itself, or when something has to go on while nobody calls,
+the loop gets a thread of its own and keeps it.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class BorrowedLoop:
+    """One loop, for callers in any thread. `close` once, after which it takes no more work."""
+
+    def __init__(self, seconds_max: float) -> None:
+        """No work is waited for longer than `seconds_max`."""
+        self._seconds_max = seconds_max
+        self._loop = asyncio.new_event_loop()
+        self._running = threading.Lock()  # held by the thread that runs the loop
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the work gives or raises; TimeoutError, RuntimeError once it is closed."""
+        self._refuse_if_closed(work)
+        if self._thread is None and not _in_a_loop() and self._running.acquire(blocking=False):
+            try:
+                if self._thread is None:
+                    return self._drive(work)
+            finally:
+                self._running.release()
+        self.take_thread()
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(self._seconds_max)
+
+    async def run_async(self, work: Coroutine[Any, Any, T]) -> T:
+        """As `run`, for callers in an event loop."""
+        self._refuse_if_closed(work)
+        self.take_thread()
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    def take_thread(self) -> None:
+        """Go on while nobody calls, from now on."""
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._go_on, name="ledger", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Stop the loop, which has nothing left to do."""
+        self._closed = True
+        if self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._loop.close()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def _go_on(self) -> None:
+        with self._running:
+            self._loop.run_forever()
+
+    def _drive(self, work: Coroutine[Any, Any, T]) -> T:
+        task = self._loop.create_task(work)
+        late = self._loop.call_later(self._seconds_max, task.cancel)
+        try:
+            return self._loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            raise TimeoutError(f"no answer within {self._seconds_max:g} s") from None
+        finally:
+            late.cancel()
+            task.cancel()  # when Ctrl-C ended the waiting
+
+    def _refuse_if_closed(self, work: Coroutine[Any, Any, Any]) -> None:
+        if self._closed:
+            work.close()
+            raise RuntimeError("this ledger is not running")
+
+
+def _in_a_loop() -> bool:
+    """Whether this thread runs an event loop already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,90 @@
+"""The loop of a ledger in the process: whose thread runs it, and when it takes one of its own."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from node.testing.borrowed_loop import BorrowedLoop
+
+
+@pytest.fixture
+def loop() -> Iterator[BorrowedLoop]:
+    made = BorrowedLoop(60)
+    yield made
+    if not made.is_closed:
+        made.close()
+
+
+async def own_thread() -> int:
+    await asyncio.sleep(0)
+    return threading.get_ident()
+
+
+def test_a_single_caller_runs_it_in_his_own_thread(loop: BorrowedLoop) -> None:
+    assert loop.run(own_thread()) == loop.run(own_thread()) == threading.get_ident()
+
+
+def test_what_the_work_raises_is_raised(loop: BorrowedLoop) -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            loop.run(fail())
+        loop.take_thread()
+
+
+def test_work_that_never_ends_is_given_up() -> None:
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    for alone in (True, False):
+        loop = BorrowedLoop(0.01)
+        if not alone:
+            loop.take_thread()
+        with pytest.raises(TimeoutError):
+            loop.run(never())
+        loop.close()
+
+
+def test_a_caller_may_wait_for_what_another_does(loop: BorrowedLoop) -> None:
+    """Each waits for the event of the other, in threads of their own."""
+    first, second = asyncio.Event(), asyncio.Event()
+
+    async def meet(mine: asyncio.Event, other: asyncio.Event) -> bool:
+        mine.set()
+        return await other.wait()
+
+    other = threading.Thread(target=lambda: loop.run(meet(second, first)))
+    other.start()
+    assert loop.run(meet(first, second))
+    other.join(60)
+    assert not other.is_alive()
+
+
+def test_a_caller_in_an_event_loop_is_answered(loop: BorrowedLoop) -> None:
+    async def main() -> tuple[int, int]:
+        return loop.run(own_thread()), await loop.run_async(own_thread())
+
+    by_waiting, by_awaiting = asyncio.run(main())
+    assert by_waiting == by_awaiting != threading.get_ident()
+
+
+def test_it_goes_on_by_itself_once_it_has_a_thread(loop: BorrowedLoop) -> None:
+    done = threading.Event()
+
+    async def later() -> None:
+        asyncio.get_running_loop().call_later(0.001, done.set)
+
+    loop.run(later())
+    loop.take_thread()
+    assert done.wait(60)
+
+
+def test_a_closed_one_takes_no_work(loop: BorrowedLoop) -> None:
+    loop.run(own_thread())
+    loop.close()
+    with pytest.raises(RuntimeError, match="not running"):
+        loop.run(own_thread())
