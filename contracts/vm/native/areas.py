@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+from typing import Final
 
 
 class Area:
@@ -37,6 +38,17 @@ class Area:
         return area
 
 
+def _address_by_ctypes(data: bytes) -> int:
+    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+
+
+# CPython keeps the content of bytes right behind a head of fixed size, before a final zero.
+_HEAD_BYTES: Final = bytes.__basicsize__ - 1
+_SAMPLE: Final = b"where is the content of bytes?"
+_HEAD_IS_KNOWN: Final = id(_SAMPLE) + _HEAD_BYTES == _address_by_ctypes(_SAMPLE)
+
+
 def address_of_bytes(data: bytes) -> int:
     """Where the content of `data` is, for as long as the caller keeps it."""
-    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+    # For every message: asking ctypes takes ten times as long.
+    return id(data) + _HEAD_BYTES if _HEAD_IS_KNOWN else _address_by_ctypes(data)
