@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from chain.activation import for_developers
 from chain.errors import Fault, Reason, Rejected
@@ -27,8 +27,6 @@ from node.devchain.compose import Developing, build_chain
 from node.devchain.producer import Producer
 from node.environment import Environment, real_environment
 from node.machines import Machines
-from node.net.network import PeerId
-from node.networking import NetworkFactory, Networking
 from node.pool.intake import Admissible, Intake
 from node.pool.journal import DiskJournal, PoolJournal
 from node.pool.mempool import Mempool
@@ -36,6 +34,10 @@ from node.prosecutor import Prosecutor
 from node.settings import Settings
 from node.watch.observation import Measured, Observation
 from node.watch.observer import observe
+
+if TYPE_CHECKING:
+    from node.net.network import PeerId
+    from node.networking import NetworkFactory, Networking
 
 _log: Final = logging.getLogger("node")
 
@@ -55,7 +57,7 @@ class Node:
         validator_key: bytes | None,
         votes: LogFile | None,
         pool: Path | None = None,
-        network: NetworkFactory | None = None,
+        network: "NetworkFactory | None" = None,
         environment: Environment | None = None,
         developing: Developing | None = None,
         on_commit: Callable[[Committed], None] | None = None,
@@ -118,7 +120,9 @@ class Node:
             )
         self.network: Networking | None = None
         if network is not None:
-            self.network = Networking(
+            from node import networking  # loads much that a ledger alone never needs
+
+            self.network = networking.Networking(
                 network,
                 ledger,
                 self.mempool,
@@ -249,7 +253,7 @@ class Node:
         if self.developer is not None:
             await self.developer.producer.settled(transaction_hash)
 
-    async def _submit_all(self, raws: Sequence[bytes], peer: PeerId) -> list[Hash | Rejected]:
+    async def _submit_all(self, raws: Sequence[bytes], peer: "PeerId") -> list[Hash | Rejected]:
         """What a peer sent, into the pool; one outcome for each."""
         if self.failed.done():
             return [Rejected(Reason.POOL_FULL, "the node stops")] * len(raws)

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from random import SystemRandom
 from threading import BoundedSemaphore
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -38,15 +38,15 @@ from node.devchain.compose import Developing
 from node.devchain.contracts import first_contracts
 from node.devchain.fork.beginning import ForkPoint
 from node.devchain.fork.opening import Forking, open_fork
-from node.net.handshake import Identity
-from node.net.peers import Peers
-from node.networking import NetworkFactory
 from node.node import Node
 from node.rpc.server import RpcServer
 from node.settings import Settings
 from node.watch import logs
 from node.watch.console import Console
 from node.watch.standstill import pace_of, watch_standstill
+
+if TYPE_CHECKING:
+    from node.networking import NetworkFactory
 
 _COIN: Final = 10**18
 _NO_FORK: Final = Forking()
@@ -308,11 +308,15 @@ class _Reporter:
             self._thread.shutdown()
 
 
-def _network(prepared: Prepared, version: str) -> NetworkFactory | None:
+def _network(prepared: Prepared, version: str) -> "NetworkFactory | None":
     """The links of a ledger whose genesis names validators; a developer's chain has none."""
     ledger = prepared.ledger
     if not ledger.config.ledger.validators:
         return None
+    # A developer's chain starts in two thirds of the time without them.
+    from node.net.handshake import Identity
+    from node.net.peers import Peers
+
     identity = Identity(
         node_key=prepared.node_key,
         validator_key=prepared.validator_key,

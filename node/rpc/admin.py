@@ -6,18 +6,20 @@ alone is meant, its id is enough.
 
 import math
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chain.errors import Rejected
 from node.net.addresses import Address, is_ip, parse_address, parse_node_id, plain_host
-from node.net.link import Link
 from node.net.messages import PROTOCOL_VERSION
 from node.net.network import PeerId
-from node.net.peers import Peers
 from node.rpc.context import Context
 from node.rpc.errors import invalid_params, server_error
 from node.rpc.formats import Json
 from node.rpc.registry import method
+
+if TYPE_CHECKING:
+    from node.net.link import Link
+    from node.net.peers import Peers
 
 _SCHEME = "enode://"
 
@@ -103,14 +105,17 @@ async def get_bans(ctx: Context) -> list[Any]:
     ]
 
 
-def _peers(ctx: Context) -> Peers:
+def _peers(ctx: Context) -> "Peers":
     network = ctx.node.network
-    if network is None or not isinstance(network.links, Peers):
-        raise server_error("this node has no network")
-    return network.links
+    if network is not None:
+        from node.net.peers import Peers  # loads much that a ledger without a network never needs
+
+        if isinstance(network.links, Peers):
+            return network.links
+    raise server_error("this node has no network")
 
 
-def _shown(peers: Peers, link: Link) -> Json:
+def _shown(peers: "Peers", link: "Link") -> Json:
     peer, proven, socket = link.peer, link.proven, link.socket
     address = link.dialled or Address(peer.id, socket.remote[0], proven.port)
     return {

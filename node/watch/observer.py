@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING
 
 from chain.headers import base_fee
 from chain.validators import Validator, decode_record
-from node.net.link import Traffic as LinkTraffic
-from node.net.peers import Peers
 from node.watch.observation import Observation, Traffic
 
 if TYPE_CHECKING:
+    from node.net.link import Traffic as LinkTraffic
+    from node.net.network import Network
+    from node.net.peers import Peers
     from node.node import Node
 
 
@@ -25,7 +26,7 @@ def observe(node: "Node") -> Observation:
     pending, queued = node.mempool.status()
     peers = network.links.peers() if network is not None else ()
     inbound = sum(peer.inbound for peer in peers)
-    links = network.links if network is not None else None
+    links = _peers_of(network.links) if network is not None else None
     progress = network.progress if network is not None else None
     return Observation(
         chain_id=ledger.config.chain_id,
@@ -48,10 +49,8 @@ def observe(node: "Node") -> Observation:
         networked=network is not None,
         peers_in=inbound,
         peers_out=len(peers) - inbound,
-        peers_banned=len(links.bans.everyone(node.environment.clock()))
-        if isinstance(links, Peers)
-        else 0,
-        traffic=_traffic(links.traffic) if isinstance(links, Peers) else (),
+        peers_banned=len(links.bans.everyone(node.environment.clock())) if links is not None else 0,
+        traffic=_traffic(links.traffic) if links is not None else (),
         syncing=progress is not None,
         highest=ledger.height if progress is None else progress.highest,
         tiers=node.machines.counts(),
@@ -59,7 +58,14 @@ def observe(node: "Node") -> Observation:
     )
 
 
-def _traffic(counted: LinkTraffic) -> tuple[Traffic, ...]:
+def _peers_of(links: "Network") -> "Peers | None":
+    """The links over sockets; None for those of a simulated network."""
+    from node.net.peers import Peers  # loads much that a ledger without a network never needs
+
+    return links if isinstance(links, Peers) else None
+
+
+def _traffic(counted: "LinkTraffic") -> tuple[Traffic, ...]:
     kinds = sorted(counted.messages_in.keys() | counted.messages_out.keys())
     return tuple(
         Traffic(

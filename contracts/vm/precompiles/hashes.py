@@ -2,8 +2,6 @@
 
 import hashlib
 
-from Crypto.Hash import RIPEMD160
-
 from chain.forks import Fork
 
 
@@ -24,7 +22,10 @@ def ripemd160_gas(data: bytes, fork: Fork) -> int:
 
 
 def ripemd160(data: bytes, fork: Fork) -> bytes:
-    # OpenSSL builds often lack RIPEMD-160, so hashlib can't be relied on for it.
+    # OpenSSL builds often lack RIPEMD-160, so hashlib can't be relied on for it. Loaded when
+    # it is called for the first time, for it is seldom, and brings a parser of C with it.
+    from Crypto.Hash import RIPEMD160
+
     return bytes(12) + RIPEMD160.new(data).digest()
 
 
