@@ -19,7 +19,7 @@ from node.rpc.context import Context
 from node.rpc.errors import server_error
 from node.rpc.formats import Json, block_json, header_json
 from node.rpc.lookups import mined_by_nonce
-from node.rpc.parameters import BlockHash, BlockNumber, Count, Index, parse_block_number
+from node.rpc.parameters import BlockHash, BlockNumber, Count, parse_block_number
 from node.rpc.registry import method, parsed_by
 from node.rpc.replay import replay_of, run_trace
 from node.rpc.trace_options import TraceOptions
@@ -190,7 +190,7 @@ def get_block_transactions(
 
 
 @method("ots_getTransactionBySenderAndNonce")
-async def get_transaction_by_sender(ctx: Context, sender: Address, nonce: Index) -> str | None:
+async def get_transaction_by_sender(ctx: Context, sender: Address, nonce: Count) -> str | None:
     """The hash of a sender's mined transaction with a nonce."""
     found: Json | None = await ctx.heavy.run(mined_by_nonce, ctx, sender, nonce)
     return None if found is None else str(found["hash"])

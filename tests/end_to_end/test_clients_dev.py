@@ -23,7 +23,7 @@ Reports = Callable[[Client], dict[str, Facts]]
 @pytest.fixture(scope="module")
 def reports(ledger: DevLedger, tmp_path_factory: pytest.TempPathFactory) -> Reports:
     """What each client saw, asked once."""
-    chain = Chain("dev", ledger.rpc_url, ledger.ws_url)
+    chain = Chain("dev", ledger.rpc_url, ledger.ws_url, 31337)
     known: dict[str, dict[str, Facts]] = {}
 
     def ask(client: Client) -> dict[str, Facts]:

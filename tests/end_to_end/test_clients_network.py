@@ -22,7 +22,8 @@ Reports = Callable[[Client], dict[str, Facts]]
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
     folder = tmp_path_factory.mktemp("clients") / "net"
-    with Testnet.running(folder, "--interval-ms", "100") as net:
+    # Not a developer's chain id: tools take such a chain for one that they control.
+    with Testnet.running(folder, "--interval-ms", "100", "--chain-id", "7357") as net:
         yield net
 
 
@@ -35,7 +36,7 @@ def reports(net: Testnet, tmp_path_factory: pytest.TempPathFactory) -> Reports:
     def ask(client: Client) -> dict[str, Facts]:
         if client.name not in known:
             url = net[CLIENTS.index(client) % len(net.nodes)].url
-            chain = Chain("network", url, url.replace("http", "ws", 1), multicall)
+            chain = Chain("network", url, url.replace("http", "ws", 1), net.chain_id, multicall)
             known[client.name] = report(client, chain, tmp_path_factory.mktemp("client"))
         return known[client.name]
 

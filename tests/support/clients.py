@@ -55,6 +55,7 @@ class Chain(Struct, frozen=True):
     kind: str
     rpc: str
     ws: str
+    chain_id: int
     multicall: str = MULTICALL
 
 
@@ -143,6 +144,7 @@ def report(client: Client, chain: Chain, folder: Path) -> dict[str, Facts]:
         "friend": FRIEND,
         "deployer": DEPLOYER,
         "multicall": chain.multicall,
+        "chainId": chain.chain_id,
         "name": f"{client.name} {chain.kind}",
         "wanted": client.wanted(chain.kind),
         **contracts(),

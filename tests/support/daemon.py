@@ -225,7 +225,7 @@ def signed_transfer(
     data: bytes = b"",
     gas: int = 21_000,
 ) -> str:
-    """A raw EIP-1559 transfer, as hex for eth_sendRawTransaction."""
+    """A raw EIP-1559 transfer, as hex for eth_sendRawTransaction; to nobody: a creation."""
     unsigned = build_transaction(
         kind=Kind.DYNAMIC_FEE,
         chain_id=chain_id,
@@ -233,7 +233,7 @@ def signed_transfer(
         gas_limit=gas,
         max_fee=max_fee,
         max_priority_fee=tip,
-        to=Address(bytes.fromhex(to[2:])),
+        to=Address(bytes.fromhex(to[2:])) if to else None,
         value=value,
         data=data,
     )

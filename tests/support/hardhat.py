@@ -33,7 +33,7 @@ def order(folder: Path) -> Mapping[str, Any]:
         raise AssertionError
     project = folder / "hardhat"
     shutil.copytree(_built(node, modules), project, symlinks=True)
-    return {"node": node, "project": str(project), "chainId": _CHAIN_ID}
+    return {"node": node, "project": str(project)}
 
 
 @cache

@@ -16,6 +16,7 @@ SECONDS_MAX = 180
 
 def hardhat(*words: str) -> str:
     settings = {"LEDGER": json.dumps(ORDER), "CI": "1", "HARDHAT_DISABLE_TELEMETRY_PROMPT": "true"}
+    settings["HARDHAT_IGNITION_CONFIRM_DEPLOYMENT"] = "false"
     done = subprocess.run(
         [ORDER["node"], "node_modules/hardhat/dist/src/cli.js", *words],
         cwd=PROJECT,

@@ -3,7 +3,7 @@
 import { network } from "hardhat";
 import * as viem from "viem";
 
-const { friend, wanted, deployer } = JSON.parse(process.env.LEDGER);
+const { friend, wanted, deployer, rpc } = JSON.parse(process.env.LEDGER);
 const ledger = await network.connect("ledger");
 const client = await ledger.viem.getPublicClient({ pollingInterval: 50, cacheTime: 0 });
 const [wallet] = await ledger.viem.getWalletClients({ pollingInterval: 50, cacheTime: 0 });
@@ -74,7 +74,10 @@ const scenarios = {
   },
 
   async forked_by_it() {
-    const fork = await network.connect("fork");
+    // Hardhat forks below what might be reorganized; here every block is final.
+    const blockNumber = Number(await client.getBlockNumber());
+    const override = { forking: { url: rpc, blockNumber } };
+    const fork = await network.connect({ network: "fork", override });
     const there = await fork.viem.getPublicClient();
     const same = await fork.viem.getContractAt("Voucher", token.address);
     const holder = wallet.account.address;
