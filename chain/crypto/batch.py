@@ -48,7 +48,7 @@ class Kernels:
         self._recover = ctypes.CFUNCTYPE(
             None, *[_Pointer] * 4, _Bytes, _Bytes, _Count, _Pointer, _Pointer
         )(engine.get_function_address("recover_many"))
-        self._library = _library()
+        self._library = recovery_library()
 
     def keccak_many(self, messages: Sequence[bytes]) -> list[Hash]:
         """The Keccak-256 hash of each message, in order."""
@@ -213,7 +213,7 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _library() -> tuple[int, int, int, int]:
+def recovery_library() -> tuple[int, int, int, int]:
     """Addresses of libsecp256k1's context and functions, as coincurve has them loaded."""
     from coincurve._libsecp256k1 import ffi, lib
     from coincurve.context import GLOBAL_CONTEXT

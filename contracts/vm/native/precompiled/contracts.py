@@ -6,13 +6,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from chain.crypto.batch import recovery_library
 from chain.forks import Fork
 from chain.types import Address
-from contracts.vm.native import assembly, dialect, emitter, objects, records, words
+from contracts.vm.native import (
+    assembly,
+    dialect,
+    emitter,
+    objects,
+    permutation,
+    records,
+    words,
+)
 from contracts.vm.native.areas import address_of_bytes
 from contracts.vm.native.assembly import Module
 from contracts.vm.native.curves.bn254 import load_curve
-from contracts.vm.native.precompiled import entries, kernels, sums
+from contracts.vm.native.permutation import add_permutation
+from contracts.vm.native.precompiled import entries, kernels, recovery, sums
 from contracts.vm.native.precompiled.entries import CONTRACT
 from contracts.vm.native.records import ENTERS_COMPILED
 from contracts.vm.precompiles import Precompile, blake2, blake2_constants
@@ -23,6 +33,7 @@ _ADDRESS: Final = address_of_bytes(_CODE)
 
 # By the precompile's name: the kernel, and the bytes of input that a further unit takes.
 _SUMS: Final = {
+    "ECREC": ("run_ecrecover", 0),
     "ID": ("run_identity", 32),
     "SHA256": ("run_sha256", 32),
     "RIPEMD160": ("run_ripemd160", 32),
@@ -76,6 +87,7 @@ class PrecompiledCodes:
             if engine is None:
                 return None
             enter = engine.get_function_address(f"enter_{kernel}")
+            constants = ctypes.addressof(_library())
         elif precompile.name in _CURVE:
             kernel, unit = _CURVE[precompile.name]
             curve = load_curve(objects.user_cache())
@@ -127,9 +139,15 @@ def native_rounds(folder: Path | None) -> Rounds | None:
 
 
 @cache
+def _library() -> Any:
+    """A record of recovery.Library."""
+    return (ctypes.c_uint64 * 4)(*recovery_library())
+
+
+@cache
 def _sums_engine(folder: Path | None) -> Any:
-    modules = (assembly, dialect, emitter, entries, kernels, objects, records, sums, words, blake2,
-               blake2_constants)  # fmt: skip
+    modules = (assembly, dialect, emitter, entries, kernels, objects, permutation, records,
+               recovery, sums, words, blake2, blake2_constants)  # fmt: skip
     sources = [Path(str(module.__file__)) for module in modules]
     return objects.load_engine("sums", sources, lambda: _sums_module().text(), folder)
 
@@ -137,6 +155,8 @@ def _sums_engine(folder: Path | None) -> Any:
 def _sums_module() -> Module:
     module = Module()
     sums.add_sums(module)
+    add_permutation(module)
+    recovery.add_recovery(module)
     dialect.compile_kernels(module, kernels)
     for kernel, _ in _SUMS.values():
         entries.add_entry(module, kernel)

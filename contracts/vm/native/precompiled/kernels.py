@@ -1,6 +1,7 @@
 """Kernels of the contracts that copy and hash: gas, input and output as the definitions say."""
 
 from contracts.vm.native.precompiled.entries import Contract
+from contracts.vm.native.precompiled.recovery import Library, Scratch, recover_key
 from contracts.vm.native.precompiled.sums import (
     RIPEMD160_START,
     SHA256_START,
@@ -11,8 +12,11 @@ from contracts.vm.native.precompiled.sums import (
 from contracts.vm.native.records import NO_GAS, U64, Words
 from contracts.vm.native.words import (
     address_of,
+    at,
     clear_bytes,
+    fresh,
     inlined,
+    keccak_permute,
     load_byte,
     move_bytes,
     room,
@@ -29,6 +33,8 @@ SHA_3 = SHA256_START[6] | SHA256_START[7] << 32
 RIPEMD_0 = RIPEMD160_START[0] | RIPEMD160_START[1] << 32
 RIPEMD_1 = RIPEMD160_START[2] | RIPEMD160_START[3] << 32
 RIPEMD_2 = RIPEMD160_START[4]
+
+PARITY_REST = 2**56 - 1  # of the word with the parity, all but its last byte
 
 IV_0, IV_1, IV_2, IV_3, IV_4, IV_5, IV_6, IV_7 = IV
 
@@ -117,6 +123,35 @@ def run_ripemd160(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
     move_bytes(out + 12, address_of(state), 20)
     give_output(contract, 32)
     return left_gas
+
+
+def run_ecrecover(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
+    if contract.price > gas:
+        return NO_GAS
+    given = room(16)
+    clear_bytes(address_of(given), 128)
+    move_bytes(address_of(given), data, min(size, 128))
+    contract.output_size = 0
+    parity = load_byte(address_of(given) + 63) - 27
+    if (given[4] | given[5] | given[6] | (given[7] & PARITY_REST)) != 0 or parity > 1:
+        return gas - contract.price
+    scratch = fresh(Scratch)
+    library = at(Library, contract.constants)
+    compact = words_at(address_of(given) + 64)
+    if not recover_key(library, scratch, compact, parity, given):
+        return gas - contract.price
+    # The address is the end of the hash of the key without its first byte.
+    state = room(25)
+    clear_bytes(address_of(state), 200)
+    move_bytes(address_of(state), address_of(scratch.serialized) + 1, 64)
+    state[8] = 1
+    state[16] = 1 << 63
+    keccak_permute(state)
+    give_output(contract, 32)
+    out = address_of(contract.output)
+    clear_bytes(out, 12)
+    move_bytes(out + 12, address_of(state) + 12, 20)
+    return gas - contract.price
 
 
 def run_blake2(contract: Contract, data: U64, size: U64, gas: U64) -> U64:

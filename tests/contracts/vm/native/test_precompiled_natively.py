@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain import forks
+from chain.crypto import secp256k1
+from chain.crypto.keccak import keccak
 from chain.forks import OSAKA
 from contracts.vm.native.precompiled.contracts import PrecompiledCodes
 from contracts.vm.native.session import Session
@@ -27,7 +29,7 @@ G2 = bytes.fromhex(
     "090689d0585ff075ec9e99ad690c3395bc4b313370b38ef355acdadcd122975b"
     "12c85ea5db8c6deb4aab71808dcb408fe3d1e7690c43d37b4ce6cc0166fa7daa"
 )
-NATIVE = (2, 3, 4, 6, 7, 8, 9)
+NATIVE = (1, 2, 3, 4, 6, 7, 8, 9)
 OUT = 0x2000  # where outputs go; the input is at 0
 
 
@@ -56,7 +58,22 @@ def blake2_input(rounds: int, flag: int = 1, size: int = 213) -> bytes:
     return data.ljust(size, b"\0")[:size]
 
 
+def recovery(v: int, r: int, s: int) -> bytes:
+    return keccak(b"message") + b"".join(n.to_bytes(32, "big") for n in (v, r, s))
+
+
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+PARITY, R, S = secp256k1.sign(keccak(b"message"), b"\x42" * 32)
+numbers = st.sampled_from([R, S, ORDER - S, 0, 1, 5, ORDER, ORDER - 1, ORDER + 1, 2**256 - 1])
+signatures = st.builds(
+    recovery,
+    st.sampled_from([27, 28, 27, 28, 0, 26, 29, 255, 256 + 27, 2**255 + 28]),
+    numbers,
+    numbers,
+)
+
 inputs = st.one_of(
+    signatures,
     st.binary(max_size=300),
     st.sampled_from(
         [
@@ -100,6 +117,22 @@ def test_calls_come_out_as_in_the_plain_interpreter(number, data, calls, fork):
         for kind, near, out_size in calls
     ]
     agree(Case(program(first, *others), data=data, gas=2_000_000, fork=fork))
+
+
+@settings(max_examples=100, deadline=None)
+@given(signatures, st.integers(0, 160))
+def test_signers_are_the_plain_interpreters(signature, size):
+    """Also of cut and of extended input."""
+    for data in (signature, signature.ljust(160, b"\xff")[:size]):
+        call = message("STATICCALL", 1, 3_000, len(data), 32)
+        agree(Case(program(call, call), data=data, gas=2_000_000))
+
+
+def test_a_signer_is_found():
+    call = message("CALL", 1, 3_000, 128, 32)
+    code = assemble(f"128 0 0 CALLDATACOPY {call} POP {call} POP 32 {OUT} RETURN")
+    outcome = agree(Case(code, data=recovery(27 + PARITY, R, S), gas=2_000_000))
+    assert outcome.output[12:] == secp256k1.address_of(b"\x42" * 32)
 
 
 @pytest.mark.parametrize("number", NATIVE)
