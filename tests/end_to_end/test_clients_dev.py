@@ -7,12 +7,15 @@ that need an environment of their own take their turn in `make e2e`.
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.end_to_end.conftest import DevLedger
 from tests.support.capabilities import Facts
-from tests.support.clients import EVERY, QUICK, Chain, Client, judge, report
+from tests.support.clients import EVERY, QUICK, Chain, Client, deploy_token, judge, report
+from tests.support.daemon import Rpc, running
 
 CLIENTS = EVERY if "CHAIN_NETWORK_LONG" in os.environ else QUICK
 PAIRS = [(client, capability) for client in CLIENTS for capability in client.wanted("dev")]
@@ -21,17 +24,32 @@ Reports = Callable[[Client], dict[str, Facts]]
 
 
 @pytest.fixture(scope="module")
-def reports(ledger: DevLedger, tmp_path_factory: pytest.TempPathFactory) -> Reports:
+def chain(ledger: DevLedger) -> Chain:
+    """The ledger, with a token."""
+    token = deploy_token(Rpc(ledger.rpc_url))
+    return Chain("dev", ledger.rpc_url, ledger.ws_url, 31337, token=token)
+
+
+@pytest.fixture(scope="module")
+def reports(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Reports:
     """What each client saw, asked once."""
-    chain = Chain("dev", ledger.rpc_url, ledger.ws_url, 31337)
     known: dict[str, dict[str, Facts]] = {}
 
     def ask(client: Client) -> dict[str, Facts]:
         if client.name not in known:
-            known[client.name] = report(client, chain, tmp_path_factory.mktemp("client"))
+            folder = tmp_path_factory.mktemp("client")
+            known[client.name] = report_with_fork(client, chain, folder)
         return known[client.name]
 
     return ask
+
+
+def report_with_fork(client: Client, chain: Chain, folder: Path) -> dict[str, Facts]:
+    """A report of a client that gets a fork of the ledger if it is asked to do something there."""
+    if "fork" not in client.capabilities:
+        return report(client, chain, folder)
+    with running("dev", "--datadir", str(folder / "fork"), "--fork-url", chain.rpc) as fork:
+        return report(client, replace(chain, fork=fork.url), folder)
 
 
 @pytest.mark.parametrize(

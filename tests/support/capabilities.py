@@ -137,6 +137,14 @@ def _snapshots(facts: Facts, me: str, friend: str) -> None:
     assert int(facts["climbed"]) == 0
 
 
+def _fork(facts: Facts, me: str, friend: str) -> None:
+    assert int(facts["held"]) == SUPPLY, "what is at the source is not in the fork"
+    assert int(facts["mints"]) == 1, "what happened at the source is not known in the fork"
+    assert int(facts["status"]) == 1
+    assert int(facts["left"]) == SUPPLY - 5
+    assert int(facts["untouched"]) == SUPPLY, "the source has changed"
+
+
 def _script(facts: Facts, me: str, friend: str) -> None:
     assert facts["statuses"] == [1, 1, 1, 1, 1]
     assert facts["kinds"] == ["CREATE", "CREATE2", "CALL", "CALL", "CALL"]
@@ -169,6 +177,7 @@ EXPECTATIONS: Final[dict[str, Callable[[Facts, str, str], None]]] = {
     "delegation": _delegation,
     "proof": _proof,
     "snapshots": _snapshots,
+    "fork": _fork,
     "script": _script,
     "ignition": _ignition,
     "forked_by_it": _forked_by_it,
@@ -190,6 +199,7 @@ MEANINGS: Final[dict[str, str]] = {
     "delegation": "EIP-7702 delegation",
     "proof": "proofs, verified by the client",
     "snapshots": "snapshot and revert",
+    "fork": "a fork of a ledger: `--fork-url`",
     "script": "`forge script --broadcast`",
     "ignition": "Ignition's deployments",
     "forked_by_it": "the client's own fork of the ledger",

@@ -57,6 +57,8 @@ class Chain(Struct, frozen=True):
     ws: str
     chain_id: int
     multicall: str = MULTICALL
+    fork: str = ""  # where a fork of it answers, if there is one
+    token: str = ""  # a Voucher that was there before the fork
 
 
 class Client(Struct, frozen=True):
@@ -82,13 +84,15 @@ def _python() -> list[str]:
 
 
 ETHERS: Final = Client(
-    "ethers 6", "ethers.mjs", (*_WAYS, *_MORE, *_HEARD, "proof", "snapshots"), _node
+    "ethers 6", "ethers.mjs", (*_WAYS, *_MORE, *_HEARD, "proof", "snapshots", "fork"), _node
 )
-VIEM: Final = Client("viem 2", "viem.mjs", (*_WAYS, *_MORE, *_HEARD, "proof", "snapshots"), _node)
+VIEM: Final = Client(
+    "viem 2", "viem.mjs", (*_WAYS, *_MORE, *_HEARD, "proof", "snapshots", "fork"), _node
+)
 WEB3: Final = Client(
     "web3.py 8, eth-account",
     "web3_py.py",
-    (*_WAYS, *_MORE, *_HEARD, "proof", "snapshots"),
+    (*_WAYS, *_MORE, *_HEARD, "proof", "snapshots", "fork"),
     _python,
 )
 FOUNDRY: Final = Client(
@@ -145,6 +149,8 @@ def report(client: Client, chain: Chain, folder: Path) -> dict[str, Facts]:
         "deployer": DEPLOYER,
         "multicall": chain.multicall,
         "chainId": chain.chain_id,
+        "fork": chain.fork,
+        "token": chain.token,
         "name": f"{client.name} {chain.kind}",
         "wanted": client.wanted(chain.kind),
         **contracts(),
@@ -190,6 +196,16 @@ def contracts() -> dict[str, Any]:
             made.with_suffix(".part").rename(made)
         found: dict[str, Any] = json.loads(made.read_text())
     return found
+
+
+def deploy_token(rpc: Rpc) -> str:
+    """A Voucher, all of which its maker holds; its address."""
+    nonce = int(rpc.call("eth_getTransactionCount", DEV_ADDRESSES[0], "pending"), 16)
+    supply = (10**21).to_bytes(32, "big")
+    code = bytes.fromhex(contracts()["voucher"]["bytecode"][2:]) + supply
+    raw = signed_transfer(DEV_KEYS[0], nonce, to="", value=0, data=code, gas=3_000_000)
+    receipt = rpc.wait_for_receipt(rpc.call("eth_sendRawTransaction", raw))
+    return str(receipt["contractAddress"])
 
 
 def furnish(rpc: Rpc) -> str:

@@ -275,6 +275,21 @@ await perform({
     };
   },
 
+  async fork() {
+    const there = new ethers.JsonRpcProvider(order.fork, undefined, { cacheTimeout: -1 });
+    const same = new ethers.Contract(order.token, voucher.abi, wallet.connect(there));
+    const held = await same.balanceOf(me);
+    const mints = await same.queryFilter(same.filters.Transfer(ethers.ZeroAddress), 0, "latest");
+    const receipt = await (await same.transfer(friend, 5n)).wait();
+    return {
+      held,
+      mints: mints.length,
+      status: receipt.status,
+      left: await same.balanceOf(me),
+      untouched: await same.connect(http).balanceOf(me),
+    };
+  },
+
   async snapshots() {
     const read = () => http.getBalance(friend);
     const height = await http.getBlockNumber();

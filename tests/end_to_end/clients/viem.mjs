@@ -302,6 +302,26 @@ await perform({
     };
   },
 
+  async fork() {
+    const transport = viem.http(order.fork);
+    const there = viem.createPublicClient({ ...settings, transport });
+    const actor = viem.createWalletClient({ ...settings, account, transport });
+    const same = { address: order.token, abi };
+    const balance = { ...same, functionName: "balanceOf", args: [account.address] };
+    const held = await there.readContract(balance);
+    const event = { ...same, eventName: "Transfer", args: { from: viem.zeroAddress } };
+    const mints = await there.getContractEvents({ ...event, fromBlock: 0n });
+    const hash = await actor.writeContract({ ...same, functionName: "transfer", args: [friend, 5n] });
+    const receipt = await there.waitForTransactionReceipt({ hash });
+    return {
+      held,
+      mints: mints.length,
+      status: receipt.status === "success" ? 1 : 0,
+      left: await there.readContract(balance),
+      untouched: await client.readContract(balance),
+    };
+  },
+
   async snapshots() {
     const test = viem.createTestClient({ ...settings, mode: "anvil", transport: viem.http(rpc) });
     const balance = () => client.getBalance({ address: friend });

@@ -363,6 +363,29 @@ def proof() -> dict[str, Any]:
     }
 
 
+def fork() -> dict[str, Any]:
+    there: Any = Web3(HTTPProvider(ORDER["fork"])).eth
+    abi = ORDER["voucher"]["abi"]
+    address = to_checksum_address(ORDER["token"])
+    same = there.contract(address=address, abi=abi)
+    held = same.functions.balanceOf(ME.address).call()
+    nobody = "0x" + "00" * 20
+    mints = same.events.Transfer.get_logs(from_block=0, argument_filters={"from": nobody})
+    call = same.functions.transfer(FRIEND, 5)
+    nonce = there.get_transaction_count(ME.address, "pending")
+    signed = ME.sign_transaction(call.build_transaction({"from": ME.address, "nonce": nonce}))
+    sent = there.send_raw_transaction(signed.raw_transaction)
+    receipt = there.wait_for_transaction_receipt(sent, SECONDS_MAX, 0.02)
+    source = ETH.contract(address=address, abi=abi)
+    return {
+        "held": held,
+        "mints": len(mints),
+        "status": receipt["status"],
+        "left": same.functions.balanceOf(ME.address).call(),
+        "untouched": source.functions.balanceOf(ME.address).call(),
+    }
+
+
 def snapshots() -> dict[str, Any]:
     before, height = ETH.get_balance(FRIEND), ETH.block_number
     taken = WEB3.provider.make_request("evm_snapshot", [])["result"]
@@ -392,4 +415,5 @@ perform(
     delegation,
     proof,
     snapshots,
+    fork,
 )
