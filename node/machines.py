@@ -134,8 +134,12 @@ def _from_cache() -> "Native | None":
     # Both are imported here, though only one is used: this is the thread that has the time.
     import contracts.vm.native.interpreter  # noqa: F401
     from contracts.vm.native.objects import load_native, user_cache
+    from contracts.vm.native.precompiled.contracts import prepare
 
-    return load_native(user_cache())
+    native = load_native(user_cache())
+    if native is not None:
+        prepare(user_cache())
+    return native
 
 
 class TieredMachine:
