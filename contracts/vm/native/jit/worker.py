@@ -6,7 +6,6 @@ much memory ends it early, which is the answer then.
 """
 
 import os
-import resource
 import signal
 import sys
 from typing import BinaryIO, Final
@@ -29,6 +28,8 @@ class Job(Struct, frozen=True, array_like=True):
 
 def main(cpu_seconds: int, memory_bytes: int) -> None:
     """Serve one job after the other; `cpu_seconds` is for each of them."""
+    import resource  # which only POSIX has, while Job is for everybody
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the node ends this process by its input
     os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -59,6 +60,8 @@ def _read(requests: BinaryIO) -> bytes | None:
 
 def _allow(cpu_seconds: int) -> None:
     """So much more processor time; then the system ends this process."""
+    import resource
+
     used = resource.getrusage(resource.RUSAGE_SELF)
     limit = int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)

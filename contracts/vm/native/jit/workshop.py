@@ -41,6 +41,9 @@ class Workshop:
             self._process = self._start()
 
     def _start(self) -> "subprocess.Popen[bytes] | None":
+        """The process; without one the job fails, and the code stays interpreted."""
+        if os.name != "posix":
+            return None  # no limits could be set
         settings = self._settings
         limits = (settings.compile_cpu_seconds_max, settings.compile_memory_bytes_max)
         script = (
@@ -56,7 +59,7 @@ class Workshop:
                 bufsize=0,
             )
         except OSError:
-            return None  # no process to be had: the job fails, code stays interpreted
+            return None
         assert process.stdin is not None and process.stdout is not None
         os.set_blocking(process.stdin.fileno(), False)
         os.set_blocking(process.stdout.fileno(), False)

@@ -87,6 +87,14 @@ def test_a_process_that_cannot_be_started_is_no_obstacle(monkeypatch):
     assert ours.tier is not None and ours.tier.figures.refused == 1
 
 
+def test_where_the_system_has_no_limits_nothing_is_compiled(monkeypatch):
+    monkeypatch.setattr(workshop.os, "name", "nt")
+    shop = Workshop(JitSettings())
+    shop.give(Job(LOOP, tuple(PRICES)))
+    monkeypatch.undo()
+    assert shop.poll() == b"" and shop._process is None
+
+
 def test_an_answer_that_is_too_large_is_not_taken(monkeypatch):
     monkeypatch.setattr(workshop, "OBJECT_BYTES_MAX", 10)
     shop = Workshop(JitSettings())
