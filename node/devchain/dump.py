@@ -7,7 +7,7 @@ that it is the state of. Source: anvil_dumpState of Foundry 1.x.
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from chain.blocks import Header
@@ -22,8 +22,16 @@ ENTRIES_MAX: Final = 2_000_000  # accounts and slots in a dump
 BYTES_MAX: Final = 512 * 2**20  # of a dump, unpacked
 
 
-def dump(view: TrieView, head: Header, name_of: Callable[[Hash], bytes | None]) -> bytes:
+def dump(
+    view: TrieView,
+    head: Header,
+    name_of: Callable[[Hash], bytes | None],
+    blocks: Sequence[Any] = (),
+    transactions: Sequence[Any] = (),
+) -> bytes:
     """The state as a file; `name_of` gives the address or slot behind a key of the trie.
+
+    `blocks` and `transactions` go into it as they are (`node.rpc.dev_dump`).
 
     Raises `Rejected` (TOO_LARGE) beyond ENTRIES_MAX.
     """
@@ -59,8 +67,8 @@ def dump(view: TrieView, head: Header, name_of: Callable[[Hash], bytes | None]) 
         },
         "accounts": accounts,
         "best_block_number": hex(head.number),
-        "blocks": [],
-        "transactions": [],
+        "blocks": blocks,
+        "transactions": transactions,
         "historical_states": None,
     }
     return gzip.compress(json.dumps(document, separators=(",", ":")).encode(), 6, mtime=0)

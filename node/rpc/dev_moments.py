@@ -4,6 +4,7 @@ from typing import Any
 
 from node.devchain.dump import dump, load
 from node.rpc.context import Context
+from node.rpc.dev_dump import blocks_of
 from node.rpc.dev_registry import OWN, Amount, control, parse_amount
 from node.rpc.errors import invalid_params
 
@@ -74,9 +75,13 @@ def _forking(options: Any) -> tuple[str | None, int | None]:
 
 @control({"anvil_dumpState": OWN, "hardhat_dumpState": OWN})
 async def dump_state(ctx: Context, history: bool = False) -> bytes:
-    """The head's state as a file in anvil's format; blocks and their history are not in it."""
-    view, head = ctx.ledger.view(), ctx.ledger.head
-    file: bytes = await ctx.heavy.read(dump, view, head, ctx.ledger.name_of)
+    """The head's state and the newest blocks as a file in anvil's format, without their states."""
+    ledger, view, head = ctx.ledger, ctx.ledger.view(), ctx.ledger.head
+
+    def make() -> bytes:
+        return dump(view, head, ledger.name_of, *blocks_of(ledger))
+
+    file: bytes = await ctx.heavy.read(make)
     return file
 
 

@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chain.errors import Fault
+from chain.headers import header_hash
 from chain.types import Hash
 from node.devchain.compose import Developing
+from node.devchain.fork.headers import parse_header
 from node.devchain.notes import Notes, Snapshot
-from tests.node.rpc.serving import COUNTER, OTHER, SENDER, Served
+from tests.node.rpc.serving import COUNTER, COUNTER_INITCODE, OTHER, SENDER, Served
 from tests.support.daemon import start
 
 NOBODY = "0x" + "ab" * 20
@@ -175,6 +177,31 @@ def test_a_dump_has_anvils_shape(dev: Served) -> None:
     }
     assert document["best_block_number"] == "0x0"
     assert {"block", "blocks", "transactions", "historical_states"} < document.keys()
+
+
+def test_a_dump_has_the_blocks_and_their_transactions(dev: Served) -> None:
+    """Every header hashes to its block's hash again; every receipt names where it stands."""
+    created = dev.send(data=COUNTER_INITCODE)["contractAddress"]
+    for fields in ({"to": created}, {"to": created, "data": "0x12"}, {"to": OTHER, "value": "0x1"}):
+        dev.send(gas="0x30000", **fields)
+    document = json.loads(gzip.decompress(bytes.fromhex(dev.call("anvil_dumpState")[2:])))
+    assert [int(block["header"]["number"], 16) for block in document["blocks"]] == [0, 1, 2, 3, 4]
+    for block in document["blocks"]:
+        told = dev.call("eth_getBlockByNumber", block["header"]["number"], False)
+        parsed = parse_header({**block["header"], "hash": told["hash"]}).header
+        assert "0x" + header_hash(parsed).hex() == told["hash"]
+        hashes = [body["transaction"]["hash"] for body in block["transactions"]]
+        assert hashes == told["transactions"]
+    assert len(document["transactions"]) == 4
+    for entry in document["transactions"]:
+        info = entry["info"]
+        receipt = dev.call("eth_getTransactionReceipt", info["transaction_hash"])
+        assert entry["block_hash"] == receipt["blockHash"]
+        assert entry["block_number"] == int(receipt["blockNumber"], 16)
+        assert entry["receipt"]["logs"] == receipt["logs"]
+        assert info["gas_used"] == int(receipt["gasUsed"], 16)
+        assert info["exit"] == ("Stop" if receipt["status"] == "0x1" else "Revert")
+        assert (info["from"], info["to"]) == (receipt["from"], receipt["to"])
 
 
 def test_files_that_make_no_sense_are_refused(dev: Served) -> None:
