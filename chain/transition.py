@@ -5,6 +5,7 @@ the transaction is part of the block, whether it succeeds or fails. `simulate` r
 call that nobody signed, for RPC.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -121,6 +122,7 @@ def simulate(
     return _execute(state, transaction, sender, block, machine, fork, tracer)
 
 
+@lru_cache(maxsize=2)  # calls come in rows, and a machine knows the block again
 def _without_fees(block: BlockContext, *, keep_blob_fee: bool) -> BlockContext:
     return BlockContext(
         number=block.number,

@@ -98,8 +98,15 @@ def scene(
         header = replace(header, timestamp=around.timestamp)
     if around is not None and around.number is not None:
         header = replace(header, number=around.number)
-    fork = ctx.fork_of(header)
-    context = block_context(header, fork, ctx.ledger.config, ctx.block_hash)
+
+    def make(header: Header) -> tuple[Fork, BlockContext]:
+        fork = ctx.fork_of(header)
+        return fork, block_context(header, fork, ctx.ledger.config, ctx.block_hash)
+
+    if block == "pending" or around is not None:
+        fork, context = make(header)
+    else:
+        fork, context = ctx.surroundings.of(header, make)
     if around is not None:
         context = overridden_block(context, around)
     machine: Machine = ctx.node.machine

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from chain.blocks import Header
 from chain.errors import Reason, Rejected
 from chain.forks import Fork
+from chain.machine import BlockContext
 from chain.types import ZERO_HASH, Hash, Height
 from chain.views import TrieView
 from node.rpc.errors import server_error
@@ -52,6 +53,25 @@ class PendingStates:
         return time.monotonic() - self._made
 
 
+class Surroundings:
+    """The block that calls ran in last, made once for as long as they run in the same.
+
+    Machines know it again, and need not be told of it anew.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[Header, Fork, BlockContext] | None = None
+
+    def of(
+        self, header: Header, make: Callable[[Header], tuple[Fork, BlockContext]]
+    ) -> tuple[Fork, BlockContext]:
+        """The fork and the block of a header of the ledger's; `make` gives them."""
+        last = self._last
+        if last is None or last[0] is not header:
+            last = self._last = (header, *make(header))
+        return last[1], last[2]
+
+
 class Context:
     """One caller's access to the node. `connection` is None over HTTP."""
 
@@ -64,6 +84,7 @@ class Context:
         "pending",
         "pending_states",
         "signing",
+        "surroundings",
         "tips",
     )
 
@@ -88,6 +109,7 @@ class Context:
         self.local = local
         self.pending: TrieView | None = None  # the state after the next block, once it is known
         self.pending_states = PendingStates()
+        self.surroundings = Surroundings()
 
     def of_connection(self, connection: "Connection") -> "Context":
         """The same context for the caller at the other end of a WebSocket."""
@@ -107,6 +129,7 @@ class Context:
         context = Context(self.node, self.filters, self.heavy, self.tips, connection, local=local)
         context.signing = self.signing
         context.pending_states = self.pending_states
+        context.surroundings = self.surroundings
         return context
 
     def may_call(self, method: "Method") -> bool:

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any, Final
 
 # Nobody was taken from the line for so long: all threads at work are held up, one more helps.
-_HELD_UP_SECONDS: Final = 0.002
+_HELD_UP_SECONDS: Final = 0.015
 
 
 # Told of what came of a function: its result, or what it raised.

@@ -102,6 +102,9 @@ def _field(value: dict[str, Any], key: str, parse: Parser) -> Any:
         raise ValueError(f"{error} (field {key})") from None
 
 
+_USUAL_FIELDS: Final = frozenset({"from", "to", "data", "input"})
+
+
 def parse_call(value: Any) -> CallRequest:
     fields = parse_object(value)
     data, payload = _field(fields, "data", parse_data), _field(fields, "input", parse_data)
@@ -109,6 +112,12 @@ def parse_call(value: Any) -> CallRequest:
         raise invalid_params(
             'both "data" and "input" are set and not equal. '
             'Please use "input" to pass transaction call data'
+        )
+    if fields.keys() <= _USUAL_FIELDS:  # most calls name no more, and there are many
+        return CallRequest(
+            sender=_field(fields, "from", parse_address),
+            to=_field(fields, "to", parse_address),
+            data=data if payload is None else payload,
         )
     gas_price = _field(fields, "gasPrice", parse_quantity)
     max_fee = _field(fields, "maxFeePerGas", parse_quantity)
