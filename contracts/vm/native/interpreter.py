@@ -414,9 +414,8 @@ class _Run:
         frame.gas = words[at + GAS]
         if halt in _WITH_OUTPUT:
             size = words[at + OUTPUT_SIZE]
-            if size:
-                start = words[at + OUTPUT] - session.memory.address
-                frame.output = bytes(session.memory.bytes[start : start + size])
+            if size:  # in the frame's memory, or where a precompiled contract has it
+                frame.output = ctypes.string_at(words[at + OUTPUT], size)
         self._end(halt)
 
     def _end(self, halt: Halt | None) -> None:

@@ -1,6 +1,7 @@
 """Precompiled contracts that native code calls without leaving: gas, output and failures are
 those of the plain interpreter, in every fork and for every kind of message."""
 
+import ctypes
 import hashlib
 import struct
 
@@ -14,10 +15,11 @@ from chain.crypto import secp256k1
 from chain.crypto.keccak import keccak
 from chain.forks import OSAKA
 from contracts.vm.native.precompiled.contracts import PrecompiledCodes
+from contracts.vm.native.records import ENTERS_COMPILED
 from contracts.vm.native.session import Session
 from contracts.vm.precompiles import PRECOMPILES
 from tests.contracts.vm.laboratory import assemble
-from tests.contracts.vm.native.both import Case, agree
+from tests.contracts.vm.native.both import Case, agree, native
 
 G1 = (1).to_bytes(32, "big") + (2).to_bytes(32, "big")
 MINUS_G1 = G1[:32] + bytes.fromhex(
@@ -228,6 +230,28 @@ def test_code_at_a_precompiles_address_is_still_seen():
     case = Case(assemble("32 0 32 0 0 4 100 CALL POP 4 EXTCODESIZE 0 MSTORE 32 0 RETURN"))
     case.view.put((4).to_bytes(20, "big"), code=b"\x00\x01\x02")
     assert int.from_bytes(agree(case).output, "big") == 3
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_a_nudge_at_a_precompiled_contract_changes_nothing(number, monkeypatch):
+    """Given that native code is left just there, then Python ends the message with its output."""
+    left = []
+    make_ready, known_frame = Session.make_ready, Session.known_frame
+
+    def ready(self, *arguments):
+        make_ready(self, *arguments)
+        rules, step = native()._running, native()._native.step
+        ctypes.c_uint64.from_address(rules.table + 8 * ENTERS_COMPILED).value = step
+
+    def known(self, depth, env):
+        left.append(depth)
+        return known_frame(self, depth, env)
+
+    monkeypatch.setattr(Session, "make_ready", ready)
+    monkeypatch.setattr(Session, "known_frame", known)
+    call = message("STATICCALL", number, 10_000, 40, 32)
+    agree(Case(program(call, call, call), data=bytes(range(40)), gas=2_000_000))
+    assert left == [1]
 
 
 def test_without_native_contracts_python_makes_every_call(monkeypatch):
