@@ -2,7 +2,7 @@
 
 By default a spread-out selection runs, every n-th file; CHAIN_CONFORMANCE_ALL=1 (`make
 conformance`) runs all of them. Files are dealt out to as many tests as keep two cores busy.
-The native interpreter runs other files, half as many.
+The native interpreter runs other files, half as many, and compiled code a few.
 """
 
 import os
@@ -44,6 +44,9 @@ SHARDS = [
 NATIVE_SHARDS = [
     (name, shard, shards // 2) for name, shard, shards in SHARDS if shard < shards // 2
 ]
+# Of how many files that the plain interpreter runs one is also compiled.
+COMPILED_EVERY = 24
+COMPILED_SHARDS = SHARDS if ALL else [(name, 0, 1) for name in SUITES if name.startswith("state")]
 
 
 def selected(folder: Path, every: int, first: int = 0) -> list[Path]:
@@ -64,6 +67,14 @@ def test_every_sample_comes_out_as_recorded(name: str, shard: int, shards: int) 
 def test_every_sample_comes_out_as_recorded_natively(name: str, shard: int, shards: int) -> None:
     suite = SUITES[name]
     check(suite.run, selected(samples(name), 2 * suite.every, 1)[shard::shards], "native")
+
+
+@pytest.mark.parametrize(("name", "shard", "shards"), COMPILED_SHARDS)
+def test_every_sample_comes_out_as_recorded_compiled(name: str, shard: int, shards: int) -> None:
+    """All code is compiled before it runs, which takes longer than to run it."""
+    suite = SUITES[name]
+    files = selected(samples(name), COMPILED_EVERY * suite.every, 2)
+    check(suite.run, files[shard::shards], "jit")
 
 
 def check(run: Callable[..., Iterable[Result]], files: list[Path], tier: str) -> None:

@@ -14,6 +14,7 @@ from tests.differential_vm.worlds import random_test
 
 TESTS = 2_000
 SHARDS = 7
+COMPILED_TESTS = 40  # compiling takes longer than running
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
@@ -30,6 +31,15 @@ def test_random_state_tests_come_out_the_same_natively(shard):
         ran += 1
         assert not found, f"seed {seed}: {found[0].tier}: {found[0].what}"
     assert ran > TESTS // SHARDS // 2
+
+
+def test_random_state_tests_come_out_the_same_compiled():
+    machines = [("jit", machine_of("jit"))]
+    for seed in range(TESTS, TESTS + COMPILED_TESTS):
+        fork_name, test = random_test(seed)
+        with suppress(TooLong):
+            found = differences(test, fork_name, machines)
+            assert not found, f"seed {seed}: {found[0].tier}: {found[0].what}"
 
 
 class Watching(Interpreter):
