@@ -45,6 +45,7 @@ from contracts.vm.native.session import (
     OUTPUT_SIZE,
     PC,
     TOP,
+    ReadyCode,
     Session,
     little,
 )
@@ -84,6 +85,7 @@ class _Rules:
         ]
         addresses[ENTERS_COMPILED] = native.compiled
         self.precompiled = PrecompiledCodes(fork, self.precompiles, native.finish)
+        self.no_code = NativeCode(b"", native)
         self._table = (ctypes.c_uint64 * 256)(*addresses)
         self._pristine = bytes(self._table)
         self.table = ctypes.addressof(self._table)
@@ -283,7 +285,6 @@ class _Run:
         self.native = native
         self.rules = rules
         self.table = rules.table
-        self.precompiled = rules.precompiled
         self.env = env
         self.state = env.state
         self.on_step = on_step
@@ -380,26 +381,33 @@ class _Run:
             self._push(child)
             return
         messages.end(child)
-        if child.code_address in self.env.precompiles:
-            self._make_precompile_ready(child)
+        if not child.creates:
+            self._make_codeless_ready(child)
+        elif child.halt is None:
+            self.session.forget(child.address)
         self._deliver(child)
 
-    def _make_precompile_ready(self, child: Frame) -> None:
-        """Likewise for a precompiled contract that has been called well, and is touched for good.
+    def _make_codeless_ready(self, child: Frame) -> None:
+        """Likewise for a precompiled contract, or an account without code, once it is touched.
 
         Before empty accounts went away, a call could still bring it into existence.
         """
         address = child.code_address
         if (
-            self.on_step is None
-            and child.halt is None
-            and child.transfers
-            and child.fork.deletes_empty_accounts
-            and not self.state.code(address)
+            self.on_step is not None
+            or child.halt is not None
+            or not child.transfers
+            or not child.fork.deletes_empty_accounts
+            or self.state.code(address)
         ):
-            native_code = self.precompiled.of(address)
-            if native_code is not None:
-                self.session.make_ready(address, b"", native_code)
+            return
+        native_code: ReadyCode | None
+        if address in self.env.precompiles:
+            native_code = self.rules.precompiled.of(address)
+        else:
+            native_code = self.rules.no_code
+        if native_code is not None:
+            self.session.make_ready(address, b"", native_code)
 
     def _make_ready(self, child: Frame) -> None:
         """The next message to the same account stays native, unless it is delegated (EIP-7702)."""
@@ -427,6 +435,8 @@ class _Run:
         messages.end(frame)
         if frame.halt is not None:
             self.session.undo(frame.depth)
+        elif frame.creates:
+            self.session.forget(frame.address)
         if self.frames:
             self._deliver(frame)
         elif frame.halt is None:

@@ -408,6 +408,12 @@ class Session:
         self.journal.words[at >> 3] = self.callees.address + found + JOURNAL_READY
         self.record.words[_JOURNAL_AT] += JOURNAL_RECORD
 
+    def forget(self, address: Address) -> None:
+        """An account has got code: what was known of it, if anything, may be wrong."""
+        found = self._callees.get(address)
+        if found is not None:
+            self.callees.words[(found >> 3) + _CALLEE_READY] = 0
+
     def messages_sent(self) -> Iterator[tuple[bytes, int]]:
         """The codes that native code has sent messages to, and how many."""
         words = self.callees.words

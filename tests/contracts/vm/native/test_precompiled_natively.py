@@ -18,7 +18,7 @@ from contracts.vm.native.precompiled.contracts import PrecompiledCodes
 from contracts.vm.native.records import ENTERS_COMPILED
 from contracts.vm.native.session import Session
 from contracts.vm.precompiles import PRECOMPILES
-from tests.contracts.vm.laboratory import assemble
+from tests.contracts.vm.laboratory import TARGET, assemble
 from tests.contracts.vm.native.both import Case, agree, native
 
 G1 = (1).to_bytes(32, "big") + (2).to_bytes(32, "big")
@@ -186,6 +186,55 @@ def test_pairings_of_more_pairs_than_go_together(pairs):
     ):
         call = message("CALL", 8, 5_000_000, len(data), 32)
         agree(Case(program(call, call), data=data, gas=30_000_000))
+
+
+@pytest.mark.parametrize("fork", [OSAKA, forks.BYZANTIUM, forks.HOMESTEAD])
+def test_calls_to_accounts_without_code(fork):
+    """Of every kind, more than once, to one that exists and one that does not."""
+    kinds = ["CALL", "CALLCODE", "DELEGATECALL"]
+    if fork is not forks.HOMESTEAD:
+        kinds.append("STATICCALL")
+    else:
+        kinds.remove("CALLCODE")
+    calls = [
+        message(kind, number, 3_000, 32, 32)
+        for number in (0x5555, 0x6666)
+        for kind in (*kinds, "CALL", *reversed(kinds))
+    ]
+    calls.append(message("CALL", 0x5555, 3_000, 32, 32, value=1))
+    tail = "0x5555 EXTCODESIZE 0 MSTORE 0x6666 EXTCODESIZE 32 MSTORE 64 0 RETURN"
+    code = assemble(" POP ".join(calls) + f" POP {tail}")
+    case = Case(code, gas=2_000_000, fork=fork)
+    case.view.put((0x5555).to_bytes(20, "big"), balance=7)
+    agree(case)
+
+
+def test_an_account_that_gets_code_is_called_anew():
+    """Given calls to an address without code, when a contract is created there, then it runs."""
+    deployed = assemble("7 0 MSTORE 32 0 RETURN")
+    initcode = initcode_for(deployed)
+    target = created_at(initcode)
+    call = f"32 0x200 0 0 {int.from_bytes(target, 'big')} 20000 STATICCALL POP"
+    head = f"{call} {call} 0x200 MLOAD 0x300 MSTORE"
+    setup = f"PUSH32 {int.from_bytes(initcode.ljust(32, bytes(1)), 'big')} 0 MSTORE"
+    create = f"{setup} 0 {len(initcode)} 0 0 CREATE2 0x340 MSTORE"
+    code = assemble(f"{head} {create} {call} {call} 0x200 MLOAD 0x320 MSTORE 96 0x300 RETURN")
+    outcome = agree(Case(code, gas=2_000_000))
+    assert [int.from_bytes(outcome.output[i : i + 32], "big") for i in (0, 32, 64)] == [
+        0, 7, int.from_bytes(target, "big"),
+    ]  # fmt: skip
+
+
+def initcode_for(deployed: bytes) -> bytes:
+    """Initcode for at most 20 bytes of code."""
+    number = int.from_bytes(deployed, "big")
+    size = len(deployed)
+    return assemble(f"PUSH{size} {number} 0 MSTORE {size} {32 - size} RETURN")
+
+
+def created_at(initcode: bytes) -> bytes:
+    """Where CREATE2 of TARGET with salt 0 deploys it."""
+    return keccak(b"\xff" + TARGET + bytes(32) + keccak(initcode))[12:]
 
 
 def test_a_copy_larger_than_any_before():
