@@ -12,7 +12,7 @@ from stage import ORDER, perform
 
 NAME, RPC, FRIEND, KEY = ORDER["name"], ORDER["rpc"], ORDER["friend"], ORDER["key"]
 CAST, FORGE, PROJECT = ORDER["cast"], ORDER["forge"], ORDER["project"]
-SECONDS_MAX = 90
+SECONDS_MAX = 240
 ATTEMPTS_MAX = 20
 EVENT = re.compile(r"data: (0x\w+).*?topics: \[([^]]*)\]", re.DOTALL)
 FOUND: dict[str, str] = {}  # what later scenarios need of earlier ones

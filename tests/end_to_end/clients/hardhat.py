@@ -11,7 +11,7 @@ from typing import Any
 from stage import ORDER, perform
 
 PROJECT = Path(ORDER["project"])
-SECONDS_MAX = 180
+SECONDS_MAX = 400
 
 
 def hardhat(*words: str) -> str:
