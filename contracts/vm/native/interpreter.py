@@ -388,15 +388,16 @@ class _Run:
         self._deliver(child)
 
     def _make_codeless_ready(self, child: Frame) -> None:
-        """Likewise for a precompiled contract, or an account without code, once it is touched.
+        """Likewise for a precompiled contract, or an account without code.
 
-        Before empty accounts went away, a call could still bring it into existence.
+        Later calls don't touch it any more, so it is touched by now, or not empty.
+        Before empty accounts went away, a call could still make one.
         """
         address = child.code_address
         if (
             self.on_step is not None
             or child.halt is not None
-            or not child.transfers
+            or (not child.transfers and self.state.is_empty(address))
             or not child.fork.deletes_empty_accounts
             or self.state.code(address)
         ):

@@ -104,16 +104,17 @@ kinds = st.sampled_from(["CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"])
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(NATIVE),
+    st.sampled_from(["CALL", "CALL", "DELEGATECALL"]),
     inputs,
     st.lists(st.tuples(kinds, st.integers(-40, 40), st.sampled_from([0, 31, 32, 64, 200])),
              min_size=1, max_size=4),
     st.sampled_from([OSAKA, OSAKA, forks.BYZANTIUM, forks.ISTANBUL, forks.BERLIN, forks.HOMESTEAD]),
 )  # fmt: skip
-def test_calls_come_out_as_in_the_plain_interpreter(number, data, calls, fork):
+def test_calls_come_out_as_in_the_plain_interpreter(number, first_kind, data, calls, fork):
     """Given a first call, which Python makes, and more, around the gas that each costs."""
     price = PRECOMPILES[number].gas(data, fork)
     size = len(data)
-    first = message("CALL", number, price, size, 32)
+    first = message(first_kind, number, price, size, 32)
     others = [
         message(kind, number, max(price + near, 0), size, out_size)
         for kind, near, out_size in calls
@@ -201,11 +202,15 @@ def test_calls_to_accounts_without_code(fork):
         for number in (0x5555, 0x6666)
         for kind in (*kinds, "CALL", *reversed(kinds))
     ]
+    # First seen by code that runs in this account; then one that is there, but empty.
+    calls += [message(kind, 0x7777, 3_000, 32, 32) for kind in ("DELEGATECALL", "CALL", "CALL")]
+    calls += [message(kind, 0x8888, 3_000, 32, 32) for kind in ("DELEGATECALL", "CALL", "CALL")]
     calls.append(message("CALL", 0x5555, 3_000, 32, 32, value=1))
     tail = "0x5555 EXTCODESIZE 0 MSTORE 0x6666 EXTCODESIZE 32 MSTORE 64 0 RETURN"
     code = assemble(" POP ".join(calls) + f" POP {tail}")
     case = Case(code, gas=2_000_000, fork=fork)
     case.view.put((0x5555).to_bytes(20, "big"), balance=7)
+    case.view.put((0x8888).to_bytes(20, "big"), balance=0)
     agree(case)
 
 
