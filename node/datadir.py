@@ -55,13 +55,13 @@ def open_ledger(
     genesis: Genesis | None,
     *,
     retain_heights: int = 0,
-    begin: Callable[[Store], tuple[Genesis | None, Origin | None]] | None = None,
+    begin: Callable[[Store], tuple[Genesis, Origin | None]] | None = None,
 ) -> Ledger:
     """The ledger of a data folder, or one in memory when `folder` is None.
 
     An empty folder is begun with `genesis`. A folder that holds a ledger must hold that
-    of `genesis`, when one is given. `begin` sees the store first and gives the genesis and a
-    forked ledger's origin. Rejected: WRONG_CHAIN, WRONG_SCHEMA, DATADIR_IN_USE,
+    of `genesis`, when one is given. `begin`, where there is no `genesis`, sees the store first and
+    gives one, and a forked ledger's origin. Rejected: WRONG_CHAIN, WRONG_SCHEMA, DATADIR_IN_USE,
     BAD_GENESIS when neither folder nor caller has one. Fault when the disk fails.
     """
     store: Store

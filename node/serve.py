@@ -102,10 +102,8 @@ def prepare(
         accounts = keys.dev_accounts(settings.dev.mnemonic, settings.dev.accounts)
     point: ForkPoint | None = None
 
-    def begin(store: Store) -> tuple[Genesis | None, Origin | None]:
+    def begin(store: Store) -> tuple[Genesis, Origin | None]:
         nonlocal point
-        if not dev or genesis is not None:
-            return genesis, None
         made, point = open_fork(store, forking, lambda chain_id: _genesis(settings, chain_id))
         return made, None if point is None else point.origin
 
@@ -115,7 +113,10 @@ def prepare(
             # Before the ledger, so that a crash in between leaves no ledger without a key.
             key = identity.make_validator_key(folder)
         ledger = datadir.open_ledger(
-            folder, genesis, retain_heights=settings.chain.retain_heights, begin=begin
+            folder,
+            genesis,
+            retain_heights=settings.chain.retain_heights,
+            begin=begin if dev and genesis is None else None,
         )
     except Fault as fault:
         raise BadFolder(str(fault)) from fault
