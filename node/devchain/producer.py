@@ -311,8 +311,8 @@ class Producer:
         self.times.passed(now, committed.timestamp)
         wishes.passed()
         self._nothing_fits = False
-        self._mempool.advance(ledger.view(), committed.gas_limit, built.executed)
-        done = Committed(built.executed, built.runs, record, None)
+        runnable = self._mempool.advance(ledger.view(), committed.gas_limit, built.executed)
+        done = Committed(built.executed, built.runs, record, None, runnable)
         self._on_commit(done)
         self._release(0)
         return done
