@@ -124,8 +124,6 @@ class RpcServer:
 
     async def stop(self) -> None:
         """Close every connection and free the port."""
-        if self._nudging is not None:
-            self._nudging.cancel()
         await self._filters.stop()
         if self._listening is not None:
             self._listening.close()
@@ -135,6 +133,8 @@ class RpcServer:
         self._http.pre_shutdown()
         await self._http.shutdown(_SHUTDOWN_SECONDS)
         await self._heavy.close()
+        if self._nudging is not None:  # until now, since calls that run are waited for
+            self._nudging.cancel()
 
     async def _nudge(self) -> None:
         """Calls that native code runs hear only so that their time is over."""
