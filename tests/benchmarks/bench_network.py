@@ -34,6 +34,7 @@ _FEE: Final = 10**12
 _BATCH: Final = 50
 _SATURATION_SECONDS: Final = 12.0
 _STEADY_SECONDS: Final = 20.0
+_SATURATION_MAX: Final = 8_000  # transfers a second; more are not signed
 _WAITING_MAX: Final = 3000  # transactions under way at saturation
 _BUCKETS_MS: Final = (50, 100, 150, 200, 250, 300, 400, 500, 700, 1000, 2000)
 
@@ -56,9 +57,7 @@ class Load:
         self._ready: deque[tuple[str, str]] = deque()
 
     async def begin(self) -> None:
-        for _, address in self._keys:
-            text = await self.call(self.urls[0], "eth_getTransactionCount", _hex(address), "latest")
-            self._nonces[address] = int(text, 16)
+        await self.sign_anew(0)
         self._tasks = [asyncio.create_task(self._listen(url)) for url in self.urls]
 
     async def end(self) -> None:
@@ -81,6 +80,14 @@ class Load:
                 key,
             )  # fmt: skip
             self._ready.append(("0x" + signed.raw.hex(), _hex(signed.hash)))
+
+    async def sign_anew(self, count: int) -> None:
+        """Prepare this many, in place of what was prepared and not sent."""
+        self._ready.clear()
+        for _, address in self._keys:
+            text = await self.call(self.urls[0], "eth_getTransactionCount", _hex(address), "latest")
+            self._nonces[address] = int(text, 16)
+        self.sign(count)
 
     async def call(self, url: str, method: str, *params: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
@@ -130,7 +137,7 @@ class Load:
         done = len(self.latencies)
         while time.monotonic() - start < seconds and self._ready:
             if len(self.waiting) < _WAITING_MAX:
-                await self.send(index, 4 * _BATCH)
+                await self.send(index, _BATCH)
                 index += 1
             else:
                 await asyncio.sleep(0.005)
@@ -143,11 +150,10 @@ class Load:
         """Send at a rate whatever comes back; the latencies, in seconds."""
         start, sent = time.monotonic(), 0
         first = len(self.latencies)
-        small = max(1, round(rate / 100))  # a hundred requests a second
         while (now := time.monotonic()) - start < seconds and self._ready:
             if sent < (now - start) * rate:
-                await self.send(sent // small, small)
-                sent += small
+                await self.send(sent // _BATCH, _BATCH)
+                sent += _BATCH
             else:
                 await asyncio.sleep(0.001)
         await self.drain()
@@ -215,11 +221,12 @@ async def _measure(net: Testnet, table: Rows) -> list[float]:
     await load.begin()
     load.sign(3_000)
     await load.saturate(3)
-    load.sign(int(_SATURATION_SECONDS * 4_000))
+    load.sign(int(_SATURATION_SECONDS * _SATURATION_MAX))
     meter = await Meter.begun(load, net)
     rate = await load.saturate(_SATURATION_SECONDS)
     table.append(("four validators, saturation", f"{rate:,.0f}/s", "", ""))
     table += await meter.read()
+    await load.sign_anew(int(rate / 2 * _STEADY_SECONDS))
     meter = await Meter.begun(load, net)
     latencies = await load.steady(rate / 2, _STEADY_SECONDS)
     table.append(("four validators, half of it", f"{rate / 2:,.0f}/s", *_shown(latencies)))
@@ -229,10 +236,10 @@ async def _measure(net: Testnet, table: Rows) -> list[float]:
     net.kill(3)
     load = Load([node.url for node in net.nodes[:3]])
     await load.begin()
-    load.sign(int(_SATURATION_SECONDS * 4_000))
+    load.sign(int(_SATURATION_SECONDS * _SATURATION_MAX))
     rate_dead = await load.saturate(_SATURATION_SECONDS)
     table.append(("one dead, saturation", f"{rate_dead:,.0f}/s", "", ""))
-    load.sign(int(rate_dead * _STEADY_SECONDS))
+    await load.sign_anew(int(rate_dead / 2 * _STEADY_SECONDS))
     meter = await Meter.begun(load, net)
     dead = await load.steady(rate_dead / 2, _STEADY_SECONDS)
     table.append(("one dead, half of it", f"{rate_dead / 2:,.0f}/s", *_shown(dead)))
