@@ -15,6 +15,7 @@ from node.gossip.buckets import Bucket
 from node.gossip.compact import PREFIX_BYTES
 from node.gossip.errands import Errands
 from node.gossip.index import Pool
+from node.net.bans import BAN_POINTS
 from node.net.network import Network, Offence, PeerId
 
 BACKLOG_BYTES_MAX: Final = 8 * 2**20  # of one peer's transactions that wait to be checked
@@ -208,7 +209,7 @@ class Checking:
                 self._note_offensive(transaction_hash, reason, now)
                 self._network.blame(peer, Offence.BAD_TRANSACTION, str(outcome)[:128])
                 points += Offence.BAD_TRANSACTION.points
-                if points >= 100:
+                if points > BAN_POINTS:  # not at exactly so many: points fade from the first on
                     return False
             elif reason not in _BLAMELESS:
                 line.doubtful.charge(1, now)
