@@ -83,7 +83,7 @@ def parted(
 def test_a_slow_network_that_loses_packets_goes_on(parted: Parted) -> None:
     """Given clients at work, then all serve what one serves."""
     load = Load(parted.net)
-    parted.net.wait_progress(blocks=6, seconds=HEALING_SECONDS)
+    parted.net.wait_progress(blocks=6)
     parted.net.wait(lambda: load.count() > 30)
     load.stop()
     parted.heal()
