@@ -6,10 +6,11 @@ code in turns, and the best of each counts. Prices are Osaka's, or Cancun's wher
 has no later ones. Ratios above 1 mean that we are faster.
 """
 
+import argparse
 import gc
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
@@ -186,7 +187,10 @@ def best(runs: list[Callable[[], int]]) -> list[tuple[float, int]]:
     return found
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
+    parser = argparse.ArgumentParser(prog="bench precompiles", description=__doc__)
+    parser.add_argument("--only", default="", help="cases whose names have this in them")
+    only = parser.parse_args(list(arguments)).only
     try:
         peer = version("pyrevm")
     except PackageNotFoundError:
@@ -195,6 +199,8 @@ def main() -> None:
     print(f"{machine()}; pyrevm {peer or 'is missing'}; milliseconds for 30 million gas")
     rows = []
     for case in cases():
+        if only not in case.name:
+            continue
         price = PRECOMPILES[case.number].gas(case.data, case.fork)
         work = program(case, price)
         runs = [ours(vm, work, case.fork)]

@@ -80,11 +80,15 @@ class Module:
     ) -> Signature:
         """A function from elsewhere: an intrinsic, or one of another module.
 
-        What LLVM may rely on follows the types of `parameters`, or is in `promises`.
+        What LLVM may rely on follows the types of `parameters`, unless they are vectors, or
+        is in `promises`.
         """
         signature = self.signatures.get(name)
         if signature is None:
-            types = [parameter.partition(" ")[0] for parameter in parameters]
+            types = [
+                parameter if parameter.startswith("<") else parameter.partition(" ")[0]
+                for parameter in parameters
+            ]
             signature = self.signatures[name] = Signature(name, result, types)
             self._declared[name] = f"declare {result} @{name}({', '.join(parameters)}) {promises}"
         return signature
@@ -256,6 +260,13 @@ class Function:
 
     def narrow(self, value: Value, type_: str) -> Value:
         return value if value.type == type_ else self._do(type_, f"trunc {value} to {type_}")
+
+    def shuffle(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
+        """A vector of lanes of two, which are counted from the first lane of `a` on."""
+        assert a.type == b.type, (a, b)
+        chosen = ", ".join(f"i32 {lane}" for lane in lanes)
+        kind = f"<{len(lanes)} {a.type[a.type.index('x') :]}"
+        return self._do(kind, f"shufflevector {a}, {b}, <{len(lanes)} x i32> <{chosen}>")
 
     def pointer(self, address: Value) -> Value:
         return self._do("ptr", f"inttoptr {address} to ptr")

@@ -4,70 +4,67 @@ contracts.vm.native.dialect compiles a call of one of these to the instruction i
 for. Numbers are unsigned, 64 bits wide, and wrap around.
 """
 
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
+from contracts.vm.native.declared import compiled
 from contracts.vm.native.records import U64, Words
 
 Record = TypeVar("Record")
 
 
-def _compiled() -> NoReturn:
-    raise NotImplementedError("kernels are compiled, not run")
-
-
 def at(record: type[Record], address: U64) -> Record:
     """The record at an address."""
-    _compiled()
+    compiled()
 
 
 def words_at(address: U64) -> Words:
-    _compiled()
+    compiled()
 
 
 def address_of(thing: object) -> U64:
     """Of a record or of words."""
-    _compiled()
+    compiled()
 
 
 def room(count: U64) -> Words:
     """Words of the machine's stack, not cleared; `count` is a constant."""
-    _compiled()
+    compiled()
 
 
 def fresh(record: type[Record]) -> Record:
     """A record on the machine's stack, not cleared."""
-    _compiled()
+    compiled()
 
 
 def mul_high(a: U64, b: U64) -> U64:
     """The upper half of the 128-bit product."""
-    _compiled()
+    compiled()
 
 
 def leading_zeros(a: U64) -> U64:
-    _compiled()
+    compiled()
 
 
 def load_byte(address: U64) -> U64:
-    _compiled()
+    compiled()
 
 
 def store_byte(address: U64, value: U64) -> None:
-    _compiled()
+    compiled()
 
 
 def move_bytes(to: U64, source: U64, size: U64) -> None:
     """Copy; the two may overlap."""
-    _compiled()
+    compiled()
 
 
 def clear_bytes(to: U64, size: U64) -> None:
-    _compiled()
+    compiled()
 
 
 def keccak_permute(state: Words) -> None:
     """Keccak-f[1600] on 25 words (contracts.vm.native.permutation)."""
-    _compiled()
+    compiled()
 
 
 Kernel = TypeVar("Kernel")

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from contracts.vm.native import assembly, dialect, emitter, objects, records, words
+from contracts.vm.native import assembly, declared, dialect, emitter, objects, records, words
 from contracts.vm.native.assembly import Module
 from contracts.vm.native.curves import contracts, elements, extension, field, pairing, points
 from contracts.vm.native.precompiled import entries
@@ -76,8 +76,8 @@ def load_curve(folder: Path | None) -> Curve | None:
 
 def sources() -> list[Path]:
     """The files that the machine code depends on."""
-    modules = (assembly, contracts, dialect, elements, emitter, entries, extension, field, objects,
-               pairing, points, records, words, bn254_curve)  # fmt: skip
+    modules = (assembly, contracts, declared, dialect, elements, emitter, entries, extension, field,
+               objects, pairing, points, records, words, bn254_curve)  # fmt: skip
     return [Path(__file__), *(Path(str(module.__file__)) for module in modules)]
 
 

@@ -4,8 +4,9 @@ An element of the base field is 4 words in Montgomery form, below the prime
 (contracts.vm.native.curves.field). Results may go where an operand is.
 """
 
-from typing import Annotated, NoReturn, TypeAlias
+from typing import Annotated, TypeAlias
 
+from contracts.vm.native.declared import compiled
 from contracts.vm.native.records import U64, Words
 
 Fp: TypeAlias = Annotated[Words, 32]
@@ -84,51 +85,47 @@ class Constants:
     turn_5: Annotated[Fp2, 64]
 
 
-def _compiled() -> NoReturn:
-    raise NotImplementedError("kernels are compiled, not run")
-
-
 def fp_add(out: Words, a: Words, b: Words) -> None:
-    _compiled()
+    compiled()
 
 
 def fp_sub(out: Words, a: Words, b: Words) -> None:
-    _compiled()
+    compiled()
 
 
 def fp_mul(out: Words, a: Words, b: Words) -> None:
-    _compiled()
+    compiled()
 
 
 def fp_almost_inverse(out: Words, a: Words) -> U64:
     """out = 2^k / a, for the numbers as they stand; gives k. `a` must not be 0."""
-    _compiled()
+    compiled()
 
 
 def fp2_add(out: Fp2, a: Fp2, b: Fp2) -> None:
-    _compiled()
+    compiled()
 
 
 def fp2_sub(out: Fp2, a: Fp2, b: Fp2) -> None:
-    _compiled()
+    compiled()
 
 
 def fp2_mul(out: Fp2, a: Fp2, b: Fp2) -> None:
-    _compiled()
+    compiled()
 
 
 def fp2_square(out: Fp2, a: Fp2) -> None:
-    _compiled()
+    compiled()
 
 
 def fp2_negate(out: Fp2, a: Fp2) -> None:
-    _compiled()
+    compiled()
 
 
 def fp2_conjugate(out: Fp2, a: Fp2) -> None:
-    _compiled()
+    compiled()
 
 
 def fp2_by_root(out: Fp2, a: Fp2) -> None:
     """Times 9 + i."""
-    _compiled()
+    compiled()

@@ -11,6 +11,7 @@ from chain.forks import Fork
 from chain.types import Address
 from contracts.vm.native import (
     assembly,
+    declared,
     dialect,
     emitter,
     objects,
@@ -22,7 +23,7 @@ from contracts.vm.native.areas import address_of_bytes
 from contracts.vm.native.assembly import Module
 from contracts.vm.native.curves.bn254 import load_curve
 from contracts.vm.native.permutation import add_permutation
-from contracts.vm.native.precompiled import entries, kernels, recovery, sums
+from contracts.vm.native.precompiled import blocks, entries, kernels, recovery, sha256, sums
 from contracts.vm.native.precompiled.entries import CONTRACT
 from contracts.vm.native.records import ENTERS_COMPILED
 from contracts.vm.precompiles import Precompile, blake2, blake2_constants
@@ -146,14 +147,21 @@ def _library() -> Any:
 
 @cache
 def _sums_engine(folder: Path | None) -> Any:
-    modules = (assembly, dialect, emitter, entries, kernels, objects, permutation, records,
-               recovery, sums, words, blake2, blake2_constants)  # fmt: skip
+    modules = (assembly, blocks, declared, dialect, emitter, entries, kernels, objects, permutation,
+               records, recovery, sha256, sums, words, blake2, blake2_constants)  # fmt: skip
     sources = [Path(str(module.__file__)) for module in modules]
     return objects.load_engine("sums", sources, lambda: _sums_module().text(), folder)
 
 
+def _processor_features() -> frozenset[str]:
+    from llvmlite import binding
+
+    return frozenset(name for name, has in binding.get_host_cpu_features().items() if has)
+
+
 def _sums_module() -> Module:
     module = Module()
+    sha256.add_sha256(module, _processor_features())
     sums.add_sums(module)
     add_permutation(module)
     recovery.add_recovery(module)

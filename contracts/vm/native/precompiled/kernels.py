@@ -2,13 +2,8 @@
 
 from contracts.vm.native.precompiled.entries import Contract
 from contracts.vm.native.precompiled.recovery import Library, Scratch, recover_key
-from contracts.vm.native.precompiled.sums import (
-    RIPEMD160_START,
-    SHA256_START,
-    blake2_rounds,
-    ripemd160_block,
-    sha256_block,
-)
+from contracts.vm.native.precompiled.sha256 import START, sha256_blocks
+from contracts.vm.native.precompiled.sums import RIPEMD160_START, blake2_rounds, ripemd160_blocks
 from contracts.vm.native.records import NO_GAS, U64, Words
 from contracts.vm.native.words import (
     address_of,
@@ -26,10 +21,10 @@ from contracts.vm.native.words import (
 from contracts.vm.precompiles.blake2 import INPUT, IV
 
 # Two words of the state in one: the first in the lower half.
-SHA_0 = SHA256_START[0] | SHA256_START[1] << 32
-SHA_1 = SHA256_START[2] | SHA256_START[3] << 32
-SHA_2 = SHA256_START[4] | SHA256_START[5] << 32
-SHA_3 = SHA256_START[6] | SHA256_START[7] << 32
+SHA_0 = START[0] | START[1] << 32
+SHA_1 = START[2] | START[3] << 32
+SHA_2 = START[4] | START[5] << 32
+SHA_3 = START[6] | START[7] << 32
 RIPEMD_0 = RIPEMD160_START[0] | RIPEMD160_START[1] << 32
 RIPEMD_1 = RIPEMD160_START[2] | RIPEMD160_START[3] << 32
 RIPEMD_2 = RIPEMD160_START[4]
@@ -82,17 +77,11 @@ def run_sha256(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
     state[1] = SHA_1
     state[2] = SHA_2
     state[3] = SHA_3
-    end = data + (size & ~63)
-    place = data
-    while place < end:
-        sha256_block(state, words_at(place))
-        place += 64
+    sha256_blocks(state, data, size >> 6)
     last = room(16)
-    blocks = pad(last, end, size & 63)
+    blocks = pad(last, data + (size & ~63), size & 63)
     store_big(address_of(last) + 64 * blocks - 8, size << 3)
-    sha256_block(state, last)
-    if blocks == 2:
-        sha256_block(state, words_at(address_of(last) + 64))
+    sha256_blocks(state, address_of(last), blocks)
     give_output(contract, 32)
     for i in range(4):
         store_big(address_of(contract.output) + 8 * i, (state[i] << 32) | (state[i] >> 32))
@@ -107,17 +96,11 @@ def run_ripemd160(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
     state[0] = RIPEMD_0
     state[1] = RIPEMD_1
     state[2] = RIPEMD_2
-    end = data + (size & ~63)
-    place = data
-    while place < end:
-        ripemd160_block(state, words_at(place))
-        place += 64
+    ripemd160_blocks(state, data, size >> 6)
     last = room(16)
-    blocks = pad(last, end, size & 63)
+    blocks = pad(last, data + (size & ~63), size & 63)
     last[8 * blocks - 1] = size << 3
-    ripemd160_block(state, last)
-    if blocks == 2:
-        ripemd160_block(state, words_at(address_of(last) + 64))
+    ripemd160_blocks(state, address_of(last), blocks)
     out = address_of(contract.output)
     clear_bytes(out, 12)
     move_bytes(out + 12, address_of(state), 20)

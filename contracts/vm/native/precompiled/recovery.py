@@ -1,8 +1,9 @@
 """ECRECOVER's way to libsecp256k1, whose functions coincurve has loaded."""
 
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 from contracts.vm.native.assembly import Module, Signature, constant
+from contracts.vm.native.declared import compiled
 from contracts.vm.native.records import U64, Words, layout
 
 _UNCOMPRESSED: Final = 2  # libsecp256k1's SECP256K1_EC_UNCOMPRESSED
@@ -67,8 +68,4 @@ def recover_key(
 
     `compact` is r and s, 64 bytes, in any range; `digest` 32 bytes.
     """
-    _compiled()
-
-
-def _compiled() -> NoReturn:
-    raise NotImplementedError("kernels are compiled, not run")
+    compiled()

@@ -1,43 +1,29 @@
-"""The compression functions of SHA-256, RIPEMD-160 and BLAKE2b, written out round for round.
+"""The compression functions of RIPEMD-160 and BLAKE2b, written out round for round.
 
-Sources: FIPS 180-4; Dobbertin, Bosselaers and Preneel, "RIPEMD-160" (1996); RFC 7693.
+Sources: Dobbertin, Bosselaers and Preneel, "RIPEMD-160" (1996); RFC 7693.
 """
 
-from collections.abc import Iterator
 from math import isqrt
-from typing import Final, NoReturn
+from typing import Final
 
 from contracts.vm.native.assembly import Function, Module, Value, constant
+from contracts.vm.native.declared import compiled
+from contracts.vm.native.precompiled.blocks import (
+    add_blocks,
+    load_words,
+    store_words,
+    sum_of,
+    turned_right,
+)
+from contracts.vm.native.precompiled.sha256 import cube_root, first_primes
 from contracts.vm.native.records import U64, Words
 from contracts.vm.precompiles.blake2_constants import LANES, SIGMA
 
-
-def _primes() -> Iterator[int]:
-    found: list[int] = []
-    number = 2
-    while True:
-        if all(number % prime for prime in found):
-            found.append(number)
-            yield number
-        number += 1
-
-
-def _cube_root(number: int) -> int:
-    low, high = 0, 1 << number.bit_length() // 3 + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if middle**3 <= number else (low, middle)
-    return low
-
-
-_FIRST_PRIMES: Final = [prime for prime, _ in zip(_primes(), range(64))]
-# The first 32 bits of the fractions of square and of cube roots.
-SHA256_START: Final = [isqrt(prime << 64) % 2**32 for prime in _FIRST_PRIMES[:8]]
-_SHA256_ROUNDS: Final = [_cube_root(prime << 96) % 2**32 for prime in _FIRST_PRIMES]
+_FIRST_PRIMES: Final = first_primes(4)
 
 RIPEMD160_START: Final = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0)
-_RIPEMD160_LEFT: Final = [0, *(isqrt(prime << 60) for prime in _FIRST_PRIMES[:4])]
-_RIPEMD160_RIGHT: Final = [*(_cube_root(prime << 90) for prime in _FIRST_PRIMES[:4]), 0]
+_RIPEMD160_LEFT: Final = [0, *(isqrt(prime << 60) for prime in _FIRST_PRIMES)]
+_RIPEMD160_RIGHT: Final = [*(cube_root(prime << 90) for prime in _FIRST_PRIMES), 0]
 _RHO: Final = (7, 4, 13, 1, 10, 6, 15, 3, 12, 0, 9, 5, 2, 14, 11, 8)
 _LEFT_TURNS: Final = (
     (11, 14, 15, 12, 5, 8, 7, 9, 11, 13, 14, 15, 6, 7, 9, 8),
@@ -57,70 +43,18 @@ _RIGHT_TURNS: Final = (
 
 def add_sums(module: Module) -> None:
     """Add the kernels that are declared at the end of this file."""
-    _add_sha256(module)
-    _add_ripemd160(module)
+    add_blocks(module, "ripemd160_blocks", load_words(5), _ripemd160_block, store_words)
     _add_blake2(module)
 
 
-def _kernel(module: Module, name: str, parameters: list[str]) -> Function:
-    return module.function(name, "i64", parameters, attributes="noinline")
-
-
-def _turned_right(f: Function, value: Value, bits: int) -> Value:
-    return f.intrinsic("fshr", value, value, constant(bits, value.type))
-
-
-def _sum(f: Function, first: Value, *others: Value) -> Value:
-    for other in others:
-        first = f.add(first, other)
-    return first
-
-
-def _add_sha256(module: Module) -> None:
-    f = _kernel(module, "sha256_block", ["ptr", "ptr"])
-    state, block = f.arguments
-    schedule = [f.swap_bytes(f.load("i32", f.offset(block, 4 * i), 1)) for i in range(16)]
-    start = [f.load("i32", f.offset(state, 4 * i), 4) for i in range(8)]
-    a, b, c, d, e, g, h, k = start
-    for number, round_constant in enumerate(_SHA256_ROUNDS):
-        if number >= 16:
-            near, far = schedule[number - 2], schedule[number - 15]
-            shifted = f.lshr(near, constant(10, "i32"))
-            near = f.xor(f.xor(_turned_right(f, near, 17), _turned_right(f, near, 19)), shifted)
-            shifted = f.lshr(far, constant(3, "i32"))
-            far = f.xor(f.xor(_turned_right(f, far, 7), _turned_right(f, far, 18)), shifted)
-            schedule.append(_sum(f, near, schedule[number - 7], far, schedule[number - 16]))
-        mixed = f.xor(
-            f.xor(_turned_right(f, e, 6), _turned_right(f, e, 11)), _turned_right(f, e, 25)
-        )
-        chosen = f.xor(h, f.and_(e, f.xor(g, h)))
-        first = _sum(f, k, mixed, chosen, constant(round_constant, "i32"), schedule[number])
-        mixed = f.xor(
-            f.xor(_turned_right(f, a, 2), _turned_right(f, a, 13)), _turned_right(f, a, 22)
-        )
-        most = f.or_(f.and_(a, b), f.and_(c, f.or_(a, b)))
-        a, b, c, d, e, g, h, k = (
-            _sum(f, first, mixed, most), a, b, c, f.add(d, first), e, g, h,
-        )  # fmt: skip
-    for i, (before, after) in enumerate(zip(start, (a, b, c, d, e, g, h, k))):
-        f.store(f.add(before, after), f.offset(state, 4 * i), 4)
-    f.give(constant(0))
-
-
-def _add_ripemd160(module: Module) -> None:
+def _ripemd160_block(f: Function, start: list[Value], block: Value) -> list[Value]:
     """Two lines of five times sixteen steps, whose ends are added to the state crosswise."""
-    f = _kernel(module, "ripemd160_block", ["ptr", "ptr"])
-    state, block = f.arguments
     words = [f.load("i32", f.offset(block, 4 * i), 1) for i in range(16)]
-    start = [f.load("i32", f.offset(state, 4 * i), 4) for i in range(5)]
     order = list(range(16))
     left = _ripemd160_line(f, start, words, order, _RIPEMD160_LEFT, _LEFT_TURNS, (0, 1, 2, 3, 4))
     order = [(9 * i + 5) % 16 for i in range(16)]
     right = _ripemd160_line(f, start, words, order, _RIPEMD160_RIGHT, _RIGHT_TURNS, (4, 3, 2, 1, 0))
-    for i in range(5):
-        total = _sum(f, start[(i + 1) % 5], left[(i + 2) % 5], right[(i + 3) % 5])
-        f.store(total, f.offset(state, 4 * i), 4)
-    f.give(constant(0))
+    return [sum_of(f, start[(i + 1) % 5], left[(i + 2) % 5], right[(i + 3) % 5]) for i in range(5)]
 
 
 def _ripemd160_line(
@@ -136,9 +70,9 @@ def _ripemd160_line(
     for step in range(80):
         number, place = divmod(step, 16)
         mixed = _ripemd160_function(f, functions[number], b, c, d)
-        total = _sum(f, a, mixed, words[order[place]], constant(constants[number], "i32"))
-        total = f.add(_turned_right(f, total, 32 - turns[number][place]), e)
-        a, b, c, d, e = e, total, b, _turned_right(f, c, 22), d
+        total = sum_of(f, a, mixed, words[order[place]], constant(constants[number], "i32"))
+        total = f.add(turned_right(f, total, 32 - turns[number][place]), e)
+        a, b, c, d, e = e, total, b, turned_right(f, c, 22), d
         if place == 15:
             order = [_RHO[word] for word in order]
     return [a, b, c, d, e]
@@ -160,7 +94,7 @@ def _ripemd160_function(f: Function, number: int, x: Value, y: Value, z: Value) 
 
 def _add_blake2(module: Module) -> None:
     """The order of words repeats after ten rounds; the loop may end after any of them."""
-    f = _kernel(module, "blake2_rounds", ["ptr", "ptr", "i64"])
+    f = module.function("blake2_rounds", "i64", ["ptr", "ptr", "i64"], attributes="noinline")
     state, message, rounds = f.arguments
     words = [f.local("i64") for _ in range(16)]
     for i, place in enumerate(words):
@@ -180,10 +114,10 @@ def _add_blake2(module: Module) -> None:
         for lane, (ia, ib, ic, id_) in enumerate(LANES):
             a, b, c, d = v[ia], v[ib], v[ic], v[id_]
             for word, (first, second) in zip(order[2 * lane :], ((32, 24), (16, 63))):
-                a = _sum(f, a, b, f.load("i64", f.offset(message, 8 * word)))
-                d = _turned_right(f, f.xor(d, a), first)
+                a = sum_of(f, a, b, f.load("i64", f.offset(message, 8 * word)))
+                d = turned_right(f, f.xor(d, a), first)
                 c = f.add(c, d)
-                b = _turned_right(f, f.xor(b, c), second)
+                b = turned_right(f, f.xor(b, c), second)
             v[ia], v[ib], v[ic], v[id_] = a, b, c, d
         for value, place in zip(v, words):
             f.store(value, place)
@@ -194,20 +128,11 @@ def _add_blake2(module: Module) -> None:
     f.give(constant(0))
 
 
-def _compiled() -> NoReturn:
-    raise NotImplementedError("kernels are compiled, not run")
-
-
-def sha256_block(state: Words, block: Words) -> None:
-    """Take 64 bytes into the state, which is eight words of 32 bits."""
-    _compiled()
-
-
-def ripemd160_block(state: Words, block: Words) -> None:
-    """Likewise; the state is five words of 32 bits."""
-    _compiled()
+def ripemd160_blocks(state: Words, data: U64, count: U64) -> None:
+    """Take `count` blocks of 64 bytes at an address into the state, five words of 32 bits."""
+    compiled()
 
 
 def blake2_rounds(state: Words, message: Words, rounds: U64) -> None:
     """So many rounds on the working state of 16 words."""
-    _compiled()
+    compiled()
