@@ -6,7 +6,6 @@ Sources: EIP-4844 (one proof per blob), EIP-7594 (128 cell proofs per blob).
 from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
-from importlib.resources import as_file, files
 from typing import Any, Final
 
 from msgspec import Struct
@@ -121,6 +120,8 @@ def _trusted_setup() -> Any:
 
     The file is the trusted_setup_4096 of the consensus specifications, in ckzg's form.
     """
+    from importlib.resources import as_file, files
+
     import ckzg
 
     with as_file(files("chain") / "kzg_trusted_setup.txt") as path:

@@ -15,3 +15,7 @@
 
 It may import `contracts` and `chain`; nothing imports it.
 """
+
+from typing import Final
+
+VERSION: Final = "0.1.0"  # as in pyproject.toml

@@ -1,19 +1,20 @@
 """The command line: `chain-node COMMAND`. Settings are read here and nowhere else."""
 
 import argparse
+import gc
 import hashlib
 import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec.structs import replace
 
 from chain.errors import Fault, Reason, Rejected, SourceFailed
+from node import VERSION
 from node.settings import (
     OPTIONS,
     Declared,
@@ -108,13 +109,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.OK
 
 
-def version() -> str:
-    try:
-        return metadata.version("chain-node")
-    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
-        return "unknown"
-
-
 def _run_engine(command: str, arguments: Sequence[str]) -> int:
     """Hand over to a command whose code is loaded only when it is asked for."""
     module_name, function_name, text = _ENGINES[command]
@@ -135,7 +129,7 @@ def _run_command(arguments: Sequence[str]) -> int:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"chain-node {version()}")
+    parser.add_argument("--version", action="version", version=f"chain-node {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in (
         ("dev", "start a developer's ledger with funded accounts, made when the folder is empty"),
@@ -162,7 +156,7 @@ def _run_command(arguments: Sequence[str]) -> int:
         commands.add_parser(name, help=text)
     parsed = parser.parse_args(arguments)
     if parsed.command == "version":
-        print(f"chain-node {version()}")
+        print(f"chain-node {VERSION}")
         return Exit.OK
     flags = {
         declared.flag: value
@@ -179,7 +173,11 @@ def _run_command(arguments: Sequence[str]) -> int:
             return _init(settings, follower=parsed.follower)
         case _:
             dev = parsed.command == "dev"
-            return _serve(settings, dev=dev, own_chain_id=_is_given(loaded, "dev.chain_id"))
+            gc.disable()  # until the node serves: what loading makes stays
+            try:
+                return _serve(settings, dev=dev, own_chain_id=_is_given(loaded, "dev.chain_id"))
+            finally:
+                gc.enable()
 
 
 def _is_given(loaded: Loaded, name: str) -> bool:
@@ -265,7 +263,7 @@ def _serve(settings: Settings, *, dev: bool, own_chain_id: bool) -> int:
     if not settings.chain.ephemeral:
         folder = _required_folder(settings, "dev" if dev else "run")
     try:
-        serve.serve(serve.prepare(settings, folder, dev=dev, forking=forking), version())
+        serve.serve(serve.prepare(settings, folder, dev=dev, forking=forking), VERSION)
     except serve.BadFolder as error:
         print(f"chain-node: fault: {error}", file=sys.stderr)
         return Exit.DATA_FOLDER

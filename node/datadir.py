@@ -20,7 +20,6 @@ from chain.genesis import Genesis, parse_genesis
 from chain.ledger import Ledger
 from chain.storage import schema
 from chain.storage.memory import MemoryStore
-from chain.storage.rocks import RocksStore
 from chain.storage.store import Store
 
 LEDGER: Final = "db"
@@ -73,6 +72,8 @@ def open_ledger(
                 Reason.BAD_GENESIS, f"{folder} holds no ledger yet; give one with --genesis"
             )
         make_folder(folder)
+        from chain.storage.rocks import RocksStore  # in memory, one starts without it
+
         store = RocksStore(folder / LEDGER)
     with ExitStack() as undo:
         undo.callback(store.close)

@@ -6,13 +6,13 @@ from typing import Final
 
 from chain.crypto.keccak import keccak
 from chain.types import ZERO_ADDRESS, Address, Hash
+from node import VERSION
 from node.agreement import parse_coinbase
 from node.rpc import registry
 from node.rpc.context import Context
 from node.rpc.errors import server_error
 from node.rpc.registry import method
 
-VERSION: Final = "0.1.0"
 _ETHEREUM_PROTOCOL: Final = 65  # what clients that are asked this still say
 CLIENT_VERSION: Final = (
     f"chain-node/v{VERSION}/{sys.platform}-{platform.machine()}"

@@ -10,8 +10,8 @@ import typing
 from typing import Any, Final
 
 from chain.types import Address, Hash
+from node import VERSION
 from node.rpc import parameters, registry, requests
-from node.rpc.client import VERSION
 from node.rpc.context import Context
 from node.rpc.formats import Json
 from node.rpc.registry import Method, method

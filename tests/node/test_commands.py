@@ -38,6 +38,23 @@ def test_asking_for_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert done.stderr.strip() == "[]"
 
 
+def test_a_developers_chain_starts_without_what_its_first_block_does_not_need() -> None:
+    code = (
+        "import sys\nfrom node import serve\n"
+        "heavy = {'aiohttp', 'rocksdict', 'llvmlite', 'ckzg', 'importlib.metadata'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        cwd=Path(__file__).parents[2],
+        check=True,
+    )
+    assert done.stderr.strip() == "[]"
+
+
 def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["dev", "--help"])
@@ -108,7 +125,8 @@ def test_both_ways_to_ask_for_the_version_tell_it(capsys: pytest.CaptureFixture[
         main(["--version"])
     assert caught.value.code == Exit.OK
     assert capsys.readouterr().out == told
-    assert told.startswith("chain-node 0.")
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert told == f"chain-node {project['project']['version']}\n"
 
 
 def test_a_host_name_without_an_address_is_named(capsys: pytest.CaptureFixture[str]) -> None:
