@@ -42,7 +42,7 @@ from chain.storage import schema
 from chain.storage.cache import Cache, Missing
 from chain.storage.schema import height_key, read_height
 from chain.storage.store import Change, Store
-from chain.types import ZERO_HASH, Address, Hash, Height
+from chain.types import EMPTY_CODE_HASH, ZERO_HASH, Address, Hash, Height
 from chain.views import TrieView
 
 _CACHE_ENTRIES = 1 << 17  # accounts, slots and trie records, each
@@ -216,6 +216,10 @@ class Ledger:
     def name_of(self, key: Hash) -> bytes | None:
         """The address (20 bytes) or slot (32 bytes) whose hash stands in the trie as `key`."""
         return self._store.get(schema.PREIMAGES, key)
+
+    def code(self, code_hash: Hash) -> bytes | None:
+        """The code with a hash that any account has, or had in a block that is there."""
+        return b"" if code_hash == EMPTY_CODE_HASH else self._store.get(schema.CODES, code_hash)
 
     # -- blocks ------------------------------------------------------------------------------------
 

@@ -92,7 +92,9 @@ class Node:
         self._report = on_commit
         self._checkers = environment.threads(2, "check")
         self._threads = Threads(environment.threads(1, "writer"), environment.threads(1, "signer"))
-        self._intake = Intake(self.next_fork, ledger.config.chain_id, self._admit, self._checkers)
+        self._intake = Intake(
+            self.next_fork, lambda: ledger.config.chain_id, self._admit, self._checkers
+        )
         self._journal: PoolJournal | None = None
         if pool is not None and settings.pool.journal:
             self._journal = PoolJournal(

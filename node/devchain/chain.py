@@ -7,6 +7,8 @@ from pathlib import Path
 from random import Random
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from chain.beginnings import first_writes
 from chain.blocks import Header
 from chain.changes import Changes
@@ -67,7 +69,11 @@ class DevChain:
         self._first_pace = producer.pace
         self._first_coinbase = producer.wishes.coinbase
         self._impersonated: dict[Address, None] = {}  # in order
+        self._added: set[Address] = set()
         self.instance = self._new_instance()
+
+        if notes.chain_id is not None:
+            ledger.config = replace(ledger.config, chain_id=notes.chain_id)
 
     def _new_instance(self) -> Hash:
         return Hash(self._random.getrandbits(256).to_bytes(32, "big"))
@@ -198,6 +204,18 @@ class DevChain:
         async with self.producer.turn:
             await self.producer.change(write)
 
+    async def set_chain_id(self, chain_id: int) -> None:
+        """The chain id from the next block on. What waits for one is dropped: it names another."""
+
+        def change() -> None:
+            self.ledger.config = replace(self.ledger.config, chain_id=chain_id)
+
+        async with self.producer.turn:
+            for checked in list(self._mempool.everything()):
+                self._mempool.drop(checked.transaction.hash)
+            await self.producer.change(change)
+            self._notes.rename(chain_id)
+
     async def amend_with(self, changes: Callable[[], Changes]) -> None:
         """As `amend`, for changes that somebody else works out from `ledger.view()`."""
         async with self.producer.turn:
@@ -312,6 +330,7 @@ class DevChain:
             self._notes.take(0)
             self._notes.shift(0)
             self._impersonated.clear()
+            self._added.clear()
             self.automatic = False
             self.instance = self._new_instance()
             self.producer.set_pace(self._first_pace)
@@ -329,6 +348,26 @@ class DevChain:
         found = address in self._impersonated
         self._impersonated.pop(address, None)
         return found
+
+    def add_account(self, address: Address) -> bool:
+        """Have an account that may be impersonated later, as ganache's; whether it is a new one.
+
+        TOO_LARGE beyond some thousands.
+        """
+        if len(self._added) >= IMPERSONATED_MAX:
+            raise Rejected(Reason.TOO_LARGE, f"{IMPERSONATED_MAX} added accounts")
+        new = address not in self._added
+        self._added.add(address)
+        return new
+
+    def remove_account(self, address: Address) -> bool:
+        """Forget an added account; whether it was there."""
+        found = address in self._added
+        self._added.discard(address)
+        return found
+
+    def was_added(self, address: Address) -> bool:
+        return address in self._added
 
     def impersonated(self) -> list[Address]:
         """Those that are impersonated by name, in order."""

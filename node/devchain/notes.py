@@ -1,4 +1,4 @@
-"""What a developer's chain remembers beside its ledger: snapshots, and the shift of its clock.
+"""What a developer's chain remembers beside its ledger: snapshots, its clock's shift, its id.
 
 A file of JSON lines that is appended to, and written anew when it is opened. It is handed to
 the system and not synced: what a power cut takes are snapshots, never blocks.
@@ -37,6 +37,7 @@ class Notes:
         self.snapshots: dict[int, Snapshot] = {}
         self.next_id = 0
         self.offset = 0  # of the chain's time from the clock's, seconds
+        self.chain_id: int | None = None  # None: the genesis'
         self._path = path
         self._file: IO[str] | None = None
         if path is not None:
@@ -73,6 +74,8 @@ class Notes:
             self._take(int(entry["taken"]))
         elif "next" in entry:
             self.next_id = int(entry["next"])
+        elif "chain" in entry:
+            self.chain_id = int(entry["chain"])
         else:
             self.offset = int(entry["offset"])
 
@@ -84,6 +87,8 @@ class Notes:
                 file.write(_line({"snapshot": _fields(snapshot)}))
             file.write(_line({"next": self.next_id}))
             file.write(_line({"offset": self.offset}))
+            if self.chain_id is not None:
+                file.write(_line({"chain": self.chain_id}))
         fresh.replace(path)
         self._file = path.open("a", encoding="ascii")
 
@@ -123,6 +128,11 @@ class Notes:
         if offset != self.offset:
             self.offset = offset
             self._write({"offset": offset})
+
+    def rename(self, chain_id: int) -> None:
+        """Remember the chain id."""
+        self.chain_id = chain_id
+        self._write({"chain": chain_id})
 
     def close(self) -> None:
         if self._file is not None:

@@ -15,11 +15,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chain import headers
-from chain.blocks import Header
+from chain.blocks import Block, Header
 from chain.errors import Reason, Rejected, SourceFailed
 from chain.ledger import Ledger
 from chain.machine import Machine
-from chain.transactions import Checked
+from chain.transactions import Checked, Kind
 from chain.types import ZERO_HASH, Address, Hash, Height
 from chain.validators import (
     ConsensusRecord,
@@ -29,6 +29,7 @@ from chain.validators import (
     validator_set,
 )
 from node.consensus.driver import Committed
+from node.devchain.blobs import Blobs
 from node.devchain.fork.origin import ForkOrigin
 from node.devchain.prints import CONSOLE, Prints
 from node.devchain.times import Times
@@ -91,6 +92,7 @@ class Producer:
         self.times = times
         self.pace = pace
         self.turn = asyncio.Lock()
+        self.blobs = Blobs()
         self.fork: ForkOrigin | None = None  # what a forked ledger reads from
         self._members = validator_set([Validator(validator, 1)])
         self._mempool = mempool
@@ -306,6 +308,7 @@ class Producer:
             return None
         start = self._stopwatch()
         await self._in_writer(ledger.commit, built.executed, record=encode_record(record))
+        self._keep_blobs(built.executed.block)
         self._measured.block_commit.observe(self._stopwatch() - start)
         committed = built.executed.block.header
         self.times.passed(now, committed.timestamp)
@@ -316,6 +319,14 @@ class Producer:
         self._on_commit(done)
         self._release(0)
         return done
+
+    def _keep_blobs(self, block: Block) -> None:
+        """Keep what came with the block's blob transactions, which the pool lets go of."""
+        for transaction in block.transactions:
+            if transaction.kind != Kind.BLOB:
+                continue
+            if (sidecar := self._mempool.sidecar(transaction.hash)) is not None:
+                self.blobs.keep(transaction.blob_hashes, sidecar)
 
     async def _run_all(
         self, ground: Ground, chosen: Sequence[Checked], record: ConsensusRecord, header: Header

@@ -44,11 +44,16 @@ class Intake:
     """
 
     def __init__(
-        self, fork: Callable[[], Fork], chain_id: int, admit: Admit, threads: Executor
+        self,
+        fork: Callable[[], Fork],
+        chain_id: Callable[[], int],
+        admit: Admit,
+        threads: Executor,
     ) -> None:
-        """`fork` is the next block's; `admit` pools what was checked, with one outcome for each.
+        """`fork` and `chain_id` are the next block's; `admit` pools what was checked.
 
-        Its last argument is whether a caller of this node submitted the transactions.
+        It gives one outcome for each. Its last argument is whether a caller of this node
+        submitted the transactions.
         """
         self._fork = fork
         self._chain_id = chain_id
@@ -105,8 +110,8 @@ class Intake:
         fork = self._fork()
         # The first byte 3 marks a blob transaction, whose proofs take milliseconds.
         if len(raws) <= _INLINE_MAX and not any(raw[:1] == bytes((Kind.BLOB,)) for raw in raws):
-            return check_batch(raws, fork, self._chain_id)
-        return await handed(self._threads, check_batch, raws, fork, self._chain_id)
+            return check_batch(raws, fork, self._chain_id())
+        return await handed(self._threads, check_batch, raws, fork, self._chain_id())
 
     def _pool(self, verdicts: Sequence[_Verdict], local: bool) -> list[Outcome]:
         admissible = [verdict for verdict in verdicts if not isinstance(verdict, Rejected)]

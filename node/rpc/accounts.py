@@ -24,6 +24,7 @@ from node.rpc.gas import estimate
 from node.rpc.pending import on_pending
 from node.rpc.registry import method
 from node.rpc.requests import CallRequest
+from node.rpc.transactions import receipt_of
 
 
 @method("eth_accounts")
@@ -32,6 +33,13 @@ async def accounts(ctx: Context) -> list[str]:
     developer = ctx.node.developer
     impersonated = [] if developer is None else developer.impersonated()
     return [data(address) for address in dict.fromkeys((*ctx.node.accounts, *impersonated))]
+
+
+@method("eth_requestAccounts", developer_only=True)
+async def request_accounts(ctx: Context) -> list[str]:
+    """As eth_accounts; what pages ask a wallet, which a developer's chain stands in for."""
+    found: list[str] = await accounts(ctx)
+    return found
 
 
 @method("eth_sign")
@@ -51,6 +59,22 @@ async def personal_sign(
 @method("eth_signTypedData_v4")
 def sign_typed_data(ctx: Context, address: Address, typed: Any) -> bytes:
     """A signature of typed data (EIP-712), given as an object or as its JSON text."""
+    return _typed_signature(ctx, address, typed)
+
+
+@method("eth_signTypedData_v3", developer_only=True)
+def sign_typed_data_without_arrays(ctx: Context, address: Address, typed: Any) -> bytes:
+    """As eth_signTypedData_v4, which signs what this may be asked to sign in the same way."""
+    return _typed_signature(ctx, address, typed)
+
+
+@method("eth_signTypedData", developer_only=True)
+def sign_typed_data_as_proposed(ctx: Context, address: Address, typed: Any) -> bytes:
+    """As eth_signTypedData_v4; the name that EIP-712 gives it."""
+    return _typed_signature(ctx, address, typed)
+
+
+def _typed_signature(ctx: Context, address: Address, typed: Any) -> bytes:
     if isinstance(typed, str):
         try:
             typed = msgspec.json.decode(typed)
@@ -100,6 +124,12 @@ async def send_transaction(ctx: Context, request: CallRequest) -> Hash:
             transaction_hash = ctx.node.admit(_unproved(ctx, sendable))
     await ctx.node.settled(transaction_hash)
     return transaction_hash
+
+
+@method("eth_sendTransactionSync", developer_only=True)
+async def send_transaction_sync(ctx: Context, request: CallRequest) -> Json:
+    """As eth_sendTransaction, and the receipt, waited for as by eth_sendRawTransactionSync."""
+    return await receipt_of(ctx, send_transaction(ctx, request))
 
 
 def _key(ctx: Context, address: Address) -> bytes:

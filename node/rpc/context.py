@@ -71,6 +71,10 @@ class Surroundings:
             last = self._last = (header, *make(header))
         return last[1], last[2]
 
+    def forget(self) -> None:
+        """Have them made anew: the ledger's rules have changed."""
+        self._last = None
+
 
 class Context:
     """One caller's access to the node. `connection` is None over HTTP."""

@@ -2,11 +2,16 @@
 
 from typing import Any
 
+from msgspec import Raw
+
 from chain.types import Height
 from node.rpc.client import client_version
 from node.rpc.context import Context
-from node.rpc.dev_registry import OWN, control, number
+from node.rpc.dev_registry import OWN, Amount, control, number
+from node.rpc.errors import invalid_params
 from node.rpc.formats import Json, data
+from node.rpc.parameters import UINT64_MAX
+from node.rpc.registry import method
 
 
 @control({"anvil_nodeInfo": OWN})
@@ -48,6 +53,27 @@ async def metadata(ctx: Context) -> Json:
 async def metadata_hardhat(ctx: Context) -> Json:
     """Which run of which chain this is."""
     return await _metadata(ctx)
+
+
+@method("eth_networkId", developer_only=True)
+async def network_id(ctx: Context) -> str:
+    """As net_version, which is what anvil calls it too."""
+    return str(ctx.ledger.config.chain_id)
+
+
+@control({"anvil_getGenesisTime": OWN})
+async def genesis_time(ctx: Context) -> Raw:
+    """The time of the first block, in seconds."""
+    return number(ctx.header(ctx.ledger.first).timestamp)
+
+
+@control({"anvil_setChainId": None})
+async def set_chain_id(ctx: Context, chain_id: Amount) -> None:
+    """The chain id from now on, after a restart too; blocks that are there stay as they are."""
+    if not 0 < chain_id < UINT64_MAX:
+        raise invalid_params("a chain id is above 0 and below 2**64 - 1")
+    await ctx.developer.set_chain_id(chain_id)
+    ctx.surroundings.forget()
 
 
 async def _metadata(ctx: Context) -> Json:

@@ -62,7 +62,7 @@ async def remove_timestamp_interval(ctx: Context) -> bool:
     return was is not None
 
 
-@control({"anvil_setCoinbase": None, "hardhat_setCoinbase": True})
+@control({"anvil_setCoinbase": None, "hardhat_setCoinbase": True, "miner_setEtherbase": True})
 async def set_coinbase(ctx: Context, address: Address) -> None:
     """Whom the tips of the blocks from now on go to."""
     ctx.developer.producer.wishes.coinbase = address
@@ -93,7 +93,7 @@ async def set_randomness(ctx: Context, value: Hash) -> None:
     ctx.developer.producer.wishes.randomness = value
 
 
-@control({"evm_setBlockGasLimit": True, "anvil_setBlockGasLimit": True})
+@control({"evm_setBlockGasLimit": True, "anvil_setBlockGasLimit": True, "miner_setGasLimit": True})
 async def set_gas_limit(ctx: Context, limit: Amount) -> None:
     """The gas limit of the blocks from now on."""
     if not 21_000 <= limit < 2**63:

@@ -23,7 +23,14 @@ _GAS: Final = 10_000_000
 _PROBE: Final = 0x1234567890ABCDEF  # no token has just this
 
 
-@control({"anvil_dealERC20": None, "hardhat_dealERC20": None, "anvil_dealErc20": None})
+@control(
+    {
+        "anvil_dealERC20": None,
+        "hardhat_dealERC20": None,
+        "anvil_dealErc20": None,
+        "anvil_setERC20Balance": None,
+    }
+)
 async def deal_tokens(ctx: Context, owner: Address, token: Address, amount: Amount) -> None:
     """What an account has of a token, in the token's smallest unit; its supply stays."""
     await _set(ctx, token, encode_call("balanceOf(address)", owner), amount)

@@ -2,7 +2,9 @@
 
 from bisect import bisect_left
 
-from chain.types import EMPTY_CODE_HASH, Address, Height
+from chain.errors import Reason, Rejected
+from chain.state import EMPTY_ACCOUNT
+from chain.types import EMPTY_CODE_HASH, EMPTY_ROOT, Address, Height
 from node.rpc.context import Context
 from node.rpc.errors import server_error
 from node.rpc.formats import Json, data, mined_transaction_json, pending_transaction_json
@@ -19,6 +21,20 @@ async def get_account_info(ctx: Context, address: Address, block: BlockTag = "la
         return {"balance": "0x0", "nonce": "0x0", "code": "0x"}
     code = b"" if account.code_hash == EMPTY_CODE_HASH else view.code(account.code_hash)
     return {"balance": hex(account.balance), "nonce": hex(account.nonce), "code": data(code)}
+
+
+@method("eth_getAccount")
+async def get_account(ctx: Context, address: Address, block: BlockTag = "latest") -> Json:
+    """An account as its leaf in the state's trie has it; an empty one where there is none."""
+    account = ctx.view(block).account(address) or EMPTY_ACCOUNT
+    if ctx.fork is not None and account.storage_root != EMPTY_ROOT:
+        raise Rejected(Reason.UNPROVABLE, "the storage root of an account on a forked ledger")
+    return {
+        "balance": hex(account.balance),
+        "nonce": hex(account.nonce),
+        "storageRoot": data(account.storage_root),
+        "codeHash": data(account.code_hash),
+    }
 
 
 @method("eth_getTransactionBySenderAndNonce")

@@ -30,6 +30,7 @@ OF_STATE: Final = frozenset(
         "eth_call",
         "eth_createAccessList",
         "eth_estimateGas",
+        "eth_getAccount",
         "eth_getAccountInfo",
         "eth_getBalance",
         "eth_getCode",

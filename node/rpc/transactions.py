@@ -1,6 +1,7 @@
 """Transactions and receipts by hash and by place; sending signed ones."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Final
 
 from chain.types import Hash, Height
@@ -125,10 +126,15 @@ async def send_raw_transaction_sync(
     After the time, by default 20 s and at most 60 s, an error with the code 4 and the
     transaction's hash; it stays in the pool.
     """
+    return await receipt_of(ctx, ctx.node.submit(raw), timeout_ms)
+
+
+async def receipt_of(ctx: Context, sending: Awaitable[Hash], timeout_ms: int | None = None) -> Json:
+    """The receipt of the transaction that `sending` pools, waited for as above."""
     wait_ms = min(timeout_ms or _WAIT_MS, _WAIT_MS_MAX)
     blocks = ctx.node.announcements.subscribe("blocks")
     try:
-        transaction_hash = await ctx.node.submit(raw)
+        transaction_hash = await sending
         async with asyncio.timeout(wait_ms / 1000):
             while (receipt := await _receipt(ctx, transaction_hash)) is None:
                 await blocks.get()
