@@ -65,7 +65,7 @@ compat: $(TOOLS)  ## every client does all that it is for; writes the table of d
 fuzz: $(TOOLS)  ## our transition beside the executable specification (EXAMPLES=2000)
 	CHAIN_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(JOBS) tests/differential $(ARGS)
 
-fuzz-vm: $(TOOLS)  ## random state tests on the VMs, side by side (SECONDS=60 SEED=... TIERS=native)
+fuzz-vm: $(TOOLS)  ## random state tests and blocks on the VMs, side by side (SECONDS=60 SEED=... TIERS=native)
 	$(BIN)/python -m tests.differential_vm --seconds $(SECONDS) --tiers $(TIERS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(TOOLS)  ## measure, beside py-evm in the same run (B=transfers selects)

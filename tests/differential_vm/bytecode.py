@@ -5,6 +5,7 @@ kind that they expect, often at an edge; a share of raw opcodes, random bytes an
 mutations makes programs go wrong in every way they can.
 """
 
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
@@ -20,6 +21,8 @@ ABSENT: Final = b"\xee" * 20
 COINBASE: Final = b"\xcb" * 20
 # Cheap ones twice: pairings take a while and say little about the VM.
 PRECOMPILES: Final = tuple(n.to_bytes(20, "big") for n in (1, 2, 3, 4, 5, 6, 7, 9, 2, 3, 4, 0x100))
+# What is stored, is stored here.
+SLOTS: Final = (0, 1, 2, 3, 5, 2**255)
 
 _EDGES: Final = (
     0, 1, 2, 3, 7, 31, 32, 33, 63, 64, 255, 256, 2**16 - 1, 2**31, 2**32 - 1, 2**32, 2**40 - 1,
@@ -66,8 +69,10 @@ class Author:
     How often a program goes wrong differs from author to author.
     """
 
-    def __init__(self, random: Random, fork: Fork) -> None:
+    def __init__(self, random: Random, fork: Fork, others: Sequence[bytes] = ()) -> None:
+        """`others` are accounts that programs meet beside the world's usual ones."""
         self.random = random
+        self._others = others
         self._risk = random.choice((0.0, 0.05, 0.2, 1.0))
         self._height = 0  # of the stack, at least
         rows = tuple(row for row in OPCODES.values() if row.available(fork))
@@ -257,7 +262,7 @@ class Author:
         random = self.random
         match kind:
             case "slot":
-                return random.choice((0, 1, 2, 3, 5, 2**255))
+                return random.choice(SLOTS)
             case "small":
                 return random.choice((0, 1, 2, 3, 30, 31, 32, 33, 2**64, 2**256 - 1))
             case "shift":
@@ -303,6 +308,8 @@ class Author:
     def address(self) -> int:
         """An account of the world, a precompile, or one that is not there."""
         random = self.random
+        if self._others and random.random() < 0.5:
+            return int.from_bytes(random.choice(self._others), "big")
         choices = (*CONTRACTS, DELEGATED, FUNDED, ABSENT, COINBASE, random.choice(PRECOMPILES))
         number = int.from_bytes(random.choice(choices), "big")
         if random.random() < 0.03:

@@ -18,6 +18,7 @@ from contracts.vm.native.records import MEMORY_MAX
 from node.conformance import fixtures
 from node.conformance.networks import fork_named
 from node.conformance.statetest import run_subtest
+from tests.differential_vm.bytecode import SLOTS
 
 INDEXES: Final = {"data": 0, "gas": 0, "value": 0}
 _LARGE_GAS: Final = 20_000_000  # with more, a test might never end
@@ -117,7 +118,7 @@ class Watched:
                 _kind(outcome.halt),
                 state.refund,
                 len(state.logs),
-                tuple(sorted(map(_warm_name, state._warm))),
+                _warm(state),
             )
         )
         return outcome
@@ -129,11 +130,17 @@ def _kind(halt: Halt | None) -> str:
     return "failure"
 
 
-def _warm_name(key: Any) -> str:
-    if isinstance(key, bytes):
-        return key.hex()
-    address, slot = key
-    return f"{address.hex()}/{slot:x}"
+def _warm(state: State) -> tuple[str, ...]:
+    """The warm addresses, and of their slots those that programs name."""
+    addresses = state.touched_addresses(frozenset())
+    warm = [address.hex() for address in addresses if state.is_warm_address(address)]
+    warm += [
+        f"{address.hex()}/{slot:x}"
+        for address in addresses
+        for slot in SLOTS
+        if state.is_warm_slot(address, slot)
+    ]
+    return tuple(sorted(warm))
 
 
 def observe(

@@ -1,0 +1,99 @@
+"""Random blocks come out the same natively, whatever a machine keeps between their messages."""
+
+import json
+
+import pytest
+
+from contracts.vm import Interpreter
+from contracts.vm.native.session import Session
+from node.conformance.tiers import machine_of
+from tests.differential_vm.blocks import random_block
+from tests.differential_vm.play import Player, block_difference, write_block
+from tests.differential_vm.shrink import smaller
+
+BLOCKS = 1_000
+SHARDS = 5
+COMPILED_BLOCKS = 100  # of the actors' few codes, since compiling takes longer than running
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_random_blocks_come_out_the_same_natively(shard):
+    """After each message, transaction, change from outside and block; on one machine."""
+    machine = machine_of("native")
+    for seed in range(shard, BLOCKS, SHARDS):
+        found = block_difference(random_block(seed), "native", machine)
+        assert found is None, f"seed {seed}, step {found.step}: {found.what}"
+
+
+def test_random_blocks_come_out_the_same_compiled():
+    machine = machine_of("jit")
+    for seed in range(BLOCKS, BLOCKS + COMPILED_BLOCKS):
+        found = block_difference(random_block(seed, programs=False), "jit", machine)
+        assert found is None, f"seed {seed}, step {found.step}: {found.what}"
+
+
+def test_much_happens_in_random_blocks():
+    """Most messages succeed; accounts come and go, slots and logs are written."""
+    ended, changed, wiped, codes, slots, logs = [], 0, 0, 0, 0, 0
+    for seed in range(100):
+        for seen in Player(random_block(seed), Interpreter()).played():
+            if "halt" in seen:
+                ended.append(seen["halt"])
+            logs += len(seen.get("logs", ()))
+            if "root" in seen:
+                changed += len(seen["accounts"])
+                wiped += len(seen["wiped"])
+                codes += len(seen["codes"])
+                slots += sum(map(len, seen["storage"].values()))
+    assert len(ended) > 200 and ended.count("success") > 0.4 * len(ended)
+    assert ended.count("revert") > 5 and ended.count("failure") > 20
+    assert changed > 300 and wiped > 20 and codes > 30 and slots > 60 and logs > 5
+
+
+class Forgetful(Session):
+    """Does not hear that an account has got code."""
+
+    def forget(self, address):
+        pass
+
+
+class Sleepy(Session):
+    """Does not hear that wei has moved."""
+
+    def wei_moved(self):
+        pass
+
+
+def planted(session_class):
+    machine = machine_of.__wrapped__("native")
+    machine._session = session_class(machine._native)
+    return machine
+
+
+@pytest.mark.parametrize("session_class", [Forgetful, Sleepy])
+def test_what_a_machine_must_not_keep_is_found_and_made_small(session_class, tmp_path):
+    machine = planted(session_class)
+    found = None
+    for seed in range(300):
+        found = block_difference(random_block(seed), "native", machine)
+        if found is not None:
+            break
+    assert found is not None and not found.crash
+    least = smaller(found, lambda told: block_difference(told, "native", planted(session_class)))
+    assert len(least.block["steps"]) <= 2
+    path = write_block(tmp_path, "native-1", least)
+    kept = json.loads(path.read_text())
+    assert kept["comment"] == least.what
+    assert block_difference(kept, "native", planted(session_class)) == least.__class__(
+        "native", least.step, least.what, kept
+    )
+    assert block_difference(kept, "native", machine_of("native")) is None
+
+
+def test_a_machine_that_crashes_in_a_block_is_a_difference():
+    class Broken(Interpreter):
+        def execute(self, *message):
+            raise ValueError("no such register")
+
+    found = block_difference(random_block(1), "broken", Broken())
+    assert found is not None and found.crash and "no such register" in found.what
