@@ -305,9 +305,10 @@ class _Kernel:
             case "fresh", [ast.Name(id=record)]:
                 kind = self.names[record]
                 return _Result(kind, f.local(f"[{layout(kind).size >> 3} x i64]"))
-            case "min", [left, right]:
+            case "min" | "max", [left, right]:
                 a, b = self._number(left), self._number(right)
-                return _Result(U64, f.select(f.compare("ult", a, b), a, b))
+                order = "ult" if name == "min" else "ugt"
+                return _Result(U64, f.select(f.compare(order, a, b), a, b))
             case "mul_high", [left, right]:
                 a, b = (f.widen(self._number(side), "i128") for side in (left, right))
                 product = f.lshr(f.mul(a, b), constant(64, "i128"))

@@ -5,11 +5,11 @@ from typing import Final
 from chain.forks import Fork, ModexpPricing
 from contracts.vm.frame import padded
 
-_HEADER: Final = 96  # three lengths
+HEADER: Final = 96  # three lengths
 
 
 def _lengths(data: bytes) -> tuple[int, int, int]:
-    header = padded(data, 0, _HEADER)
+    header = padded(data, 0, HEADER)
     base, exponent, modulus = (int.from_bytes(header[i : i + 32], "big") for i in (0, 32, 64))
     return base, exponent, modulus
 
@@ -17,7 +17,7 @@ def _lengths(data: bytes) -> tuple[int, int, int]:
 def _exponent_head(data: bytes, base_size: int, exponent_size: int) -> int:
     """The first 32 bytes of the exponent, or all of it when it is shorter."""
     size = min(exponent_size, 32)
-    return int.from_bytes(padded(data, _HEADER + base_size, size), "big")
+    return int.from_bytes(padded(data, HEADER + base_size, size), "big")
 
 
 def _iterations(exponent_size: int, head: int, per_byte: int) -> int:
@@ -64,9 +64,9 @@ def run(data: bytes, fork: Fork) -> bytes | None:
         return b""
     # Sizes beyond the input stand for zeros, and only those that gas pays for get here:
     # an exponent may still be long when base and modulus are short, so slice, then pad.
-    base = _number(data, _HEADER, base_size)
-    exponent = _number(data, _HEADER + base_size, exponent_size)
-    modulus = _number(data, _HEADER + base_size + exponent_size, modulus_size)
+    base = _number(data, HEADER, base_size)
+    exponent = _number(data, HEADER + base_size, exponent_size)
+    modulus = _number(data, HEADER + base_size + exponent_size, modulus_size)
     if modulus == 0:
         return bytes(modulus_size)
     from gmpy2 import powmod

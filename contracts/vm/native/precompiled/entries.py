@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from chain.machine import Halt
 from contracts.vm.native.assembly import THREADED, Module, constant
+from contracts.vm.native.declared import compiled
 from contracts.vm.native.emitter import FRAME, HANDLER_PARAMETERS
 from contracts.vm.native.records import NO_GAS, NUMBER_OF, U64, Words, layout
 
@@ -16,20 +17,34 @@ class Contract:
     finish: U64  # the interpreter's function that ends every frame
     price: U64
     unit_price: U64  # for each word, pair or round
-    constants: U64  # address of what the curve's kernels want
+    constants: U64  # what the kernel wants beside: a number, or a record's address
+    ask_python: U64  # the definition, as a function that native code can call
     output_at: U64  # address, and size, of the last output
     output_size: U64
-    output: Annotated[Words, 64]
+    output: Annotated[Words, 1_024]
 
 
 CONTRACT: Final = layout(Contract)
+
+
+# What a kernel gives when Python has had an error: native code is left for no known reason.
+BROKEN: Final = NO_GAS - 0xFF
+
+# What Python answers: FAILED, or more than LEFT by the gas left.
+FAILED: Final = 1
+LEFT: Final = 2
+
+
+def ask_python(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
+    """Have the definition do it, and put the output in its place; the answer, 0 for an error."""
+    compiled()
 
 
 def add_entry(module: Module, kernel: str) -> None:
     """Add the public function `enter_` and the name of a kernel.
 
     The kernel gets the contract, address and size of the input, and the gas; it gives the
-    gas left, having set the output, or NO_GAS when the contract fails.
+    gas left, having set the output, or NO_GAS when the contract fails, or BROKEN.
     """
     f = module.function(
         f"enter_{kernel}", "i64", HANDLER_PARAMETERS, convention=THREADED, public=True
@@ -42,9 +57,13 @@ def add_entry(module: Module, kernel: str) -> None:
     )
     contract = f.pointer(place)
     left = f.call(module.signatures[kernel], (contract, data, size, gas))
-    succeeded, failed = f.new_block(), f.new_block()
+    succeeded, unusual, failed, broken = (f.new_block() for _ in range(4))
     finish = f.load("ptr", f.offset(contract, CONTRACT.offsets["finish"]))
-    f.branch(f.compare("eq", left, constant(NO_GAS)), failed, succeeded, likely=False)
+    f.branch(f.compare("uge", left, constant(BROKEN)), unusual, succeeded, likely=False)
+    f.block = unusual
+    f.branch(f.compare("eq", left, constant(BROKEN)), broken, failed, likely=False)
+    f.block = broken
+    f.give(f.not_(left))
     f.block = failed
     how = f.pointer(constant(NUMBER_OF[Halt.PRECOMPILE]))
     f.become(finish, (frame, how, top, constant(0), table))

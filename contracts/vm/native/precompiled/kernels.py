@@ -1,7 +1,15 @@
 """Kernels of the contracts that copy and hash: gas, input and output as the definitions say."""
 
-from contracts.vm.native.precompiled.entries import Contract
-from contracts.vm.native.precompiled.recovery import Library, Scratch, recover_key
+from contracts.vm.native.precompiled.entries import BROKEN, FAILED, LEFT, Contract, ask_python
+from contracts.vm.native.precompiled.recovery import (
+    SERIALIZED,
+    UNCOMPRESSED,
+    Library,
+    Scratch,
+    parse_signature,
+    recover_signer,
+    serialize_key,
+)
 from contracts.vm.native.precompiled.sha256 import START, sha256_blocks
 from contracts.vm.native.precompiled.sums import RIPEMD160_START, blake2_rounds, ripemd160_blocks
 from contracts.vm.native.records import NO_GAS, U64, Words
@@ -16,7 +24,6 @@ from contracts.vm.native.words import (
     move_bytes,
     room,
     store_byte,
-    words_at,
 )
 from contracts.vm.precompiles.blake2 import INPUT, IV
 
@@ -120,9 +127,14 @@ def run_ecrecover(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
         return gas - contract.price
     scratch = fresh(Scratch)
     library = at(Library, contract.constants)
-    compact = words_at(address_of(given) + 64)
-    if not recover_key(library, scratch, compact, parity, given):
+    context = library.context
+    if not parse_signature(
+        library, context, scratch.signature, address_of(given) + 64, parity
+    ) or not recover_signer(library, context, scratch.key, scratch.signature, given):
         return gas - contract.price
+    size_given = scratch.size
+    size_given[0] = SERIALIZED
+    serialize_key(library, context, scratch.serialized, size_given, scratch.key, UNCOMPRESSED)
     # The address is the end of the hash of the key without its first byte.
     state = room(25)
     clear_bytes(address_of(state), 200)
@@ -167,3 +179,11 @@ def run_blake2(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
         out[i] = out[i] ^ v[i] ^ v[i + 8]
     give_output(contract, 64)
     return gas - rounds
+
+
+def run_in_python(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
+    """For contracts that a library serves, which native code does not call."""
+    answer = ask_python(contract, data, size, gas)
+    if answer >= LEFT:
+        return answer - LEFT
+    return NO_GAS if answer == FAILED else BROKEN

@@ -2,23 +2,22 @@
 
 from typing import Annotated, Final
 
-from contracts.vm.native.assembly import Module, Signature, constant
+from contracts.vm.native.assembly import Module
 from contracts.vm.native.declared import compiled
-from contracts.vm.native.records import U64, Words, layout
+from contracts.vm.native.precompiled.outside import add_outside
+from contracts.vm.native.records import U64, Words
 
-_UNCOMPRESSED: Final = 2  # libsecp256k1's SECP256K1_EC_UNCOMPRESSED
-_PARSE: Final = Signature("", "i32", ["ptr", "ptr", "ptr", "i32"])
-_RECOVER: Final = Signature("", "i32", ["ptr", "ptr", "ptr", "ptr"])
-_SERIALIZE: Final = Signature("", "i32", ["ptr", "ptr", "ptr", "ptr", "i32"])
+UNCOMPRESSED: Final = 2  # libsecp256k1's SECP256K1_EC_UNCOMPRESSED
+SERIALIZED: Final = 65  # bytes of such a key: a 4, then x and y
 
 
 class Library:
     """Addresses of the library's context and functions."""
 
     context: U64
-    parse: U64
-    recover: U64
-    serialize: U64
+    parse_signature: U64
+    recover_signer: U64
+    serialize_key: U64
 
 
 class Scratch:
@@ -26,46 +25,31 @@ class Scratch:
 
     signature: Annotated[Words, 72]  # it takes 65 bytes
     key: Annotated[Words, 64]
-    serialized: Annotated[Words, 72]  # it takes 65 bytes: a 4, then x and y
-    size: U64
+    serialized: Annotated[Words, 72]  # it takes 65 bytes
+    size: Annotated[Words, 16]  # it takes one word
 
 
 def add_recovery(module: Module) -> None:
-    """Add the kernel `recover_key`."""
-    f = module.function("recover_key", "i64", ["ptr", "ptr", "ptr", "i64", "ptr"],
-                        attributes="noinline")  # fmt: skip
-    library, scratch, compact, parity, digest = f.arguments
-    functions, places = layout(Library).offsets, layout(Scratch).offsets
-    context, parse, recover, serialize = (
-        f.load("ptr", f.offset(library, functions[name]))
-        for name in ("context", "parse", "recover", "serialize")
-    )
-    signature, key, serialized, size = (
-        f.offset(scratch, places[name]) for name in ("signature", "key", "serialized", "size")
-    )
-    nobody = f.new_block()
-    for function, kind, arguments in (
-        (parse, _PARSE, (signature, compact, f.narrow(parity, "i32"))),
-        (recover, _RECOVER, (key, signature, digest)),
-    ):
-        proceed = f.new_block()
-        done = f.call_through(function, kind, (context, *arguments))
-        f.branch(f.compare("eq", done, constant(0, "i32")), nobody, proceed)
-        f.block = proceed
-    f.store(constant(65), size)
-    f.call_through(
-        serialize, _SERIALIZE, (context, serialized, size, key, constant(_UNCOMPRESSED, "i32"))
-    )
-    f.give(constant(1))
-    f.block = nobody
-    f.give(constant(0))
+    """Add the kernels that are declared here; all give 0 when they find nothing."""
+    for kernel in (parse_signature, recover_signer, serialize_key):
+        add_outside(module, kernel)
 
 
-def recover_key(
-    library: Library, scratch: Scratch, compact: Words, parity: U64, digest: Words
+def parse_signature(
+    library: Library, context: U64, signature: Words, compact: U64, parity: U64
 ) -> U64:
-    """Put the signer's key into `scratch.serialized`; 0 when there is none.
+    """Take r and s, 64 bytes at an address, in any range."""
+    compiled()
 
-    `compact` is r and s, 64 bytes, in any range; `digest` 32 bytes.
-    """
+
+def recover_signer(
+    library: Library, context: U64, key: Words, signature: Words, digest: Words
+) -> U64:
+    compiled()
+
+
+def serialize_key(
+    library: Library, context: U64, serialized: Words, size: Words, key: Words, form: U64
+) -> U64:
+    """Of `size` bytes there is room."""
     compiled()

@@ -21,6 +21,11 @@ from contracts.vm.precompiles import PRECOMPILES
 from tests.contracts.vm.laboratory import TARGET, assemble
 from tests.contracts.vm.native.both import Case, agree, native
 
+
+def word(number: int, size: int = 32) -> bytes:
+    return number.to_bytes(size, "big")
+
+
 G1 = (1).to_bytes(32, "big") + (2).to_bytes(32, "big")
 MINUS_G1 = G1[:32] + bytes.fromhex(
     "30644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd45"
@@ -31,7 +36,24 @@ G2 = bytes.fromhex(
     "090689d0585ff075ec9e99ad690c3395bc4b313370b38ef355acdadcd122975b"
     "12c85ea5db8c6deb4aab71808dcb408fe3d1e7690c43d37b4ce6cc0166fa7daa"
 )
-NATIVE = (1, 2, 3, 4, 6, 7, 8, 9)
+NATIVE = tuple(range(1, 0x12))  # all of them; from 0x0a on through Python's libraries
+# Inputs that the later ones take: the zero polynomial opened at 5, and points of BLS12-381.
+INFINITY = b"\xc0" + bytes(47)
+OPENING = b"\x01" + hashlib.sha256(INFINITY).digest()[1:] + word(5) + bytes(32) + INFINITY * 2
+BLS_G1, BLS_G2 = (
+    PRECOMPILES[number].run(data, OSAKA) or b""
+    for number, data in ((0x10, word(9, 64)), (0x11, word(9, 64) + word(8, 64)))
+)
+LATER = {
+    0x0A: OPENING,
+    0x0B: BLS_G1 * 2,
+    0x0C: BLS_G1 + word(7),
+    0x0D: BLS_G2 * 2,
+    0x0E: BLS_G2 + word(7),
+    0x0F: BLS_G1 + BLS_G2,
+    0x10: word(9, 64),
+    0x11: word(9, 64) + word(8, 64),
+}
 OUT = 0x2000  # where outputs go; the input is at 0
 
 
@@ -141,7 +163,8 @@ def test_a_signer_is_found():
 @pytest.mark.parametrize("number", NATIVE)
 def test_the_second_call_stays_native(number, monkeypatch):
     """Only the first is made by Python."""
-    data = blake2_input(12) if number == 9 else G1 + G2 if number == 8 else G1 + G1
+    samples = {8: G1 + G2, 9: blake2_input(12), **LATER}
+    data = samples.get(number, G1 + G1)
     entries = []
     make_ready = Session.make_ready
 

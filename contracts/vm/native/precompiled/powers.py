@@ -1,0 +1,248 @@
+"""MODEXP's kernel: powers modulo odd numbers of up to 256 bytes; Python has the others.
+
+Prices and meaning are those of contracts.vm.precompiles.modexp.
+"""
+
+from typing import Final
+
+from chain.forks import ModexpPricing
+from contracts.vm.native.precompiled.entries import Contract
+from contracts.vm.native.precompiled.kernels import run_in_python
+from contracts.vm.native.precompiled.residues import STEP, montgomery
+from contracts.vm.native.records import NO_GAS, U64, Words
+from contracts.vm.native.words import (
+    address_of,
+    clear_bytes,
+    leading_zeros,
+    load_byte,
+    move_bytes,
+    room,
+    store_byte,
+    words_at,
+)
+from contracts.vm.precompiles.modexp import HEADER
+
+PRICINGS: Final = tuple(ModexpPricing)
+ORIGINAL = PRICINGS.index(ModexpPricing.ORIGINAL)
+CHEAPER = PRICINGS.index(ModexpPricing.CHEAPER)
+
+SIZE_MAX = 1_024  # bytes of base, exponent and modulus
+MODULUS_MAX = 256  # bytes without leading zeros; beyond, the library is faster
+
+LIMBS = MODULUS_MAX >> 3
+SCRATCH = LIMBS + 2
+BASE_LIMBS = (SIZE_MAX >> 3) + LIMBS  # whole numbers of the modulus's size
+POWERS = 16  # of the base: from 0 to 15, for four bits of the exponent at once
+TABLE = POWERS * LIMBS
+
+
+def length(header: U64, number: U64) -> U64:
+    """One of the three lengths; SIZE_MAX + 1 for all that are larger."""
+    place = header + 32 * number
+    above = 0
+    for i in range(24):
+        above |= load_byte(place + i)
+    size = 0
+    for i in range(24, 32):
+        size = (size << 8) | load_byte(place + i)
+    return SIZE_MAX + 1 if above != 0 or size > SIZE_MAX else size
+
+
+def take(to: U64, data: U64, size: U64, start: U64, count: U64) -> None:
+    """Copy `count` bytes of the input from `start` on; those beyond its end are zeros."""
+    there = 0
+    if start < size:
+        there = min(size - start, count)
+    move_bytes(to, data + start, there)
+    clear_bytes(to + there, count - there)
+
+
+def load_number(out: Words, limbs: U64, place: U64, size: U64) -> None:
+    """The number in `size` bytes, the most significant first, in so many limbs."""
+    clear_bytes(address_of(out), limbs << 3)
+    end = address_of(out) + size
+    for i in range(size):
+        end -= 1
+        store_byte(end, load_byte(place + i))
+
+
+def bit_length(place: U64, size: U64) -> U64:
+    """Of the number in `size` bytes."""
+    for i in range(size):
+        byte = load_byte(place + i)
+        if byte != 0:
+            return 8 * (size - i) - (leading_zeros(byte) - 56)
+    return 0
+
+
+def modexp_price(pricing: U64, size: U64, exponent_size: U64, head_bits: U64) -> U64:
+    """`size` is that of the longer one of base and modulus."""
+    iterations = 0
+    if head_bits > 0:
+        iterations = head_bits - 1
+    if exponent_size > 32:
+        per_byte = 8 if pricing in (ORIGINAL, CHEAPER) else 16
+        iterations += per_byte * (exponent_size - 32)
+    if iterations == 0:
+        iterations = 1
+    words = (size + 7) >> 3
+    if pricing == ORIGINAL:
+        if size <= 64:
+            return size * size * iterations // 20
+        return (size * size // 4 + 96 * size - 3_072) * iterations // 20
+    if pricing == CHEAPER:
+        price = words * words * iterations // 3
+        return max(price, 200)
+    complexity = 16
+    if size > 32:
+        complexity = 2 * words * words
+    price = complexity * iterations
+    return max(price, 500)
+
+
+def less_than(a: Words, b: Words, limbs: U64) -> U64:
+    i = limbs
+    while i > 0:
+        i -= 1
+        if a[i] != b[i]:
+            return a[i] < b[i]
+    return 0
+
+
+def add_modulo(out: Words, a: Words, b: Words, modulus: Words, limbs: U64) -> None:
+    """Of two numbers below the modulus; `out` may be one of them."""
+    carry = 0
+    for i in range(limbs):
+        sum_ = a[i] + carry
+        carry = sum_ < carry
+        sum_ += b[i]
+        carry += sum_ < b[i]
+        out[i] = sum_
+    if carry == 0 and less_than(out, modulus, limbs):
+        return
+    borrow = 0
+    for i in range(limbs):
+        less = out[i] - borrow
+        borrow = less > out[i]
+        borrow += less < modulus[i]
+        out[i] = less - modulus[i]
+
+
+def minus_inverse(odd: U64) -> U64:
+    """-1 / odd modulo 2^64: every step doubles the bits that are right, 3 in the beginning."""
+    inverse = odd
+    for _i in range(5):
+        inverse *= 2 - odd * inverse
+    return -inverse
+
+
+def ones(one: Words, square: Words, modulus: Words, bits: U64, limbs: U64, factor: U64) -> None:
+    """R = 2^(64 limbs) and its square, modulo a modulus of so many bits, which is not 1."""
+    clear_bytes(address_of(one), limbs << 3)
+    one[(bits - 1) >> 6] = 1 << ((bits - 1) & 63)
+    for _i in range(bits - 1, limbs << 6):
+        add_modulo(one, one, one, modulus, limbs)
+    # In Montgomery's form, in which `one` is 1: 2 to the power 64 limbs.
+    scratch = room(SCRATCH)
+    move_bytes(address_of(square), address_of(one), limbs << 3)
+    exponent = limbs << 6
+    bit = 64 - leading_zeros(exponent)
+    while bit > 0:
+        bit -= 1
+        montgomery(square, square, square, modulus, factor, limbs, scratch)
+        if (exponent >> bit) & 1:
+            add_modulo(square, square, square, modulus, limbs)
+
+
+def power(
+    out: Words, base: U64, base_size: U64, exponent: U64, exponent_size: U64,
+    modulus: Words, bits: U64, limbs: U64,
+) -> None:  # fmt: skip
+    """base ** exponent modulo an odd modulus, not 1, of so many bits; all in so many limbs."""
+    factor = minus_inverse(modulus[0])
+    one = room(LIMBS)
+    square = room(LIMBS)
+    ones(one, square, modulus, bits, limbs, factor)
+    scratch = room(SCRATCH)
+    table = room(TABLE)
+    size = limbs << 3
+    move_bytes(address_of(table), address_of(one), size)
+    # The base, number by number of the modulus's size from above.
+    digits = room(BASE_LIMBS)
+    load_number(digits, BASE_LIMBS, base, base_size)
+    first = words_at(address_of(table) + size)
+    digit = room(LIMBS)
+    clear_bytes(address_of(first), size)
+    remaining = (base_size + size - 1) // size
+    while remaining > 0:
+        remaining -= 1
+        place = words_at(address_of(digits) + remaining * size)
+        montgomery(digit, place, square, modulus, factor, limbs, scratch)
+        montgomery(first, first, square, modulus, factor, limbs, scratch)
+        add_modulo(first, first, digit, modulus, limbs)
+    # The exponent, bit by bit where it is short, else by fours.
+    left = bit_length(exponent, exponent_size)
+    step = 4
+    if left <= 32:
+        step = 1
+    else:
+        for i in range(2, POWERS):
+            before = words_at(address_of(table) + (i - 1) * size)
+            place = words_at(address_of(table) + i * size)
+            montgomery(place, before, first, modulus, factor, limbs, scratch)
+    left = (left + step - 1) // step * step
+    move_bytes(address_of(out), address_of(one), size)
+    begun = 0
+    while left > 0:
+        left -= step
+        if begun:
+            for _i in range(step):
+                montgomery(out, out, out, modulus, factor, limbs, scratch)
+        byte = load_byte(exponent + exponent_size - 1 - (left >> 3))
+        number = (byte >> (left & 7)) & ((1 << step) - 1)
+        if number != 0:
+            place = words_at(address_of(table) + number * size)
+            montgomery(out, out, place, modulus, factor, limbs, scratch)
+            begun = 1
+    clear_bytes(address_of(digit), size)
+    digit[0] = 1
+    montgomery(out, out, digit, modulus, factor, limbs, scratch)
+
+
+def run_modexp(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
+    header = address_of(room(12))
+    take(header, data, size, 0, HEADER)
+    base_size = length(header, 0)
+    exponent_size = length(header, 1)
+    modulus_size = length(header, 2)
+    if base_size > SIZE_MAX or exponent_size > SIZE_MAX or modulus_size > SIZE_MAX:
+        return run_in_python(contract, data, size, gas)
+    exponent = address_of(room(128))
+    take(exponent, data, size, HEADER + base_size, exponent_size)
+    head_bits = bit_length(exponent, min(exponent_size, 32))
+    longer = max(base_size, modulus_size)
+    price = modexp_price(contract.constants, longer, exponent_size, head_bits)
+    if price > gas:
+        return NO_GAS
+    number = address_of(room(128))
+    take(number, data, size, HEADER + base_size + exponent_size, modulus_size)
+    bits = bit_length(number, modulus_size)
+    bytes_ = (bits + 7) >> 3
+    if bytes_ > MODULUS_MAX or (bits > 0 and load_byte(number + modulus_size - 1) & 1 == 0):
+        return run_in_python(contract, data, size, gas)
+    contract.output_at = address_of(contract.output)
+    contract.output_size = modulus_size
+    clear_bytes(contract.output_at, modulus_size)
+    if bits < 2:
+        return gas - price
+    limbs = (bytes_ + 8 * STEP - 1) // (8 * STEP) * STEP
+    modulus = room(LIMBS)
+    load_number(modulus, limbs, number + modulus_size - bytes_, bytes_)
+    base = address_of(room(128))
+    take(base, data, size, HEADER, base_size)
+    found = room(LIMBS)
+    power(found, base, base_size, exponent, exponent_size, modulus, bits, limbs)
+    start = contract.output_at + modulus_size
+    for i in range(bytes_):
+        store_byte(start - 1 - i, load_byte(address_of(found) + i))
+    return gas - price

@@ -1,0 +1,142 @@
+"""MODEXP in native code: pow()'s results at the definition's price, whatever sizes are claimed."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from chain import forks
+from chain.errors import Fault
+from chain.forks import BERLIN, BYZANTIUM, OSAKA
+from contracts.vm.native.precompiled import powers
+from contracts.vm.native.precompiled.definition import Definition
+from contracts.vm.precompiles import PRECOMPILES, modexp
+from tests.contracts.vm.laboratory import assemble
+from tests.contracts.vm.native.both import Case, agree
+
+# Python makes a message's first call; the second one is native, and its output returned.
+TWICE = (
+    "CALLDATASIZE 0 0 CALLDATACOPY 0 0 0 0 5 GAS STATICCALL POP"
+    " 0 0 CALLDATASIZE 0 5 {gas} STATICCALL 0x3000 MSTORE"
+    " RETURNDATASIZE 0 0x3020 RETURNDATACOPY RETURNDATASIZE 32 ADD 0x3000 RETURN"
+)
+
+
+def packed(base, exponent, modulus, sizes=None):
+    sizes = sizes or tuple(len(part) for part in (base, exponent, modulus))
+    return b"".join(size.to_bytes(32, "big") for size in sizes) + base + exponent + modulus
+
+
+def called(data, fork, gas):
+    """What a native call gives: whether it succeeded, and its output."""
+    code = assemble(TWICE.format(gas=gas))
+    outcome = agree(Case(code, data=data, gas=gas * 2 + 5_000_000, fork=fork))
+    assert outcome.halt is None
+    return outcome.output[31], outcome.output[32:]
+
+
+def number_bytes(sizes):
+    """Bytes of such sizes, often with zeros before or all ones."""
+
+    def of(size):
+        return st.one_of(
+            st.binary(min_size=size, max_size=size),
+            st.just(b"\xff" * size),
+            st.just(bytes(size)),
+            st.integers(0, 2**64).map(lambda n: (n % 2 ** (8 * size)).to_bytes(size, "big")),
+            st.binary(min_size=size // 2, max_size=size // 2).map(lambda b: b.rjust(size, b"\0")),
+        )
+
+    return sizes.flatmap(of)
+
+
+small = st.one_of(st.integers(0, 70), st.sampled_from([31, 32, 33, 63, 64, 65, 96, 128, 200]))
+large = st.sampled_from([255, 256, 257, 300, 1_023, 1_024])
+price_forks = st.sampled_from([BYZANTIUM, BERLIN, OSAKA])
+
+
+@settings(max_examples=300, deadline=None)
+@given(number_bytes(small), number_bytes(small), number_bytes(small), price_forks)
+@example(b"", b"", b"", OSAKA)
+@example(b"", b"", b"\x01", OSAKA)
+@example(b"\x00", b"\x00", b"\x03", OSAKA)
+@example(b"\x02", b"", b"\x01", BERLIN)
+@example(b"\xff" * 32, b"\xff" * 32, b"\xff" * 32, BYZANTIUM)
+@example(b"\xff" * 96, b"\xff" * 96, b"\xff" * 33, OSAKA)
+@example(b"\x02", b"\x00" * 40 + b"\x05", b"\x00" * 60 + b"\x07", OSAKA)
+def test_powers_are_those_of_pow(base, exponent, modulus, fork):
+    data = packed(base, exponent, modulus)
+    b, e, m = (int.from_bytes(part, "big") for part in (base, exponent, modulus))
+    expected = (pow(b, e, m) if m else 0).to_bytes(len(modulus), "big")
+    price = PRECOMPILES[5].gas(data, fork)
+    assert called(data, fork, price) == (1, expected)
+    if price:
+        assert called(data, fork, price - 1) == (0, b"")
+
+
+@settings(max_examples=25, deadline=None)
+@given(number_bytes(large), number_bytes(st.integers(0, 6)), number_bytes(large), price_forks)
+def test_powers_of_and_modulo_long_numbers(base, exponent, modulus, fork):
+    data = packed(base, exponent, modulus)
+    b, e, m = (int.from_bytes(part, "big") for part in (base, exponent, modulus))
+    expected = (pow(b, e, m) if m else 0).to_bytes(len(modulus), "big")
+    assert called(data, fork, PRECOMPILES[5].gas(data, fork)) == (1, expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(number_bytes(st.integers(0, 9)), number_bytes(st.sampled_from([33, 64, 255, 400])),
+       number_bytes(small.map(lambda size: size | 1)))  # fmt: skip
+def test_powers_with_long_exponents(base, exponent, modulus):
+    data = packed(base, exponent, modulus)
+    b, e, m = (int.from_bytes(part, "big") for part in (base, exponent, modulus))
+    expected = (pow(b, e, m) if m else 0).to_bytes(len(modulus), "big")
+    assert called(data, BERLIN, PRECOMPILES[5].gas(data, BERLIN)) == (1, expected)
+
+
+sizes = st.one_of(
+    st.integers(0, 40), st.sampled_from([1_023, 1_024, 1_025, 1_100, 2**64, 2**64 + 1, 2**255])
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.tuples(sizes, sizes, sizes), st.binary(max_size=120), price_forks)
+@example((0, 2**255, 0), b"", BERLIN)
+@example((1_025, 0, 0), b"", OSAKA)
+@example((0, 1_025, 1), b"\x01", OSAKA)
+def test_claimed_sizes_that_the_input_does_not_have(claimed, rest, fork):
+    """Also more than is allowed or can be paid for: native code does as Python does."""
+    whole = packed(rest, b"", b"", claimed)
+    for data in (whole, whole[: len(whole) // 2]):
+        price = PRECOMPILES[5].gas(data, fork)
+        gas = min(price, 20_000_000)
+        expected = modexp.run(data, fork) if price <= gas else None
+        assert called(data, fork, gas) == ((0, b"") if expected is None else (1, expected))
+
+
+@pytest.mark.parametrize("fork", [BYZANTIUM, BERLIN, OSAKA])
+def test_odd_moduli_never_need_python(fork, monkeypatch):
+    """Given sizes that native code serves, then the definition runs for the first call only."""
+    asked = []
+    monkeypatch.setattr(Definition, "_run", lambda self, data, gas: asked.append(data))
+    data = packed(b"\x05" * 33, b"\x07" * 31, b"\x09" * 40)
+    assert called(data, fork, PRECOMPILES[5].gas(data, fork))[0] == 1
+    assert asked == []
+
+
+def test_every_pricing_has_a_number_that_the_kernel_knows():
+    assert {fork.modexp_pricing for fork in forks.FORKS} == set(powers.PRICINGS)
+    assert len(powers.PRICINGS) == 3
+
+
+def test_an_error_in_the_definition_is_a_fault(monkeypatch, capsys):
+    """Given a definition that fails, then the message does not go on with a wrong answer."""
+
+    def wrong(self, data, gas):
+        raise KeyError("it is broken")
+
+    even = packed(b"\x05", b"\x07", b"\x08")
+    assert called(even, OSAKA, 500) == (1, b"\x05")
+    with monkeypatch.context() as patch, pytest.raises(Fault, match="reason: 255"):
+        patch.setattr(Definition, "_run", wrong)
+        called(even, OSAKA, 500)
+    assert "it is broken" in capsys.readouterr().err
+    assert called(even, OSAKA, 500) == (1, b"\x05")
