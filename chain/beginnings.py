@@ -17,7 +17,7 @@ from chain.state import Delta
 from chain.storage import schema
 from chain.storage.schema import height_key
 from chain.storage.store import Change
-from chain.types import Hash
+from chain.types import Hash, Height
 from chain.views import EmptyView
 
 
@@ -55,14 +55,26 @@ def _beginning(
     withdrawals = None if header.withdrawals_root is None else ()
     block = Block(header, (), (), withdrawals)
     executed = Executed(block, stored.hash, (), (), changes, stored.total_difficulty)
-    writes: list[Change] = [
+    writes = facts(genesis, chain, Height(header.number))
+    writes += block_writes(stored, executed)
+    writes += state_at_first(changes)
+    return writes
+
+
+def facts(genesis: Genesis, chain: Hash, oldest: Height) -> list[Change]:
+    """What every store says of its ledger: `chain` is the hash of `genesis`'s own block, `oldest`
+    the first height whose state is there."""
+    return [
         (schema.META, schema.SCHEMA, schema.VERSION.to_bytes(4, "big")),
         (schema.META, schema.CHAIN, chain),
         (schema.META, schema.GENESIS, genesis.source.encode()),
-        (schema.META, schema.OLDEST_STATE, height_key(header.number)),
+        (schema.META, schema.OLDEST_STATE, height_key(oldest)),
     ]
-    writes += block_writes(stored, executed)
-    writes += [(schema.CODES, key, code) for key, code in changes.codes.items()]
+
+
+def state_at_first(changes: Changes) -> list[Change]:
+    """A state that nothing was before."""
+    writes: list[Change] = [(schema.CODES, key, code) for key, code in changes.codes.items()]
     writes += [(schema.TRIE, key, node) for key, node in changes.nodes.items()]
     for address in changes.accounts:
         key = address_key(address)

@@ -343,6 +343,12 @@ class Ledger:
         return self._first
 
     @property
+    def began_with_genesis(self) -> bool:
+        """Whether the first block is that of `genesis`, and every state since can be had."""
+        first = self._store.get(schema.META, schema.CHAIN)
+        return self.genesis_hash == first and self._origin is None and not self._tables.oldest
+
+    @property
     def fork_record(self) -> bytes | None:
         """What was written down about the fork when it was made; None for any other ledger."""
         return self._store.get(schema.META, schema.FORK)
@@ -516,7 +522,8 @@ class Ledger:
             self._forget()
             head = _check_head(store)
             amended = self._amended.get(head.header.number)
-            after = Mark(self._first, amended.root if amended else head.header.state_root)
+            height = Height(head.header.number)
+            after = Mark(height, amended.root if amended else head.header.state_root)
             tables.begin(after)
             self._head = (head, after)
             self.genesis_hash = head.hash

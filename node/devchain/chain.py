@@ -16,12 +16,16 @@ from chain.commitment import commit
 from chain.errors import Reason, Rejected
 from chain.forks import Fork
 from chain.ledger import Ledger
-from chain.state import Account, Delta, State
+from chain.state import State
 from chain.storage.store import Change
 from chain.transactions import Checked, Transaction
-from chain.types import EMPTY_CODE_HASH, EMPTY_ROOT, Address, Hash, Height
+from chain.types import Address, Hash, Height
 from node.devchain import unsigned
+from node.devchain.amending import amended
+from node.devchain.dump import states_of
+from node.devchain.dump_file import DumpFile
 from node.devchain.fork.beginning import ForkPoint, find_fork, first_changes
+from node.devchain.loading import overlay, replacing
 from node.devchain.notes import Notes, Snapshot
 from node.devchain.producer import Pace, Producer
 from node.pool.mempool import Mempool
@@ -195,9 +199,7 @@ class DevChain:
 
         def write() -> None:
             view = self.ledger.view()
-            state = State(view)
-            change(state)
-            delta = _without_empty(state.delta())
+            delta = amended(view, change)
             if delta.accounts:
                 self.ledger.amend(commit(view, delta))
 
@@ -220,6 +222,26 @@ class DevChain:
         """As `amend`, for changes that somebody else works out from `ledger.view()`."""
         async with self.producer.turn:
             await self.producer.change(lambda: self.ledger.amend(changes()))
+
+    async def load(self, file: DumpFile) -> None:
+        """Go on from a file's blocks and state; where it has no blocks, from its state alone.
+
+        Without blocks, and on a fork, the accounts are laid over the head's state. With them the
+        chain is the file's from then on, with what only the head's state has; snapshots are gone.
+        """
+        ledger = self.ledger
+        if not file.blocks or self.fork is not None:
+            await self.amend(overlay(file.accounts))
+            return
+
+        def write() -> None:
+            before = states_of(ledger.view(), ledger.name_of)
+            difficulty = ledger.total_difficulty(ledger.height)
+            ledger.begin_again(replacing(file, ledger.genesis, before, difficulty), None)
+
+        async with self.producer.turn:
+            await self.producer.change(write)
+            self._notes.take(0)
 
     # -- there and back ----------------------------------------------------------------------------
 
@@ -308,12 +330,13 @@ class DevChain:
     async def reset(self) -> None:
         """Begin again at the first block, with nothing remembered; a fork is left behind."""
         ledger, old = self.ledger, self.fork
-        if old is None:
+        if ledger.began_with_genesis:
             await self._begin_again(lambda: ledger.rollback(Height(0), amendments=0), None)
             return
         changes = first_writes(ledger.genesis)
         await self._begin_again(lambda: ledger.begin_again(changes, None), None)
-        old.origin.close()
+        if old is not None:
+            old.origin.close()
 
     async def _begin_again(self, change: Callable[[], None], fork: ForkPoint | None) -> None:
         async with self.producer.turn:
@@ -379,23 +402,3 @@ class DevChain:
     def check(self, transaction: Transaction, sender: Address, fork: Fork) -> Checked:
         """The transaction as sent by `sender` without a signature; `Rejected` when it is wrong."""
         return unsigned.check(transaction, sender, fork, self.ledger.config.chain_id)
-
-
-def _without_empty(delta: Delta) -> Delta:
-    """Accounts that have nothing are none (EIP-161)."""
-    accounts = dict(delta.accounts)
-    for address, account in delta.accounts.items():
-        if account is not None and _is_empty(account):
-            if any(delta.storage.get(address, {}).values()):
-                continue
-            accounts[address] = None
-    return Delta(accounts, delta.storage, delta.wiped, delta.codes)
-
-
-def _is_empty(account: Account) -> bool:
-    return (
-        account.nonce == 0
-        and account.balance == 0
-        and account.code_hash == EMPTY_CODE_HASH
-        and account.storage_root == EMPTY_ROOT
-    )

@@ -166,10 +166,12 @@ class Context:
         "pending" wherever a block that does not exist yet can't be meant.
         """
         ledger = self.ledger
+        # A forked ledger's source has the blocks before its first; those of a file are nowhere.
+        lowest = ledger.first if self.fork is None else Height(0)
         if isinstance(block, str):
-            return Height(0) if block == "earliest" else ledger.height
+            return lowest if block == "earliest" else ledger.height
         if isinstance(block, int):
-            return Height(block) if block <= ledger.height else None
+            return Height(block) if lowest <= block <= ledger.height else None
         return ledger.height_of(block.hash)
 
     def height(self, block: BlockTag) -> Height:

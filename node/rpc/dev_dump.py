@@ -1,11 +1,13 @@
 """The blocks and transactions in a dump, as anvil 1.x writes and reads them."""
 
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from chain.blocks import Block, Receipt
 from chain.ledger import Ledger
 from chain.types import Height
+from node.devchain.dump import past_states, states_of
+from node.devchain.dump_file import States
 from node.rpc.formats import Json, data, header_json, receipts_json, transaction_json
 
 BLOCKS_MAX: Final = 10_000  # the newest, in one dump
@@ -22,6 +24,17 @@ def blocks_of(ledger: Ledger) -> tuple[list[Json], list[Json]]:
         blocks.append(_block(ledger, height, block))
         transactions += _transactions(ledger, height, block)
     return blocks, transactions
+
+
+def past_of(ledger: Ledger) -> list[Any]:
+    """The states after the blocks of `blocks_of` but for the last one, the newest first."""
+    lowest = max(ledger.oldest_state, ledger.first, ledger.height + 1 - BLOCKS_MAX)
+
+    def states(height: int, entries_max: int) -> States:
+        return states_of(ledger.view(Height(height)), ledger.name_of, entries_max)
+
+    heights = range(ledger.height - 1, lowest - 1, -1)
+    return past_states(heights, states, lambda height: ledger.hash_at(Height(height)))
 
 
 def _block(ledger: Ledger, height: Height, block: Block) -> Json:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from node.devchain.dump import dump, load
+from node.devchain.dump import dump, states_of
+from node.devchain.dump_file import read_dump
 from node.rpc.context import Context
-from node.rpc.dev_dump import blocks_of
+from node.rpc.dev_dump import blocks_of, past_of
 from node.rpc.dev_registry import OWN, Amount, control, parse_amount
 from node.rpc.errors import invalid_params
 
@@ -74,12 +75,17 @@ def _forking(options: Any) -> tuple[str | None, int | None]:
 
 
 @control({"anvil_dumpState": OWN, "hardhat_dumpState": OWN})
-async def dump_state(ctx: Context, history: bool = False) -> bytes:
-    """The head's state and the newest blocks as a file in anvil's format, without their states."""
+async def dump_state(ctx: Context, history: bool | None = False) -> bytes:
+    """The head's state and the newest blocks as a file in anvil's format; `history`: past states.
+
+    Beside the newest state there are those of the heights before, the newest first, as many as fit.
+    """
     ledger, view, head = ctx.ledger, ctx.ledger.view(), ctx.ledger.head
 
     def make() -> bytes:
-        return dump(view, head, ledger.name_of, *blocks_of(ledger))
+        accounts = states_of(view, ledger.name_of)
+        past = past_of(ledger) if history and ctx.fork is None else None
+        return dump(accounts, head, *blocks_of(ledger), past)
 
     file: bytes = await ctx.heavy.read(make)
     return file
@@ -87,5 +93,10 @@ async def dump_state(ctx: Context, history: bool = False) -> bytes:
 
 @control({"anvil_loadState": True, "hardhat_loadState": True})
 async def load_state(ctx: Context, file: bytes) -> None:
-    """Lay the accounts of such a file over the head's state; the chain goes on as it was."""
-    await ctx.developer.amend(await ctx.heavy.read(load, file))
+    """Go on from such a file: its blocks are the chain, its accounts lie over the head's state.
+
+    A file without blocks changes the state alone, as does any file on a fork.
+    """
+    await ctx.developer.load(await ctx.heavy.read(read_dump, file))
+    ctx.surroundings.forget()
+    ctx.filters.rewind(ctx.ledger.height)
