@@ -1,12 +1,24 @@
-"""Calls handed to threads by coroutines."""
+"""Calls handed to threads by coroutines, or to nobody where there are no other threads."""
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class InlineExecutor(Executor):
+    """Runs each call at once, in the caller's place."""
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        future: Future[R] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 async def handed(
@@ -14,10 +26,8 @@ async def handed(
 ) -> R:
     """What the call gives or raises, made in one of the threads.
 
-    The loop gets no turn where it is there at once, as it is on a ledger in the process, whose
-    threads are the caller's own.
+    The loop gets no turn where they are the caller's own, as on a ledger in the process.
     """
-    job = threads.submit(call, *arguments, **named)
-    if job.done():
-        return job.result()
-    return await asyncio.wrap_future(job)
+    if isinstance(threads, InlineExecutor):
+        return call(*arguments, **named)
+    return await asyncio.wrap_future(threads.submit(call, *arguments, **named))

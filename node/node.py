@@ -239,12 +239,16 @@ class Node:
 
     async def submit(self, raw: bytes) -> Hash:
         """Pool a raw transaction and have it built in; its hash, or `Rejected`."""
+        self._refuse_when_failed()
+        return await self._intake.submit(raw)
+
+    def _refuse_when_failed(self) -> None:
         if self.failed.done():
             raise Fault("the node has failed and is about to stop")
-        return await self._intake.submit(raw)
 
     def admit(self, checked: Checked) -> Hash:
         """Pool a transaction of a caller of this node that was checked already; its hash."""
+        self._refuse_when_failed()
         (outcome,) = self._admit([(checked, None)], True)
         if isinstance(outcome, Rejected):
             raise outcome

@@ -34,7 +34,7 @@ from node.devchain.fork.origin import ForkOrigin
 from node.devchain.prints import CONSOLE, Prints
 from node.devchain.times import Times
 from node.devchain.wishes import Wishes
-from node.handing import handed
+from node.handing import InlineExecutor, handed
 from node.pool.mempool import Mempool
 from node.proposer import Built, Ground, Watch, build_block, candidates_max
 from node.watch.observation import Measured
@@ -100,6 +100,7 @@ class Producer:
         self._clock = clock
         self._stopwatch = stopwatch
         self._writer = writer
+        self._at_once = isinstance(writer, InlineExecutor)
         self._measured = measured
         self._on_commit = on_commit
         self._wake = asyncio.Event()
@@ -108,6 +109,7 @@ class Producer:
         self._arrivals = 0  # how often something was: a block in the making does not know of it
         self._lost: dict[Hash, SourceFailed] = {}  # whose state a fork's source did not give
         self._due: float | None = None  # when the interval's next block is, by the loop's clock
+        self._broken: Exception | None = None  # what building for a caller failed with
         self._stopping = False
 
     # -- life --------------------------------------------------------------------------------------
@@ -120,6 +122,8 @@ class Producer:
         try:
             while not self._stopping:
                 self._wake.clear()
+                if self._broken is not None:
+                    raise self._broken
                 before, arrivals = len(self._waiting), self._arrivals
                 try:
                     await self._build_due()
@@ -170,10 +174,29 @@ class Producer:
             raise failed
         if not self.pace.automine or self._stopping or transaction_hash not in self._mempool:
             return
+        if self._at_once and self.fork is None and not self._waiting and not self.turn.locked():
+            await self._build_first()
+            if transaction_hash not in self._mempool:
+                return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((transaction_hash, done))
         self._wake.set()
         await done
+
+    async def _build_first(self) -> None:
+        """A block for whoever is alone in waiting for one, in his own turn of the loop.
+
+        Only where nothing in it waits, so that he can't go away in the middle.
+        """
+        try:
+            async with self.turn:
+                wanted = self._something_to_build()
+                if wanted is not None:
+                    await self.build(empty=wanted)
+        except Exception as error:
+            self._broken = error
+            self._wake.set()
+            raise
 
     def _release(self, count: int) -> None:
         """The first `count` that wait have been looked at; others go when they left the pool."""

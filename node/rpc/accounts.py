@@ -15,6 +15,7 @@ from chain.forks import Fork
 from chain.messages import personal_message_hash, typed_data_hash
 from chain.transactions import Checked, Kind, Transaction, build_transaction, sign_transaction
 from chain.types import ZERO_ADDRESS, Address, Hash
+from chain.validation import check_unsigned
 from node.rpc.blocks import next_blob_base_fee
 from node.rpc.calls import Scene, scene
 from node.rpc.context import Context
@@ -118,10 +119,9 @@ async def send_transaction(ctx: Context, request: CallRequest) -> Hash:
     """Sign by one of the node's accounts and pool; what is left out is filled in."""
     sendable = await _sendable(ctx, request)
     async with ctx.signing:
-        if sendable.sender in ctx.node.accounts:
-            transaction_hash = await ctx.node.submit(_signed(ctx, sendable).raw)
-        else:
-            transaction_hash = ctx.node.admit(_unproved(ctx, sendable))
+        proved = sendable.sender in ctx.node.accounts
+        checked = _proved(ctx, sendable) if proved else _unproved(ctx, sendable)
+        transaction_hash = ctx.node.admit(checked)
     await ctx.node.settled(transaction_hash)
     return transaction_hash
 
@@ -215,6 +215,13 @@ def sign_for(ctx: Context, filled: "_Filled", nonce: int, fork: Fork) -> Checked
     if key is None:
         return ctx.developer.check(unsigned, filled.sender, fork)
     return Checked(sign_transaction(unsigned, key), filled.sender)
+
+
+def _proved(ctx: Context, filled: "_Filled") -> Checked:
+    """The signed transaction of one of the node's accounts: its sender need not be recovered."""
+    transaction = _signed(ctx, filled)
+    check_unsigned(transaction, ctx.node.next_fork(), filled.chain_id)
+    return Checked(transaction, filled.sender)
 
 
 def _unproved(ctx: Context, filled: "_Filled") -> Checked:

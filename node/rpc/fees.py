@@ -1,5 +1,6 @@
 """What a transaction should offer: prices, tips and the fees of blocks gone by."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -36,6 +37,9 @@ def next_fees(ctx: Context, parent: Header) -> tuple[int, int]:
     return following.base_fee or 0, blob_base_fee(ctx, following)
 
 
+_Seen = tuple[Height, Hash, tuple[int, ...]]  # a block, and the tips that count in it
+
+
 class TipOracle:
     """Suggests a priority fee: the 60th percentile of the cheapest tips of recent blocks.
 
@@ -43,7 +47,7 @@ class TipOracle:
     """
 
     def __init__(self) -> None:
-        self._by_block: dict[Hash, tuple[int, ...]] = {}
+        self._seen: deque[_Seen] = deque()  # of blocks that follow each other
         self._latest: tuple[Hash, int] | None = None
 
     async def suggest(self, ctx: Context) -> int:
@@ -61,21 +65,27 @@ class TipOracle:
         height = ledger.height
         head = ledger.hash_at(height)
         default = max(_TIP_DEFAULT, ctx.node.settings.pool.tip_min)
-        seen: dict[Hash, tuple[int, ...]] = {}
-        tips: list[int] = []
-        for number in range(height, max(ledger.first, height - _ORACLE_BLOCKS), -1):
-            block_hash = ledger.hash_at(Height(number))
-            found = self._by_block.get(block_hash)
-            if found is None:
-                empty = not ctx.header(Height(number)).gas_used
-                found = () if empty else _cheapest_tips(ctx, Height(number))
-            seen[block_hash] = found
-            tips += found or (default,)  # a block that says nothing agrees with anything
-        tips.sort()
+        seen = self._seen.copy()
+        while seen and (seen[-1][0] > height or ledger.hash_at(seen[-1][0]) != seen[-1][1]):
+            seen.pop()  # it was taken back
+        lowest = max(ledger.first, height - _ORACLE_BLOCKS) + 1
+        while seen and seen[0][0] < lowest:
+            seen.popleft()
+        for number in range((seen[-1][0] if seen else lowest - 1) + 1, height + 1):
+            seen.append(_seen(ctx, Height(number)))
+        for number in range(seen[0][0] - 1 if seen else 0, lowest - 1, -1):
+            seen.appendleft(_seen(ctx, Height(number)))
+        # A block that says nothing agrees with anything.
+        tips = sorted(tip for _, _, found in seen for tip in found or (default,))
         tip = tips[(len(tips) - 1) * _ORACLE_PERCENTILE // 100] if tips else default
-        self._by_block = seen
+        self._seen = seen
         self._latest = (head, min(tip, _TIP_MAX))
         return self._latest[1]
+
+
+def _seen(ctx: Context, height: Height) -> _Seen:
+    empty = not ctx.header(height).gas_used
+    return height, ctx.ledger.hash_at(height), () if empty else _cheapest_tips(ctx, height)
 
 
 def _cheapest_tips(ctx: Context, height: Height) -> tuple[int, ...]:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
 from typing import Any, Final, ParamSpec, TypeVar
 
+from node.handing import InlineExecutor
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -87,15 +89,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         """There is no other thread that would have to wake this one."""
-
-
-class InlineExecutor(Executor):
-    """Runs each call at once, in the caller's place."""
-
-    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        future: Future[R] = Future()
-        _settle(future, lambda: fn(*args, **kwargs))
-        return future
 
 
 class _Job:

@@ -19,6 +19,7 @@ from node.devchain.compose import Developing
 from node.devchain.contracts import first_contracts
 from node.devchain.fork.opening import NEWEST, Forking, open_fork
 from node.environment import real_environment
+from node.handing import InlineExecutor
 from node.keys import dev_accounts, new_key
 from node.node import Node
 from node.rpc import methods as _methods  # noqa: F401 - registers them
@@ -28,7 +29,6 @@ from node.rpc.filters import Filters
 from node.rpc.heavy import HeavyCalls
 from node.rpc.protocol import Dispatcher
 from node.settings import Settings
-from node.simulator.loop import InlineExecutor
 from node.testing.borrowed_loop import BorrowedLoop
 
 if TYPE_CHECKING:

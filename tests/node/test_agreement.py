@@ -32,9 +32,9 @@ from node.consensus.quiet import QuietOutbox
 from node.consensus.signer import Signer
 from node.consensus.vote_log import Kept, VoteLog
 from node.environment import Environment
+from node.handing import InlineExecutor
 from node.pool.mempool import Mempool
 from node.settings import Settings
-from node.simulator.loop import InlineExecutor
 from node.watch.observation import Measured
 from tests.node.consensus.shell import (
     ADDRESSES,

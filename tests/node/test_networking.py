@@ -9,10 +9,10 @@ from chain.errors import Rejected
 from chain.types import Hash
 from node.consensus.driver import Driver
 from node.environment import Environment
+from node.handing import InlineExecutor
 from node.net.messages import Message
 from node.net.network import Peer, PeerId
 from node.networking import CatchingUp, Door, Networking
-from node.simulator.loop import InlineExecutor
 from node.sync.asks import LIMITS
 from tests.node.consensus.shell import ADDRESSES, FINALIZE, START_S, Author, Shell, virtual
 from tests.support.network import End, Hub, peer_id

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
+from node.handing import InlineExecutor
 from node.net.messages import Bodies, GetBodies, GetHeaders, Headers
 from node.net.network import Offence
-from node.simulator.loop import InlineExecutor
 from node.sync import serve
 from node.sync.headers import check_headers
 from node.sync.serve import Serving, final_bodies, final_headers

@@ -12,9 +12,9 @@ from chain.types import Height
 from chain.validators import Certificate
 from node.consensus.outbox import ProposedBlock
 from node.gossip.requests import Requests
+from node.handing import InlineExecutor
 from node.net.messages import Bodies, GetBodies, GetHeaders, Headers, Message
 from node.net.network import Offence, Peer, PeerId
-from node.simulator.loop import InlineExecutor
 from node.sync.asks import LIMITS, Limits
 from node.sync.serve import Serving
 from node.sync.sync import Sync
