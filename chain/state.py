@@ -4,9 +4,12 @@
 `State` is the one living copy on top of a view. Everything `State` changes goes
 through one undo journal of (dictionary, key, old value) entries, so a revert is
 one loop, whatever was changed.
+
+A machine may keep slots and accounts of its own between messages (`Keeper`). The state
+tells it what changes without it, and has the slots back before it answers about any.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -60,6 +63,36 @@ class Known(Struct, frozen=True):
     wiped: frozenset[Address]
 
 
+class Keeper(Protocol):
+    """A machine that keeps what it has read and written beyond a message.
+
+    What it is told changes what it keeps. Between messages (not `running`) it can be asked
+    to give everything back; while one runs, slots are its own matter.
+    """
+
+    running: bool
+
+    def next_transaction(self) -> None:
+        """All is cold now, and values are original."""
+        ...
+
+    def account_changed(self, address: Address) -> None:
+        """Also when it is no longer warm."""
+        ...
+
+    def account_warmed(self, address: Address) -> None: ...
+
+    def slot_warmed(self, address: Address, slot: int) -> bool:
+        """Whether it was cold."""
+        ...
+
+    def keeps_slots_of(self, address: Address) -> bool: ...
+
+    def give_back(self, state: "State") -> None:
+        """Give the state all slots, by `take_slot` and `take_transient`, and end the keeping."""
+        ...
+
+
 class _Missing:
     """The old value of a key that was not there."""
 
@@ -75,6 +108,7 @@ class State:
     """The living state of a block in execution. One owner; not thread-safe."""
 
     __slots__ = (
+        "__weakref__",
         "_accounts",
         "_base",
         "_base_storage",
@@ -82,22 +116,27 @@ class State:
         "_created",
         "_destructed",
         "_journal",
+        "_keeper",
+        "_kept",
+        "_late_logs",
+        "_logs",
         "_original",
+        "_prewarmed",
         "_storage",
         "_touched",
         "_transient",
         "_undone",
         "_warm",
         "_wiped",
-        "logs",
         "refund",
         "view",
     )
 
     def __init__(self, view: StateView) -> None:
         self.view = view
-        self.logs: list[Log] = []  # of the current transaction
         self.refund = 0  # of the current transaction
+        self._keeper: Keeper | None = None
+        self._kept: Container[Address] = ()  # the accounts that the keeper wants to be told of
         self._base: dict[Address, Account | None] = {}
         self._accounts: dict[Address, Account | None] = {}
         self._storage: dict[Address, dict[int, int]] = {}
@@ -106,6 +145,9 @@ class State:
         self._codes: dict[Hash, bytes] = {}
         self._journal: list[tuple[Any, Any, Any]] = []
         # of the current transaction:
+        self._logs: list[Log] = []
+        self._late_logs: list[Callable[[], Sequence[Log]]] = []  # those after `_logs`, not yet made
+        self._prewarmed: frozenset[Address] = frozenset()
         self._original: dict[tuple[Address, int], int] = {}
         self._transient: dict[tuple[Address, int], int] = {}
         self._warm: dict[Address | tuple[Address, int], bool] = {}
@@ -118,13 +160,15 @@ class State:
 
     def checkpoint(self) -> int:
         """A mark that `revert` takes back to. Marks nest; leaving one unused costs nothing."""
+        self._reclaim()  # so that what is kept now is older than the mark
         journal = self._journal
         journal.append((None, len(self.logs), self.refund))
         return len(journal) - 1
 
     def revert(self, mark: int) -> None:
         """Undo everything since `checkpoint` gave `mark`."""
-        journal = self._journal
+        self._reclaim()
+        journal, kept = self._journal, self._kept
         keep_ripemd = False
         for index in range(len(journal) - 1, mark - 1, -1):
             table, key, old = journal[index]
@@ -136,9 +180,13 @@ class State:
                     keep_ripemd = True
                 elif table is self._warm and isinstance(key, bytes):
                     self._undone.add(Address(key))
+                    if key in kept:
+                        self._tell_changed(Address(key))
                 del table[key]
             else:
                 table[key] = old
+                if table is self._accounts and key in kept:
+                    self._tell_changed(key)
         del journal[mark:]
         if keep_ripemd:
             self._touched[_RIPEMD] = True
@@ -146,6 +194,73 @@ class State:
     def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
         self._journal.append((table, key, table.get(key, _MISSING)))
         table[key] = value
+
+    # -- a machine that keeps slots --------------------------------------------
+
+    def lend(self, keeper: Keeper, accounts: Container[Address]) -> None:
+        """From now on `keeper` keeps slots; it is told of changes of these accounts."""
+        self._reclaim()
+        self._keeper, self._kept = keeper, accounts
+
+    def end_lending(self) -> None:
+        """The keeper has given back everything."""
+        self._keeper, self._kept = None, ()
+
+    def lent_to(self, keeper: Keeper) -> bool:
+        return self._keeper is keeper
+
+    def _reclaim(self) -> None:
+        keeper = self._keeper
+        if keeper is not None and not keeper.running:
+            keeper.give_back(self)
+
+    def _tell_changed(self, address: Address) -> None:
+        if self._keeper is not None:
+            self._keeper.account_changed(address)
+
+    def slot(self, address: Address, slot: int) -> tuple[int, int, bool]:
+        """Value, original value, and whether it is warm, as a keeper finds it."""
+        value = self._load(address, slot)
+        key = (address, slot)
+        return value, self._original.get(key, value), key in self._warm
+
+    def take_slot(
+        self, address: Address, slot: int, value: int, original: int | None, warm: bool
+    ) -> None:
+        """What a slot has become; `original` is None when no transaction now cares."""
+        slots = self._storage[address]
+        old = slots[slot]
+        if value != old:
+            self._journal.append((slots, slot, old))
+            slots[slot] = value
+        key = (address, slot)
+        if original is not None and original != value:
+            self._original.setdefault(key, original)
+        if warm and key not in self._warm:
+            self._set(self._warm, key, True)
+
+    def take_transient(self, address: Address, slot: int, value: int) -> None:
+        if self._transient.get((address, slot), 0) != value:
+            self._set(self._transient, (address, slot), value)
+
+    def note_undone(self, address: Address) -> None:
+        """The keeper made it warm, and took that back."""
+        self._undone.add(address)
+
+    # -- logs --------------------------------------------------------------------
+
+    @property
+    def logs(self) -> list[Log]:
+        """Those of the current transaction so far."""
+        if self._late_logs:
+            for make in self._late_logs:
+                self._logs += make()
+            self._late_logs.clear()
+        return self._logs
+
+    def add_logs_later(self, make: Callable[[], Sequence[Log]]) -> None:
+        """Further logs, which are made when somebody wants to see them."""
+        self._late_logs.append(make)
 
     # -- accounts --------------------------------------------------------------
 
@@ -162,9 +277,18 @@ class State:
         accounts = self._accounts
         self._journal.append((accounts, address, accounts[address]))
         accounts[address] = account
+        if address in self._kept:
+            self._tell_changed(address)
 
     def exists(self, address: Address) -> bool:
         return self.account(address) is not None
+
+    def would_stay(self, address: Address) -> bool:
+        """Whether a transaction that only touches the account leaves all as it was (EIP-161)."""
+        if self.account(address) is None:
+            gone = self._base[address] is None or address in self._wiped
+            return gone and not any(self._storage.get(address, {}).values())
+        return not self.is_empty(address)
 
     def is_empty(self, address: Address) -> bool:
         """No account, or one without nonce, balance and code (EIP-161)."""
@@ -286,12 +410,17 @@ class State:
         return True
 
     def _wipe(self, address: Address) -> None:
+        self._reclaim()
         self._set(self._storage, address, {})
         self._set(self._wiped, address, True)
 
     # -- storage ---------------------------------------------------------------
 
     def storage(self, address: Address, slot: int) -> int:
+        self._reclaim()
+        return self._load(address, slot)
+
+    def _load(self, address: Address, slot: int) -> int:
         slots = self._storage.get(address)
         if slots is None:
             slots = self._storage[address] = {}
@@ -317,22 +446,26 @@ class State:
 
     def original_storage(self, address: Address, slot: int) -> int:
         """The slot's value when the current transaction began."""
-        original = self._original.get((address, slot))
-        return self.storage(address, slot) if original is None else original
+        value = self.storage(address, slot)
+        return self._original.get((address, slot), value)
 
     def transient(self, address: Address, slot: int) -> int:
+        self._reclaim()
         return self._transient.get((address, slot), 0)
 
     def set_transient(self, address: Address, slot: int, value: int) -> None:
+        self._reclaim()
         self._set(self._transient, (address, slot), value)
 
     # -- warm and cold (EIP-2929) ----------------------------------------------
 
     def warm_address(self, address: Address) -> bool:
         """Make the address warm; True when it was cold."""
-        if address in self._warm:
+        if address in self._warm or address in self._prewarmed:
             return False
         self._set(self._warm, address, True)
+        if address in self._kept and self._keeper is not None:
+            self._keeper.account_warmed(address)
         return True
 
     def warm_slot(self, address: Address, slot: int) -> bool:
@@ -341,16 +474,21 @@ class State:
         if key in self._warm:
             return False
         self._set(self._warm, key, True)
-        return True
+        return self._keeper is None or self._keeper.slot_warmed(address, slot)
 
     def prewarm(self, addresses: frozenset[Address]) -> None:
         """Make addresses warm for the whole transaction, beyond any revert (the precompiles)."""
-        self._warm.update(dict.fromkeys(addresses, True))
+        self._prewarmed = addresses
+
+    @property
+    def prewarmed(self) -> frozenset[Address]:
+        return self._prewarmed
 
     def is_warm_address(self, address: Address) -> bool:
-        return address in self._warm
+        return address in self._warm or address in self._prewarmed
 
     def is_warm_slot(self, address: Address, slot: int) -> bool:
+        self._reclaim()
         return (address, slot) in self._warm
 
     def touched_addresses(self, ignored: frozenset[Address]) -> tuple[Address, ...]:
@@ -358,10 +496,10 @@ class State:
 
         Those of what was reverted too: whether they are warm is no longer asked here.
         """
-        if not self._warm and not self._undone:
+        if not self._warm and not self._undone and not self._prewarmed:
             return ()
         warm: set[Address] = {key for key in self._warm if isinstance(key, bytes)}
-        return tuple((warm | self._undone) - ignored)
+        return tuple((warm | self._undone | self._prewarmed) - ignored)
 
     # -- transactions and blocks -----------------------------------------------
 
@@ -375,8 +513,12 @@ class State:
         self._destructed.clear()
         self._touched.clear()
         self._undone.clear()
-        self.logs = []
+        self._prewarmed = frozenset()
+        self._logs = []
+        self._late_logs.clear()
         self.refund = 0
+        if self._keeper is not None:
+            self._keeper.next_transaction()
 
     def end_transaction(self, fork: Fork) -> None:
         """Delete what self-destructed and, from EIP-161 on, what was touched and is empty."""
@@ -392,9 +534,14 @@ class State:
         account = self.account(address)
         if account is None:
             return
+        if self._keeper is not None and self._keeper.keeps_slots_of(address):
+            self._reclaim()
         self._storage[address] = {}
-        self._wiped[address] = True
+        if self._base[address] is not None:
+            self._wiped[address] = True  # the view has slots of it, or had
         self._accounts[address] = None
+        if address in self._kept:
+            self._tell_changed(address)
 
     def destructed(self) -> Iterator[Address]:
         """The accounts that the current transaction deletes."""
@@ -402,6 +549,7 @@ class State:
 
     def known(self) -> Known:
         """All accounts and slots read or written so far, as they stand now."""
+        self._reclaim()
         slots = {address: dict(slots) for address, slots in self._storage.items()}
         return Known(dict(self._accounts), slots, frozenset(self._wiped))
 
@@ -409,6 +557,8 @@ class State:
         """Set an account as if the view had it (RPC state overrides, developer's methods)."""
         self.account(address)
         self._accounts[address] = account
+        if address in self._kept:
+            self._tell_changed(address)
 
     def override_storage(self, address: Address, slots: Mapping[int, int]) -> None:
         """Make these the only slots of an account that are not 0."""
@@ -420,6 +570,7 @@ class State:
 
     def delta(self) -> Delta:
         """What changed since the view, for chain.commitment."""
+        self._reclaim()
         base = self._base
         storage: dict[Address, Mapping[int, int]] = {}
         for address, slots in self._storage.items():

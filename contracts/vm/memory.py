@@ -62,8 +62,11 @@ def codecopy(frame: Frame, to: int, offset: int, size: int) -> None:
 def extcodecopy(frame: Frame, word: int, to: int, offset: int, size: int) -> None:
     """Copy another account's code; a delegation counts as its 23 bytes (EIP-7702)."""
     account = address_of(word)
+    _charge_words(frame, 3, size)
+    frame.expand(to, size)
     warm_up(frame, account)
-    _copy_in(frame, frame.state.code(account), to, offset, size)
+    if size:
+        frame.memory[to : to + size] = padded(frame.state.code(account), offset, size)
 
 
 def returndatacopy(frame: Frame, to: int, offset: int, size: int) -> None:

@@ -175,8 +175,9 @@ def _rows() -> Iterator[Opcode]:
 
     yield _step(0x30, "ADDRESS", 0, 1, 2, e.address, low.address, "account that runs")
     yield _step(
-        0x31, "BALANCE", 1, 1, _warm_or("gas_balance"), e.balance, None, "wei of an account"
-    )
+        0x31, "BALANCE", 1, 1, _warm_or("gas_balance"), e.balance, low.balance,
+        "wei of an account",
+    )  # fmt: skip
     yield _step(0x32, "ORIGIN", 0, 1, 2, e.origin, low.origin, "sender of the transaction")
     yield _step(0x33, "CALLER", 0, 1, 2, e.caller, low.caller, "sender of the message")
     yield _step(0x34, "CALLVALUE", 0, 1, 2, e.callvalue, low.callvalue, "wei sent with the message")
@@ -200,8 +201,9 @@ def _rows() -> Iterator[Opcode]:
         "bytes of an account's code",
     )  # fmt: skip
     yield _step(
-        0x3C, "EXTCODECOPY", 4, 0, code_gas, m.extcodecopy, None, "account's code to memory"
-    )
+        0x3C, "EXTCODECOPY", 4, 0, code_gas, m.extcodecopy, low.extcodecopy,
+        "account's code to memory",
+    )  # fmt: skip
     yield _step(
         0x3D, "RETURNDATASIZE", 0, 1, 2, e.returndatasize, low.returndatasize,
         "bytes last returned", "has_return_data",
@@ -211,7 +213,7 @@ def _rows() -> Iterator[Opcode]:
         "returned bytes to memory", "has_return_data",
     )  # fmt: skip
     yield _step(
-        0x3F, "EXTCODEHASH", 1, 1, _warm_or("gas_code_hash"), e.extcodehash, None,
+        0x3F, "EXTCODEHASH", 1, 1, _warm_or("gas_code_hash"), e.extcodehash, low.extcodehash,
         "keccak of an account's code", "has_code_hash",
     )  # fmt: skip
 

@@ -91,7 +91,9 @@ def looked_at(state: State) -> Json:
     for address in _LOOKED_AT:
         account = state.account(address)
         name = address.hex()
-        if account is not None:
+        # Native code does not touch what would go away with the transaction; where empty
+        # accounts stay, the block's changes tell of them.
+        if account is not None and not state.is_empty(address):
             code = state.code(address)
             seen[name] = (account.nonce, account.balance, account.code_hash.hex(), len(code))
         if state.is_warm_address(address):

@@ -32,10 +32,12 @@ class NativeCode:
         "data",
         "destinations",
         "heat",
+        "native",
         "size",
     )
 
     def __init__(self, code: bytes, native: Native) -> None:
+        self.native = native
         self.size = len(code)
         self._padded = code + _PADDING
         self._marks = ctypes.create_string_buffer(len(code) + 1)

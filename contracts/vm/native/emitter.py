@@ -19,7 +19,7 @@ from contracts.vm.native.records import (
     LEFT_OPCODE,
     NO_GAS,
     NUMBER_OF,
-    Callee,
+    Account,
     Frame,
     Session,
     layout,
@@ -27,7 +27,7 @@ from contracts.vm.native.records import (
 
 FRAME: Final = layout(Frame)
 SESSION: Final = layout(Session)
-CALLEE: Final = layout(Callee)
+ACCOUNT: Final = layout(Account)
 
 # frame, position in the code, top of the stack, gas, opcodes' functions.
 HANDLER_PARAMETERS: Final = ("ptr", "ptr", "ptr", "i64", "ptr")
@@ -102,9 +102,12 @@ class Emitter:
         at = SESSION.offsets["static_gas"] + 8 * self.opcode
         return self.f.load("i64", self.f.offset(self.session(), at))
 
-    def field_of_callee(self, callee: Value, name: str) -> Value:
-        """Of a contracts.vm.native.records.Callee at an address."""
-        return self.f.load("i64", self.f.offset(self.f.pointer(callee), CALLEE.offsets[name]))
+    def account_field(self, account: Value, name: str) -> Value:
+        """Of a contracts.vm.native.records.Account at an address."""
+        return self.f.load("i64", self.f.offset(self.f.pointer(account), ACCOUNT.offsets[name]))
+
+    def account_word(self, account: Value, name: str) -> Value:
+        return self.f.load("i256", self.f.offset(self.f.pointer(account), ACCOUNT.offsets[name]))
 
     # -- words --
 

@@ -19,7 +19,15 @@ from contracts.vm.native.assembly import (
 )
 from contracts.vm.native.dialect import compile_kernels
 from contracts.vm.native.emitter import FRAME, HANDLER_PARAMETERS, Emitter, add_finish
-from contracts.vm.native.kernels import division, frames, memory, storage
+from contracts.vm.native.kernels import (
+    accounts,
+    division,
+    frames,
+    journal,
+    memory,
+    storage,
+    undoing,
+)
 from contracts.vm.native.permutation import add_permutation
 from contracts.vm.native.records import LEFT_OPCODE, LEFT_STEP
 from contracts.vm.opcodes import OPCODES, Opcode, Shape
@@ -38,8 +46,14 @@ HEAVY: Final = ("MUL", "DIV", "SDIV", "MOD", "SMOD", "ADDMOD", "MULMOD", "SIGNEX
                 "SHL", "SHR", "SAR")  # fmt: skip
 COMPILED_CALLS: Final = (
     *("divide", "power", "expand", "copy_padded", "keccak", "reserve_log"),
-    *("load_slot", "load_transient", "store_slot", "store_transient", "ready_callee"),
+    *("load_slot", "load_transient", "store_slot", "store_transient"),
+    *("known_account", "warm_account"),
     *(f"heavy_{name}" for name in HEAVY),
+)
+# Kernels that Python calls itself.
+PUBLISHED: Final = (
+    *("undo", "move_slots", "move_accounts", "find_slot", "find_account", "collect_slots"),
+    "mark_destinations",
 )
 
 
@@ -47,7 +61,7 @@ def interpreter_module() -> Module:
     """All of it, ready to be compiled."""
     module = Module()
     add_permutation(module)
-    for kernels in (division, memory, storage, frames):
+    for kernels in (division, memory, journal, storage, accounts, undoing, frames):
         compile_kernels(module, kernels)
     _add_power(module)
     add_finish(_handler(module, "finish"))
@@ -82,7 +96,7 @@ def _handler(module: Module, name: str) -> Function:
 
 def _publish(module: Module) -> None:
     """Functions that Python calls itself: plain numbers in, a number out."""
-    for name in ("undo", "move_slots", "mark_destinations", "find_callee"):
+    for name in PUBLISHED:
         kernel = module.signatures[name]
         function = module.function(f"call_{name}", "i64", ["i64"] * len(kernel.parameters),
                                    public=True)  # fmt: skip

@@ -1,9 +1,8 @@
 """The native interpreter as a machine: Python begins and ends messages, native code runs them.
 
 What native code cannot do it leaves to Python, which does it with the plain
-interpreter's own functions, so their meaning exists once. Accounts are the state's
-matter throughout; storage, logs and refunds stay native until the message has
-succeeded (contracts.vm.native.session).
+interpreter's own functions, so their meaning exists once. A message that needs nothing
+but slots and accounts never becomes a frame of Python's.
 """
 
 import ctypes
@@ -32,6 +31,7 @@ from contracts.vm.native.records import (
     FRAME_STRIDE,
     GAS_LIMIT,
     HALTS,
+    LEFT_ACCOUNT,
     LEFT_END,
     LEFT_OPCODE,
     LEFT_SLOT,
@@ -45,19 +45,19 @@ from contracts.vm.native.session import (
     OUTPUT_SIZE,
     PC,
     TOP,
-    ReadyCode,
     Session,
     little,
 )
+from contracts.vm.native.tables import ReadyCode
 from contracts.vm.native.traces import Stepper
 from contracts.vm.opcodes import OPCODES, Opcode, Shape
 from contracts.vm.precompiles import Precompile, precompiles_of
-from contracts.vm.program import Programs
+from contracts.vm.program import Program, Programs
 
 _COUNTED_CODES_MAX: Final = 64  # whose gas is counted in one message
 _TABLE_BYTES: Final = 256 * 8
 _FORKS_MAX: Final = 32  # whose tables are kept
-_BLOCKHASH, _SELFBALANCE = 0x40, 0x47  # what native code keeps the answers of
+_BLOCKHASH: Final = 0x40  # what native code keeps the answers of
 _WITH_OUTPUT: Final = (None, Halt.REVERT)
 
 # Depth, position, opcode, gas left and stack before every opcode.
@@ -89,6 +89,29 @@ class _Rules:
         self._table = (ctypes.c_uint64 * 256)(*addresses)
         self._pristine = bytes(self._table)
         self.table = ctypes.addressof(self._table)
+
+    def fill_account(self, session: Session, state: State, *, traced: bool) -> None:
+        """Tell native code of the account that it asks about.
+
+        Delegated accounts, and precompiled contracts that only Python has, it may not call.
+        Nor accounts that would go away because of the call's touch (EIP-161). When `traced`,
+        nor any account without code: there would be a step where there is no opcode.
+        """
+        address = session.tables.account_missed()
+        code = state.code(address)
+        native_code: ReadyCode = self.codes.of(code) if code else self.no_code
+        if code:
+            delegated = delegate_of(code, self.fork) is not None
+            may_call = not delegated and address not in self.precompiles
+        else:
+            may_call = not traced and self.fork.deletes_empty_accounts and state.would_stay(address)
+            if address in self.precompiles:
+                precompiled = self.precompiled.of(address)
+                if precompiled is None:
+                    may_call = False
+                else:
+                    native_code = precompiled
+        session.tables.fill_account(address, state, code, native_code, may_call=may_call)
 
     def restore(self) -> None:
         """Forget that somebody has nudged."""
@@ -192,38 +215,110 @@ class NativeInterpreter:
         native: Native,
         tracer: Tracer | None,
     ) -> Outcome:
-        rules = self._rules_of(fork, native)
-        if self.tier is not None:
-            self.tier.poll()
-        codes = cast(Programs, rules.codes)  # contracts.vm.messages asks it for code only
-        env = Environment(state, block, transaction, fork, codes, rules.precompiles, None)
+        rules, session, tier = self._rules_of(fork, native), self._session, self.tier
+        changes = 0
+        if tier is not None:
+            tier.poll()
+            changes = tier.changes
+        session.begin(state, fork, block, transaction, changes)
+        self._running = rules
+        try:
+            if tracer is None and self._on_step is None and _is_simple(message, rules):
+                outcome = self._call(message, state, block, transaction, rules)
+            else:
+                outcome = self._send(message, state, block, transaction, rules, tracer)
+        except BaseException:
+            session.abandon()
+            raise
+        finally:
+            self._running = None
+        session.end(state, fork, succeeded=outcome.halt is None)
+        if tracer is not None:
+            session.tables.release()
+        if tier is not None and isinstance(rules.codes, ForkCodes):
+            for code, number in session.tables.messages_sent():
+                rules.codes.used(code, number * MESSAGE_GAS)
+        return outcome
+
+    def _call(
+        self,
+        message: Message,
+        state: State,
+        block: BlockContext,
+        transaction: TransactionContext,
+        rules: _Rules,
+    ) -> Outcome:
+        """A call without value of code; as `_send`, without more of Python than it needs."""
+        session, code = self._session, rules.codes.of(message.code)
+        enter, table = code.native.enter, rules.table
+        current = session.push_first(message, code)
+        while True:
+            left = enter(current, table, table)
+            reason = left & 0xFF
+            current = session.get("frame")
+            if reason == LEFT_SLOT:
+                session.tables.fill_slot(state)
+            elif reason == LEFT_ACCOUNT:
+                rules.fill_account(session, state, traced=False)
+            elif reason == LEFT_END and current == session.frames.address:
+                outcome = _outcome(session, left >> 8)
+                self._count({message.code: message.gas - outcome.gas_left}, code)
+                return outcome
+            else:
+                break
+        env = self._environment(state, block, transaction, rules, None)
+        run = _Run(session, rules, env, None, self._step_table)
+        frame = first_frame(env, message)
+        # Until here the state has not changed since the message began.
+        frame.program, frame.mark = cast(Program, code), state.checkpoint()
+        run.resume(frame, left, current)
+        self._count(run.used, code)
+        return Outcome(frame.gas, frame.output, frame.halt)
+
+    def _send(
+        self,
+        message: Message,
+        state: State,
+        block: BlockContext,
+        transaction: TransactionContext,
+        rules: _Rules,
+        tracer: Tracer | None,
+    ) -> Outcome:
+        """Any message."""
+        env = self._environment(state, block, transaction, rules, None)
         frame = first_frame(env, message)
         if messages.begin(frame):
-            self._session.begin(fork, block, transaction)
-            run = _Run(self._session, native, rules, env, self._on_step, self._step_table)
+            run = _Run(self._session, rules, env, self._on_step, self._step_table)
             if tracer is not None:
                 run.on_step = Stepper(self._session, env, tracer, run.frames).tell
                 run.next_table = self._step_table
-            self._running = rules
-            try:
-                run.run(frame)
-            finally:
-                self._running = None
-            if self.tier is not None and isinstance(rules.codes, ForkCodes):
-                self._count(frame, run.used, rules.codes, self.tier)
+            run.run(frame)
+            self._count(run.used, cast(NativeCode, frame.program))
         else:
             messages.end(frame)
         return Outcome(frame.gas, frame.output, frame.halt)
 
-    def _count(self, first: Frame, used: Mapping[bytes, int], codes: ForkCodes, tier: Tier) -> None:
+    def _environment(
+        self,
+        state: State,
+        block: BlockContext,
+        transaction: TransactionContext,
+        rules: _Rules,
+        tracer: Tracer | None,
+    ) -> Environment:
+        codes = cast(Programs, rules.codes)  # contracts.vm.messages asks it for code only
+        return Environment(state, block, transaction, rules.fork, codes, rules.precompiles, tracer)
+
+    def _count(self, used: Mapping[bytes, int], first: NativeCode) -> None:
         """Tell what gas was used in, so that what is hot gets compiled."""
-        if cast(NativeCode, first.program).compiled:
+        tier, rules = self.tier, self._running
+        if tier is None or rules is None or not isinstance(rules.codes, ForkCodes):
+            return
+        if first.compiled:
             tier.figures.messages += 1
-            tier.figures.gas += first.gas_given - first.gas
+            tier.figures.gas += sum(used.values())
         for code, gas in used.items():
-            codes.used(code, gas)
-        for code, number in self._session.messages_sent():
-            codes.used(code, number * MESSAGE_GAS)
+            rules.codes.used(code, gas)
 
     def _rules_of(self, fork: Fork, native: Native) -> _Rules:
         rules = self._rules.get(id(fork))
@@ -233,6 +328,31 @@ class NativeInterpreter:
             codes = self._codes if self.tier is None else ForkCodes(self.tier, native, fork)
             rules = self._rules[id(fork)] = _Rules(native, fork, self._moved, codes)
         return rules
+
+
+def _is_simple(message: Message, rules: _Rules) -> bool:
+    return (
+        message.to is not None
+        and not message.value
+        and bool(message.code)
+        and message.code_address not in rules.precompiles
+    )
+
+
+def _outcome(session: Session, how: int) -> Outcome:
+    """How a simple message has ended, of which Python knows nothing else."""
+    halt = HALTS[how - 1] if how else None
+    words = session.frames.words
+    gas, output = words[GAS], b""
+    if halt in _WITH_OUTPUT:
+        size = words[OUTPUT_SIZE]
+        if size:
+            output = ctypes.string_at(words[OUTPUT], size)
+    else:
+        gas = 0
+    if halt is not None:
+        session.undo(0)
+    return Outcome(gas, output, halt)
 
 
 class MemoryWindow:
@@ -275,14 +395,12 @@ class _Run:
     def __init__(
         self,
         session: Session,
-        native: Native,
         rules: _Rules,
         env: Environment,
         on_step: StepHook | None,
         step_table: int,
     ) -> None:
         self.session = session
-        self.native = native
         self.rules = rules
         self.table = rules.table
         self.env = env
@@ -295,38 +413,52 @@ class _Run:
 
     def run(self, first: Frame) -> None:
         """Run a message that has begun, and all that it sends."""
-        session, enter = self.session, self.native.enter
-        table, next_table = self.table, self.next_table
         self._push(first)
-        begin_with = next_table
+        self._run_on(self.next_table)
+
+    def resume(self, first: Frame, left: int, current: int) -> None:
+        """Go on with a message that native code has been left in."""
+        first.memory = cast(bytearray, MemoryWindow(self.session, 0))
+        self.frames.append(first)
+        self.current = current
+        begin_with = self._serve(left)
+        self._run_on(begin_with)
+
+    def _run_on(self, begin_with: int) -> None:
+        session, enter = self.session, self.session.native.enter
         while self.frames:
-            left = enter(self.current, begin_with, next_table)
-            reason = left & 0xFF
+            left = enter(self.current, begin_with, self.next_table)
             self.current = session.get("frame")
-            begin_with = next_table
-            if reason == LEFT_OPCODE:
-                self._know_frames()
-                self._carry_out(OPCODES[left >> 8])
-            elif reason == LEFT_END:
-                self._know_frames()
-                self._finish(HALTS[(left >> 8) - 1] if left >> 8 else None)
-            else:
-                # The opcode that was about to run starts over, or runs now that it is told.
-                begin_with = table
-                if reason == LEFT_SLOT:
-                    session.fill_slot(self.state)
-                elif reason == LEFT_STEP:
-                    self._know_frames()
-                    self._tell_step()
-                else:
-                    session.grow(reason, session.get("wanted"))
+            begin_with = self._serve(left)
+
+    def _serve(self, left: int) -> int:
+        """Do what native code was left for; the table to take the next opcode's function from."""
+        reason, session = left & 0xFF, self.session
+        if reason == LEFT_OPCODE:
+            self._know_frames()
+            self._carry_out(OPCODES[left >> 8])
+            return self.next_table
+        if reason == LEFT_END:
+            self._know_frames()
+            self._finish(HALTS[(left >> 8) - 1] if left >> 8 else None)
+            return self.next_table
+        # The opcode that was about to run starts over, or runs now that it is told.
+        if reason == LEFT_SLOT:
+            session.tables.fill_slot(self.state)
+        elif reason == LEFT_ACCOUNT:
+            self.rules.fill_account(session, self.state, traced=self.on_step is not None)
+        elif reason == LEFT_STEP:
+            self._know_frames()
+            self._tell_step()
+        else:
+            session.grow(reason, session.get("wanted"))
+        return self.table
 
     def _know_frames(self) -> None:
         """Frames for the messages that native code has begun since it was entered."""
         depth = (self.current - self.session.frames.address) // FRAME_STRIDE
-        for new in range(len(self.frames), depth + 1):
-            frame = self.session.known_frame(new, self.env)
-            frame.memory = cast(bytearray, MemoryWindow(self.session, new))
+        for frame in self.session.known_frames(len(self.frames), depth, self.env):
+            frame.memory = cast(bytearray, MemoryWindow(self.session, frame.depth))
             self.frames.append(frame)
 
     def _push(self, frame: Frame) -> None:
@@ -357,9 +489,7 @@ class _Run:
             self._send(result)
         elif opcode.pushes:
             self._give(frame.depth, result)
-            if opcode.code == _SELFBALANCE:
-                session.keep_balance(frame.depth, result)
-            elif opcode.code == _BLOCKHASH:
+            if opcode.code == _BLOCKHASH:
                 session.keep_block_hash(operands[0], result)
 
     def _stack(self, start: int, end: int) -> list[int]:
@@ -374,47 +504,11 @@ class _Run:
         frames.words[at + TOP] += 32
 
     def _send(self, child: Frame) -> None:
-        self.session.wei_moved()
         if messages.begin(child):
-            if not child.creates:
-                self._make_ready(child)
             self._push(child)
-            return
-        messages.end(child)
-        if not child.creates:
-            self._make_codeless_ready(child)
-        elif child.halt is None:
-            self.session.forget(child.address)
-        self._deliver(child)
-
-    def _make_codeless_ready(self, child: Frame) -> None:
-        """Likewise for a precompiled contract, or an account without code.
-
-        Later calls don't touch it any more, so it is touched by now, or not empty.
-        Before empty accounts went away, a call could still make one.
-        """
-        address = child.code_address
-        if (
-            self.on_step is not None
-            or child.halt is not None
-            or (not child.transfers and self.state.is_empty(address))
-            or not child.fork.deletes_empty_accounts
-            or self.state.code(address)
-        ):
-            return
-        native_code: ReadyCode | None
-        if address in self.env.precompiles:
-            native_code = self.rules.precompiled.of(address)
         else:
-            native_code = self.rules.no_code
-        if native_code is not None:
-            self.session.make_ready(address, b"", native_code)
-
-    def _make_ready(self, child: Frame) -> None:
-        """The next message to the same account stays native, unless it is delegated (EIP-7702)."""
-        if delegate_of(self.state.code(child.code_address), child.fork) is None:
-            native_code = cast(NativeCode, child.program)
-            self.session.make_ready(child.code_address, child.code, native_code)
+            messages.end(child)
+            self._deliver(child)
 
     def _finish(self, halt: Halt | None) -> None:
         """The deepest frame is over, says native code."""
@@ -428,7 +522,6 @@ class _Run:
         self._end(halt)
 
     def _end(self, halt: Halt | None) -> None:
-        self.session.wei_moved()
         frame = self.frames.pop()
         self.current -= FRAME_STRIDE
         frame.halt = halt
@@ -436,12 +529,8 @@ class _Run:
         messages.end(frame)
         if frame.halt is not None:
             self.session.undo(frame.depth)
-        elif frame.creates:
-            self.session.forget(frame.address)
         if self.frames:
             self._deliver(frame)
-        elif frame.halt is None:
-            self.session.settle(self.state)
 
     def _count(self, frame: Frame) -> None:
         used = self.used

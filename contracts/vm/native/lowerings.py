@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from chain.machine import Halt
+from contracts.vm.frame import DEPTH_MAX
 from contracts.vm.native.assembly import Value, constant, word
 from contracts.vm.native.records import (
     BLOCK_HASH_SIZE,
@@ -15,6 +16,8 @@ from contracts.vm.native.records import (
     CALL_OF_OWN,
     CALL_PLAIN,
     CALL_STATIC,
+    Frame,
+    layout,
 )
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 Lowering = Callable[..., Value | None]
 
 _SIGN_BIT: Final = word(2**255)
+_OWN_ADDRESS: Final = layout(Frame).offsets["address"]
 
 
 # -- arithmetic --
@@ -384,18 +388,48 @@ def tstore(e: "Emitter", slot: Value, value: Value) -> None:
 _ADDRESS: Final = word(2**160 - 1)
 
 
+def _account(e: "Emitter", word_: Value) -> Value:
+    """The address of what is known about an account, as soon as anything is."""
+    return e.checked(e.call("known_account", e.frame, e.spill(e.f.and_(word_, _ADDRESS))))
+
+
+def _warm_up(e: "Emitter", account: Value) -> None:
+    """Pay what a cold account costs on top. The last thing before something changes."""
+    e.gas = e.checked(e.call("warm_account", e.frame, account, e.gas))
+
+
 def selfbalance(e: "Emitter") -> Value:
-    """Native until Python may have moved wei."""
-    outdated = e.f.compare("ne", e.field("balance_epoch"), e.session_field("balance_epoch"))
-    e.leave_if(outdated)
-    return e.frame_word("balance")
+    own = e.f.offset(e.frame, _OWN_ADDRESS)
+    account = e.checked(e.call("known_account", e.frame, own))
+    return e.account_word(account, "balance")
+
+
+def balance(e: "Emitter", target: Value) -> Value:
+    account = _account(e, target)
+    _warm_up(e, account)
+    return e.account_word(account, "balance")
 
 
 def extcodesize(e: "Emitter", target: Value) -> Value:
-    """Native for accounts that this message has called."""
-    callee = e.call("ready_callee", e.frame, e.spill(e.f.and_(target, _ADDRESS)))
-    e.leave_if(e.f.compare("eq", callee, constant(0)))
-    return e.to_word(e.field_of_callee(callee, "code_size"))
+    account = _account(e, target)
+    _warm_up(e, account)
+    return e.to_word(e.account_field(account, "code_size"))
+
+
+def extcodehash(e: "Emitter", target: Value) -> Value:
+    account = _account(e, target)
+    _warm_up(e, account)
+    return e.account_word(account, "code_hash")
+
+
+def extcodecopy(e: "Emitter", target: Value, to: Value, offset: Value, size: Value) -> None:
+    account = _account(e, target)
+    count = e.size(size)
+    e.charge_words(3, count)
+    place = e.memory(to, count)
+    _warm_up(e, account)
+    code, have = e.account_field(account, "code_data"), e.account_field(account, "code_size")
+    e.call("copy_padded", place, code, have, e.clamped(offset), count)
 
 
 def _call(
@@ -409,19 +443,21 @@ def _call(
     out_offset: Value,
     out_size: Value,
 ) -> None:
-    """A message without value to a contract that has been called before; others are Python's."""
+    """A message without value, to an account whose code is known; others are Python's."""
     f = e.f
-    callee = e.call("ready_to_call", e.frame, e.spill(f.and_(to, _ADDRESS)))
-    foreign = f.compare("eq", callee, constant(0))
+    foreign = f.compare("uge", e.field("depth"), constant(DEPTH_MAX))
     if value is not None:
         foreign = f.or_(foreign, f.compare("ne", value, word(0)))
     e.leave_if(foreign)
+    account = _account(e, to)
+    e.leave_if(f.compare("eq", e.account_field(account, "callable"), constant(0)))
     data_size, return_size = e.size(size), e.size(out_size)
     data = e.memory(offset, data_size)
     e.memory(out_offset, return_size)
+    _warm_up(e, account)
     gas = _gas_to_send(e, wanted)
     pops = 6 if value is None else 7
-    e.open_frame(pops, gas, constant(kind), callee, data, data_size,
+    e.open_frame(pops, gas, constant(kind), account, data, data_size,
                  e.clamped(out_offset), return_size)  # fmt: skip
 
 

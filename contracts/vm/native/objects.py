@@ -36,17 +36,19 @@ class Native:
     """The native interpreter in this process. `enter` runs until native code is left.
 
     `enter(frame, first, table)`: all three are addresses; the first opcode's function is
-    taken from the table `first`. `undo`, `move_slots`, `mark_destinations` and
-    `find_callee` are the kernels of these names.
+    taken from the table `first`. The other functions are the kernels of their names.
     """
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine  # owns the code, so it has to live as long as the functions
         self.enter = self._function(ENTER, 3)
         self.undo = self._function("call_undo", 2)
-        self.move_slots = self._function("call_move_slots", 4)
+        self.move_slots = self._function("call_move_slots", 3)
+        self.move_accounts = self._function("call_move_accounts", 3)
+        self.find_slot = self._function("call_find_slot", 3)
+        self.find_account = self._function("call_find_account", 2)
+        self.collect_slots = self._function("call_collect_slots", 2)
         self.mark_destinations = self._function("call_mark_destinations", 3)
-        self.find_callee = self._function("call_find_callee", 2)
         addresses = (ctypes.c_uint64 * _HANDLERS).from_address(self._function(HANDLERS, 0)())
         self.handlers = tuple(addresses[:256])
         self.missing = addresses[MISSING]

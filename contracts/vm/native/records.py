@@ -54,11 +54,9 @@ class Frame:
     of_python: U64  # 1 when Python has begun it, or knows it, so that Python has to end it
     return_offset: U64  # where in the sender's memory the output goes
     return_size: U64
-    balance_epoch: U64  # the session's when `balance` was asked for; 0 for never
     address: Word
     caller: Word
     value: Word
-    balance: Word  # wei of `address`
 
 
 class Slot:
@@ -66,34 +64,39 @@ class Slot:
 
     key: Word
     value: Word
-    original: Word  # at the start of the transaction
+    original: Word  # at the start of the transaction that `stamp` names
     account: U64  # its number, and TRANSIENT
     generation: U64  # of the session that it belongs to; others' entries count as free
-    warm: U64  # 0 or 1
+    stamp: U64  # twice the number of the transaction that saw it last, and 1 when it is warm there
     dirty: U64  # 1 once it has been written, also when that was reverted
 
 
-class Callee:
-    """An account whose code native code may run without asking."""
+class Account:
+    """An account that this session has seen."""
 
     address: Word
+    balance: Word  # wei
+    code_hash: Word  # 0 for an empty account, or none
     generation: U64
-    ready: U64  # 1: warm, known, and has ordinary code
-    account: U64
+    known: U64  # 0 when Python has to be asked for all that follows, and for what is above
+    callable: U64  # 1 when native code may run its code, or that there is none
+    number: U64
+    warm: U64  # the transaction in which it is warm, or ALWAYS_WARM
+    lapsed: U64  # the transaction in which native code took back that it is warm
+    messages: U64  # that native code has sent to it and Python has not counted
     code: U64
     code_size: U64
     destinations: U64
     code_data: U64
     compiled: U64
-    messages: U64  # that native code has sent to it in this session
-    unused: Annotated[Words, 24]
 
 
 class Session:
-    """What all frames of one top-level message share."""
+    """What all frames of a top-level message share; much of it outlives the message."""
 
     frame: U64  # address of the one that was running when native code was left
     generation: U64
+    transaction: U64  # another number for each
     journal: U64  # address of the first record
     journal_at: U64  # address of the next record
     journal_end: U64
@@ -102,9 +105,13 @@ class Session:
     slots_used: U64
     slots_limit: U64
     slot_missed: U64  # address of the entry to be filled in
+    accounts: U64  # address
+    accounts_mask: U64
+    accounts_used: U64
+    accounts_limit: U64
+    last_warmed: U64  # behind the last account's record in the journal; 0 for none
+    lapsed: U64  # how often that was taken back in this message
     wanted: U64  # bytes that an area to be grown has to have room for
-    callees: U64
-    callees_mask: U64
     logs: U64
     log_at: U64
     log_end: U64
@@ -113,11 +120,11 @@ class Session:
     returned_limit: U64
     memory_end: U64  # of the area in which all frames' memories are
     refund: U64  # change, two's complement
-    balance_epoch: U64  # from 1 on; another one whenever Python may have moved wei
     # the fork's numbers
     access_lists: U64  # 0 or 1
     cold_slot: U64  # a cold slot's whole price
     cold_slot_extra: U64  # what it costs more than a warm one
+    cold_account_extra: U64
     exp_byte: U64
     keeps_one_64th: U64
     storage_pricing: U64  # one of the PRICING_ numbers
@@ -139,6 +146,7 @@ class Session:
     chain_id: Word
     base_fee: Word
     blob_base_fee: Word
+    account_missed: Word  # the address that Python is asked about
     static_gas: Prices
 
 
@@ -175,14 +183,15 @@ def layout(record: type) -> Layout:
 FRAME_SIZE: Final = (layout(Frame).size + 63) & ~63
 FRAME_STRIDE: Final = FRAME_SIZE + 32 * STACK_MAX + 64  # from one frame to the next deeper one
 SLOT_SIZE: Final = layout(Slot).size
-CALLEE_SIZE: Final = layout(Callee).size
+ACCOUNT_SIZE: Final = layout(Account).size
 
 TRANSIENT: Final = 1 << 63  # in a slot's account
+ALWAYS_WARM: Final = 1 << 63  # in an account's `warm`: the fork's precompiled contracts
 
 # A journal record: the entry's address, and what is in 4 words to be put back.
 JOURNAL_RECORD: Final = 40
 JOURNAL_WARM: Final = 1  # added to the address: the slot was made warm
-JOURNAL_READY: Final = 2  # added to the address: the callee was made ready
+JOURNAL_ACCOUNT: Final = 2  # added to the address: the account was made warm
 
 BLOBS_MAX: Final = 128  # transactions with more are the plain interpreter's
 BLOCK_HASH_SIZE: Final = 40  # a record of Session.block_hashes, at the number modulo 256
@@ -216,6 +225,8 @@ LEFT_GROW_LOGS: Final = 5
 LEFT_GROW_SLOTS: Final = 6
 LEFT_GROW_RETURNED: Final = 7
 LEFT_STEP: Final = 8  # before every opcode, when traced
+LEFT_ACCOUNT: Final = 9  # Session.account_missed is wanted; the opcode starts over
+LEFT_GROW_ACCOUNTS: Final = 10
 
 # What a kernel gives in place of the gas left: that there is not enough, or why to leave.
 # Messages with so much gas run on the plain interpreter.
@@ -227,5 +238,7 @@ FULL_JOURNAL: Final = NO_GAS - LEFT_GROW_JOURNAL
 FULL_LOGS: Final = NO_GAS - LEFT_GROW_LOGS
 FULL_SLOTS: Final = NO_GAS - LEFT_GROW_SLOTS
 FULL_RETURNED: Final = NO_GAS - LEFT_GROW_RETURNED
+MISSING_ACCOUNT: Final = NO_GAS - LEFT_ACCOUNT
+FULL_ACCOUNTS: Final = NO_GAS - LEFT_GROW_ACCOUNTS
 
 MEMORY_MAX: Final = 0x1FFFFFFFE0  # bytes; no gas pays for more (contracts.vm.frame)

@@ -1,17 +1,17 @@
-"""The Python side of a session: the shared areas, frames and slots in them, and growing them.
+"""The Python side of a session: the shared areas, messages beginning and ending in them.
 
-One top-level message is one session. Areas stay between sessions; a generation number
-makes all that earlier ones left in the slot table count as free.
+What outlives a message is in contracts.vm.native.tables.
 """
 
 import struct
-from collections.abc import Iterator
-from typing import Final, TypeAlias
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
 
 from chain.blocks import Log
 from chain.errors import Fault
 from chain.forks import Fork, StoragePricing
-from chain.machine import BlockContext, TransactionContext
+from chain.machine import BlockContext, Message, TransactionContext
 from chain.state import State
 from chain.types import Address, Hash
 from contracts.vm.frame import DEPTH_MAX, Environment, Frame
@@ -19,33 +19,24 @@ from contracts.vm.native import records
 from contracts.vm.native.areas import Area, address_of_bytes
 from contracts.vm.native.codes import NativeCode
 from contracts.vm.native.objects import Native
-from contracts.vm.native.precompiled.contracts import PrecompiledCode
 from contracts.vm.native.records import (
     BLOBS_MAX,
     BLOCK_HASH_SIZE,
-    CALLEE_SIZE,
     FRAME_SIZE,
     FRAME_STRIDE,
-    JOURNAL_READY,
-    JOURNAL_RECORD,
+    LEFT_GROW_ACCOUNTS,
     LEFT_GROW_JOURNAL,
     LEFT_GROW_LOGS,
     LEFT_GROW_MEMORY,
     LEFT_GROW_RETURNED,
     LEFT_GROW_SLOTS,
-    SLOT_SIZE,
-    TRANSIENT,
     layout,
 )
+from contracts.vm.native.tables import Tables
 from contracts.vm.opcodes import OPCODES
-
-# What native code may call without asking.
-ReadyCode: TypeAlias = NativeCode | PrecompiledCode
 
 FRAME: Final = layout(records.Frame)
 SESSION: Final = layout(records.Session)
-SLOT: Final = layout(records.Slot)
-CALLEE: Final = layout(records.Callee)
 
 # 64-bit words from the start of a record.
 GAS, PC, TOP = FRAME.index("gas"), FRAME.index("pc"), FRAME.index("top")
@@ -54,30 +45,18 @@ OUTPUT, OUTPUT_SIZE = FRAME.index("output"), FRAME.index("output_size")
 
 _JOURNAL_AT, _LOG_AT = SESSION.index("journal_at"), SESSION.index("log_at")
 _REFUND, _RETURNED_SIZE = SESSION.index("refund"), SESSION.index("returned_size")
-_GENERATION = SESSION.index("generation")
-_SLOT_MISSED, _SLOTS_USED = SESSION.index("slot_missed"), SESSION.index("slots_used")
+_LAST_WARMED, _LAPSED = SESSION.index("last_warmed"), SESSION.index("lapsed")
+_JOURNAL_MARK, _LOG_MARK = FRAME.index("journal_mark"), FRAME.index("log_mark")
+_REFUND_MARK, _OF_PYTHON = FRAME.index("refund_mark"), FRAME.index("of_python")
 
-_FRAME_HEAD: Final = struct.Struct("<25Q32s32s32s32s")
-_SLOT: Final = struct.Struct("<32s32s32sQQQQ")
-_SLOT_FILLED: Final = struct.Struct("<32s32sQQQ")  # from the value on, to `warm`
-_SLOT_VALUE: Final = SLOT.offsets["value"]
-_FRAME_EPOCH, _BALANCE_EPOCH = FRAME.index("balance_epoch"), SESSION.index("balance_epoch")
-_CALLEE_READY: Final = CALLEE.index("ready")
-_CALLEE_CODE, _CALLEE_MESSAGES = CALLEE.index("code"), CALLEE.index("messages")
-_SLOT_ACCOUNT: Final = SLOT.index("account")
-_CALLEE_HEAD: Final = struct.Struct("<32s9Q")
+_FRAME_HEAD: Final = struct.Struct("<24Q32s32s32s")
 _KNOWN: Final = ("code", "gas", "static", "return_offset", "return_size")
-_LOG_HEAD: Final = struct.Struct("<QQ")
-_ADDRESS_PADDING: Final = bytes(12)
+_LOG_HEAD: Final = struct.Struct("<QQ20s12x")
 
-_SLOTS: Final = 2**12  # entries at first
-_CALLEES: Final = 2**12  # entries; half of them are used, further accounts stay Python's
 _MEMORY_BYTES: Final = 2**24
 _JOURNAL_BYTES: Final = 2**20
 _LOG_BYTES: Final = 2**18
 _RETURNED_BYTES: Final = 2**18
-# All fields before the fork's numbers.
-_HEAD_FIELDS: Final = tuple(SESSION.offsets)[: SESSION.index("access_lists")]
 _KEPT_BYTES_MAX: Final = 2**26  # an area that became larger is given back after the session
 
 _PRICINGS: Final = {
@@ -99,7 +78,7 @@ class Session:
         self.native = native
         self.record = Area(SESSION.size)
         self.frames = Area(FRAME_STRIDE * (DEPTH_MAX + 1))
-        self._generation = 0
+        self.tables = Tables(native, self.record)
         self._blob_hashes = Area(32 * BLOBS_MAX)
         self._block_hashes = Area(256 * BLOCK_HASH_SIZE)
         self.set("blob_hashes", self._blob_hashes.address)
@@ -107,6 +86,7 @@ class Session:
         self._fork: Fork | None = None
         self._block: BlockContext | None = None
         self._transaction: TransactionContext | None = None
+        self._told = 0  # the state knows what was made warm up to here in the journal
         self._make_areas()
 
     def _make_areas(self) -> None:
@@ -114,9 +94,7 @@ class Session:
         self.journal = Area(_JOURNAL_BYTES)
         self.logs = Area(_LOG_BYTES)
         self.returned = Area(_RETURNED_BYTES)
-        self.slots = Area(_SLOTS * SLOT_SIZE)
-        self.callees = Area(_CALLEES * CALLEE_SIZE)
-        self._first_head = self._head()
+        self._set_areas()
         self._grown = False
 
     # -- fields --
@@ -133,21 +111,23 @@ class Session:
 
     # -- the beginning and the end --
 
-    def begin(self, fork: Fork, block: BlockContext, transaction: TransactionContext) -> None:
-        """Forget the session before."""
-        if self._grown:
-            self._grown = False
-            if self._kept_bytes() > _KEPT_BYTES_MAX:
-                self._make_areas()
-            self._first_head = self._head()
-        self._generation += 1
-        self.record.bytes[: len(self._first_head)] = self._first_head
-        self.record.words[_GENERATION] = self._generation
-        self._accounts: list[Address] = [Address(b"")]  # numbers start at 1
-        self._numbers: dict[Address, int] = {}
-        self._ready_codes: dict[int, tuple[bytes, ReadyCode]] = {}  # by address
-        self._callees: dict[Address, int] = {}  # offsets of entries
-        self._seen: list[tuple[int, bool]] = []  # a slot's entry, and whether it was warm
+    def begin(
+        self,
+        state: State,
+        fork: Fork,
+        block: BlockContext,
+        transaction: TransactionContext,
+        code_changes: int,
+    ) -> None:
+        """A top-level message is about to run."""
+        if self._grown and self._kept_bytes() > _KEPT_BYTES_MAX:
+            self._make_areas()
+        words = self.record.words
+        words[_JOURNAL_AT] = self.journal.address
+        words[_LOG_AT] = self.logs.address
+        words[_REFUND] = words[_RETURNED_SIZE] = words[_LAST_WARMED] = words[_LAPSED] = 0
+        self._told = 0
+        self.tables.serve(state, fork, code_changes)
         # By identity: comparing a fork means comparing all of its fields.
         if fork is not self._fork:
             self._fork = fork
@@ -160,32 +140,10 @@ class Session:
             self._set_word("origin", int.from_bytes(transaction.origin, "big"))
             self._set_word("gas_price", transaction.gas_price)
             self._set_blob_hashes(transaction.blob_hashes)
-
-    def _head(self) -> bytes:
-        """What the record starts with at the beginning of a session."""
-        slots = self.slots.size // SLOT_SIZE
-        fields = {
-            "balance_epoch": 1,
-            "journal": self.journal.address,
-            "journal_at": self.journal.address,
-            "journal_end": self.journal.end,
-            "slots": self.slots.address,
-            "slots_mask": slots - 1,
-            "slots_limit": slots // 2,
-            "callees": self.callees.address,
-            "callees_mask": _CALLEES - 1,
-            "logs": self.logs.address,
-            "log_at": self.logs.address,
-            "log_end": self.logs.end,
-            "returned": self.returned.address,
-            "returned_limit": self.returned.size,
-            "memory_end": self.memory.end,
-        }
-        return b"".join(fields.get(name, 0).to_bytes(8, "little") for name in _HEAD_FIELDS)
+        self.tables.running = True
 
     def _kept_bytes(self) -> int:
-        areas = (self.memory, self.journal, self.logs, self.returned, self.slots)
-        return sum(area.size for area in areas)
+        return sum(area.size for area in (self.memory, self.journal, self.logs, self.returned))
 
     def _set_areas(self) -> None:
         self.set("journal", self.journal.address)
@@ -195,17 +153,12 @@ class Session:
         self.set("memory_end", self.memory.end)
         self.set("returned", self.returned.address)
         self.set("returned_limit", self.returned.size)
-        self.set("callees", self.callees.address)
-        self.set("callees_mask", _CALLEES - 1)
-        self.set("slots", self.slots.address)
-        count = self.slots.size // SLOT_SIZE
-        self.set("slots_mask", count - 1)
-        self.set("slots_limit", count // 2)
 
     def _set_fork(self, fork: Fork) -> None:
         self.set("access_lists", fork.access_lists)
         self.set("cold_slot", fork.gas_cold_slot)
         self.set("cold_slot_extra", fork.gas_cold_slot - fork.gas_warm)
+        self.set("cold_account_extra", fork.gas_cold_account - fork.gas_warm)
         self.set("exp_byte", fork.gas_exp_byte)
         self.set("keeps_one_64th", fork.keeps_one_64th)
         self.set("storage_pricing", _PRICINGS[fork.storage_pricing])
@@ -230,17 +183,6 @@ class Session:
         self._block_hashes.bytes[at : at + 8] = ((number + 1) % 2**64).to_bytes(8, "little")
         self._block_hashes.bytes[at + 8 : at + BLOCK_HASH_SIZE] = little(word)
 
-    def keep_balance(self, depth: int, balance: int) -> None:
-        """Let native code give the balance of the frame's account itself, until wei moves."""
-        at = depth * FRAME_STRIDE
-        self.frames.words[(at >> 3) + _FRAME_EPOCH] = self.record.words[_BALANCE_EPOCH]
-        at += FRAME.offsets["balance"]
-        self.frames.bytes[at : at + 32] = little(balance)
-
-    def wei_moved(self) -> None:
-        """Balances that native code has been told may be others now."""
-        self.record.words[_BALANCE_EPOCH] += 1
-
     def _set_block(self, block: BlockContext) -> None:
         self._block_hashes.bytes[:] = bytes(self._block_hashes.size)
         self._set_word("coinbase", int.from_bytes(block.coinbase, "big"))
@@ -252,37 +194,56 @@ class Session:
         self._set_word("base_fee", block.base_fee)
         self._set_word("blob_base_fee", block.blob_base_fee)
 
-    def settle(self, state: State) -> None:
-        """Give the state what a successful message has changed here."""
-        for entry, was_warm in self._seen:
-            key, value, _, account, _, warm, dirty = _SLOT.unpack_from(self.slots.bytes, entry)
-            if not dirty and warm == was_warm:
-                continue
-            address = self._accounts[account & ~TRANSIENT]
-            slot = int.from_bytes(key, "little")
-            if dirty:
-                if account & TRANSIENT:
-                    state.set_transient(address, slot, int.from_bytes(value, "little"))
-                else:
-                    state.set_storage(address, slot, int.from_bytes(value, "little"))
-            if warm and not was_warm:
-                state.warm_slot(address, slot)
-        state.logs += self._logs()
-        refund = self.record.words[_REFUND]
-        state.refund += refund - 2**64 if refund >> 63 else refund
+    def tell(self, state: State, marks: Sequence[int] = ()) -> list[int]:
+        """Let the state know what native code has made warm.
 
-    def _logs(self) -> list[Log]:
-        found = []
-        at, end, content = 0, self.record.words[_LOG_AT] - self.logs.address, self.logs.bytes
-        while at < end:
-            size, topics = _LOG_HEAD.unpack_from(content, at)
-            address = Address(bytes(content[at + 16 : at + 36])[::-1])
-            at += 48
-            words = tuple(Hash(bytes(content[i : i + 32])) for i in range(at, at + 32 * topics, 32))
-            at += 32 * topics
-            found.append(Log(address, words, bytes(content[at : at + size])))
-            at += (size + 7) & ~7
-        return found
+        In between it takes checkpoints, which are given: as of the moments when the
+        journal was as long as each of `marks`, which rise.
+        """
+        at = self.record.words[_JOURNAL_AT] - self.journal.address
+        warmed = self.tables.newly_warm(self.journal, self._told)
+        self._told = at
+        checkpoints = []
+        for mark in marks:
+            while warmed and warmed[-1][0] <= mark:
+                state.warm_address(warmed.pop()[1])
+            checkpoints.append(state.checkpoint())
+        while warmed:
+            state.warm_address(warmed.pop()[1])
+        return checkpoints
+
+    def end(self, state: State, fork: Fork, *, succeeded: bool) -> None:
+        """The top-level message is over; what it has done becomes the state's.
+
+        A failed one has been undone.
+        """
+        if succeeded:
+            self.tell(state)
+            self._give_logs_and_refund(state)
+        self.tables.note_lapsed(state)
+        self.tables.running = False
+        if not fork.access_lists:
+            # Without them the first touch of an account may mean more than its price.
+            self.tables.release()
+
+    def abandon(self) -> None:
+        """The message was broken off; the state may be anything."""
+        self.native.undo(self.record.address, self.journal.address)
+        self.tables.running = False
+        self.tables.release()
+
+    def show(self, state: State) -> None:
+        """Let the state have everything as it is at this moment."""
+        self.tables.show(state)
+        self._give_logs_and_refund(state)
+
+    def _give_logs_and_refund(self, state: State) -> None:
+        size = self.record.words[_LOG_AT] - self.logs.address
+        if size:
+            state.add_logs_later(partial(_logs, bytes(self.logs.bytes[:size])))
+        refund = self.record.words[_REFUND]
+        if refund:
+            state.refund += refund - 2**64 if refund >> 63 else refund
 
     # -- frames --
 
@@ -316,35 +277,83 @@ class Session:
             0,
             frame.static,
             frame.depth,
-            self.number_of(frame.address),
+            self.tables.number_of(frame.address),
             self.record.words[_JOURNAL_AT] - self.journal.address,
             self.record.words[_LOG_AT] - self.logs.address,
             self.record.words[_REFUND],
             1,
             0,
             0,
-            0,
-            frame.address[::-1] + _ADDRESS_PADDING,
-            frame.caller[::-1] + _ADDRESS_PADDING,
+            frame.address[::-1],
+            frame.caller[::-1],
             little(frame.value),
-            b"",
         )
+
+    def push_first(self, message: Message, code: NativeCode) -> int:
+        """Likewise for a top-level message that calls; the address of its frame."""
+        data, start = message.data, self.frames.address
+        _FRAME_HEAD.pack_into(
+            self.frames.bytes,
+            0,
+            self.record.address,
+            message.gas,
+            0,
+            start + FRAME_SIZE,
+            self.memory.address,
+            0,
+            code.address,
+            code.size,
+            code.destinations,
+            code.data,
+            code.compiled,
+            address_of_bytes(data),
+            len(data),
+            0,
+            0,
+            message.static,
+            0,
+            self.tables.number_of(message.address),
+            0,
+            0,
+            0,
+            1,
+            0,
+            0,
+            message.address[::-1],
+            message.caller[::-1],
+            message.value.to_bytes(32, "little"),
+        )
+        return start
 
     def undo(self, depth: int) -> None:
         """Take back what the frame at `depth` has changed here."""
         words, at = self.frames.words, depth * FRAME_STRIDE >> 3
-        mark = self.journal.address + words[at + FRAME.index("journal_mark")]
-        if self.record.words[_JOURNAL_AT] != mark:
-            self.native.undo(self.record.address, mark)
-        self.record.words[_LOG_AT] = self.logs.address + words[at + FRAME.index("log_mark")]
-        self.record.words[_REFUND] = words[at + FRAME.index("refund_mark")]
+        mark = words[at + _JOURNAL_MARK]
+        place = self.journal.address + mark
+        if self.record.words[_JOURNAL_AT] != place:
+            self.native.undo(self.record.address, place)
+        self._told = min(self._told, mark)
+        self.record.words[_LOG_AT] = self.logs.address + words[at + _LOG_MARK]
+        self.record.words[_REFUND] = words[at + _REFUND_MARK]
 
-    def known_frame(self, depth: int, env: Environment) -> Frame:
-        """A frame for Python of a message that native code has begun.
+    def known_frames(self, first: int, last: int, env: Environment) -> list[Frame]:
+        """Frames for Python of messages that native code has begun, by depth; and all else that
+        the state should know by now.
 
-        Python then has to end it: the state's marks are Python's. Nothing in the state
-        has changed since the message began, so the mark may be taken now.
+        Python then has to end them: the state's marks are Python's. What has changed in the
+        state since they began is what native code has made warm.
         """
+        words = self.frames.words
+        places = [depth * FRAME_STRIDE >> 3 for depth in range(first, last + 1)]
+        marks = self.tell(env.state, [words[at + _JOURNAL_MARK] for at in places])
+        found = []
+        for depth, mark in zip(range(first, last + 1), marks):
+            frame = self._known_frame(depth, env)
+            frame.mark = mark
+            found.append(frame)
+        return found
+
+    def _known_frame(self, depth: int, env: Environment) -> Frame:
         at = depth * FRAME_STRIDE
         words, content = self.frames.words, self.frames.bytes
         word_of = {name: words[(at >> 3) + FRAME.index(name)] for name in _KNOWN}
@@ -353,13 +362,14 @@ class Session:
             for name in ("address", "caller", "value")
         )
         account = Address(address[19::-1])
-        frame = Frame(
+        words[(at >> 3) + _OF_PYTHON] = 1
+        return Frame(
             env,
             "CALL",
             Address(caller[19::-1]),
             account,
             account,
-            self._ready_codes[word_of["code"]][0],
+            self.tables.code_at(word_of["code"]),
             b"",  # native code alone reads it
             word_of["gas"],
             int.from_bytes(value, "little"),
@@ -368,74 +378,6 @@ class Session:
             return_offset=word_of["return_offset"],
             return_size=word_of["return_size"],
         )
-        frame.mark = env.state.checkpoint()
-        words[(at >> 3) + FRAME.index("of_python")] = 1
-        return frame
-
-    def make_ready(self, address: Address, code: bytes, native_code: ReadyCode) -> None:
-        """Let native code call this account itself: it is warm and this is its code.
-
-        That is taken back with what the frame now running has changed, since then the
-        account may be cold again, or have no code.
-        """
-        found = self._callees.get(address)
-        if found is not None and self.callees.words[(found >> 3) + _CALLEE_READY]:
-            return
-        key = address[::-1] + _ADDRESS_PADDING
-        if found is None:
-            if len(self._callees) >= _CALLEES // 2:
-                return
-            found = self._callees[address] = self._free_callee(key)
-        # Written anew each time: an account whose creation was taken back may have other code.
-        _CALLEE_HEAD.pack_into(
-            self.callees.bytes,
-            found,
-            key,
-            self._generation,
-            1,
-            self.number_of(address),
-            native_code.address,
-            native_code.size,
-            native_code.destinations,
-            native_code.data,
-            native_code.compiled,
-            0,
-        )
-        self._ready_codes[native_code.address] = code, native_code
-        if self.record.words[_JOURNAL_AT] + JOURNAL_RECORD > self.journal.end:
-            self.grow(LEFT_GROW_JOURNAL, JOURNAL_RECORD)
-        at = self.record.words[_JOURNAL_AT] - self.journal.address
-        self.journal.words[at >> 3] = self.callees.address + found + JOURNAL_READY
-        self.record.words[_JOURNAL_AT] += JOURNAL_RECORD
-
-    def forget(self, address: Address) -> None:
-        """An account has got code: what was known of it, if anything, may be wrong."""
-        found = self._callees.get(address)
-        if found is not None:
-            self.callees.words[(found >> 3) + _CALLEE_READY] = 0
-
-    def messages_sent(self) -> Iterator[tuple[bytes, int]]:
-        """The codes that native code has sent messages to, and how many."""
-        words = self.callees.words
-        for found in self._callees.values():
-            number = words[(found >> 3) + _CALLEE_MESSAGES]
-            if number:
-                code, _ = self._ready_codes[words[(found >> 3) + _CALLEE_CODE]]
-                if code:  # not a precompiled contract
-                    yield code, number
-
-    def _free_callee(self, key: bytes) -> int:
-        """The offset of the entry where the kernel find_callee will look."""
-        place = self.native.find_callee(self.record.address, address_of_bytes(key))
-        return place - self.callees.address
-
-    def number_of(self, address: Address) -> int:
-        """The number that stands for an account in this session."""
-        number = self._numbers.get(address)
-        if number is None:
-            number = self._numbers[address] = len(self._accounts)
-            self._accounts.append(address)
-        return number
 
     def return_output(self, output: bytes) -> None:
         """What RETURNDATACOPY sees from now on."""
@@ -446,33 +388,6 @@ class Session:
         self.record.words[_RETURNED_SIZE] = size
 
     # -- what native code lacks --
-
-    def fill_slot(self, state: State) -> None:
-        """Complete the entry that a storage opcode has asked for."""
-        words = self.record.words
-        entry = words[_SLOT_MISSED] - self.slots.address
-        content = self.slots.bytes
-        account = self.slots.words[(entry >> 3) + _SLOT_ACCOUNT]
-        key = int.from_bytes(content[entry : entry + 32], "little")
-        if account & TRANSIENT:
-            value = original = state.transient(self._accounts[account & ~TRANSIENT], key)
-            warm = True
-        else:
-            address = self._accounts[account]
-            value = state.storage(address, key)
-            original = state.original_storage(address, key)
-            warm = state.is_warm_slot(address, key)
-        _SLOT_FILLED.pack_into(
-            content,
-            entry + _SLOT_VALUE,
-            value.to_bytes(32, "little"),
-            original.to_bytes(32, "little"),
-            account,
-            self._generation,
-            warm,
-        )
-        words[_SLOTS_USED] += 1
-        self._seen.append((entry, warm))
 
     def stack_bottom(self, depth: int) -> int:
         """The offset of the lowest word of a frame's stack."""
@@ -494,7 +409,11 @@ class Session:
         elif what == LEFT_GROW_RETURNED:
             self.returned = self.returned.larger(wanted)
         elif what == LEFT_GROW_SLOTS:
-            self._grow_slots()
+            self.tables.grow_slots()
+            return
+        elif what == LEFT_GROW_ACCOUNTS:
+            self.tables.grow_accounts()
+            return
         else:
             raise Fault(f"native code was left for an unknown reason: {what}")
         self._set_areas()
@@ -513,15 +432,21 @@ class Session:
                 if before.address <= words[at + field] <= before.end:
                     words[at + field] += distance
 
-    def _grow_slots(self) -> None:
-        before, generation = self.slots, SLOT.index("generation")
-        self.slots = Area(2 * before.size)
-        mask = self.slots.size // SLOT_SIZE - 1
-        self.native.move_slots(self.record.address, self.slots.address, mask, self.journal.address)
-        # An entry that has moved says where to in its first word.
-        words = before.words
-        self._seen = [(words[entry >> 3] - self.slots.address, warm) for entry, warm in self._seen]
-        assert all(self.slots.words[(entry >> 3) + generation] for entry, _ in self._seen)
+
+def _logs(content: bytes) -> list[Log]:
+    """The logs that native code has written, in their order."""
+    found = []
+    at, end = 0, len(content)
+    while at < end:
+        size, topics, address = _LOG_HEAD.unpack_from(content, at)
+        at += _LOG_HEAD.size
+        words = []
+        for _ in range(topics):
+            words.append(Hash(content[at : at + 32]))
+            at += 32
+        found.append(Log(Address(address[::-1]), tuple(words), content[at : at + size]))
+        at += (size + 7) & ~7
+    return found
 
 
 assert _FRAME_HEAD.size == FRAME.size, "a frame's fields are packed in their order"

@@ -39,7 +39,7 @@ class Stepper:
         frame = self._copy(self._frames[depth], pc, gas, stack)
         state = self._env.state
         mark = state.checkpoint()
-        self._session.settle(state)
+        self._session.show(state)
         priced = self._table[opcode]
         price = 0 if priced is None else whole_price(frame, priced)
         self._tracer.on_step(pc, opcode, gas, price, frame)

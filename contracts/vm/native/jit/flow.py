@@ -27,7 +27,8 @@ WEIGHTS: Final = {"MUL": 5, "SHL": 4, "SHR": 4, "SAR": 4, "BYTE": 4, "EXP": 4, "
                   "CALLDATALOAD": 6, "CALLDATACOPY": 6, "CODECOPY": 6, "RETURNDATACOPY": 6,
                   "KECCAK256": 6, "BLOCKHASH": 5, "DIV": 3, "SDIV": 3, "MOD": 3, "SMOD": 3,
                   "ADDMOD": 3, "MULMOD": 3, "LOG0": 6, "LOG1": 7, "LOG2": 8, "LOG3": 9,
-                  "LOG4": 10, "TLOAD": 3, "TSTORE": 3, "EXTCODESIZE": 4}  # fmt: skip
+                  "LOG4": 10, "TLOAD": 3, "TSTORE": 3, "BALANCE": 5, "SELFBALANCE": 4,
+                  "EXTCODESIZE": 5, "EXTCODEHASH": 5, "EXTCODECOPY": 10}  # fmt: skip
 
 
 class Exit(Enum):

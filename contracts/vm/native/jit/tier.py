@@ -47,6 +47,7 @@ class Tier:
     def __init__(self, native: Native, settings: JitSettings, folder: Path | None) -> None:
         """`folder` is where object files are kept between processes."""
         self.figures = Figures()
+        self.changes = 0  # how often a code has got compiled functions
         self._native = native
         self._settings = settings
         self._folder = folder / "jit" if folder is not None and settings.cached_files_max else None
@@ -166,6 +167,7 @@ class Tier:
     def _use(self, native_code: NativeCode, compiled: Compiled) -> None:
         # The code keeps the functions alive, whatever is forgotten here.
         native_code.use_compiled(compiled.functions, compiled.owners)
+        self.changes += 1
 
     # -- on disk --
 

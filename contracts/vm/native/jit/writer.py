@@ -36,7 +36,8 @@ _KERNELS: Final = {
     "load_transient": ("ptr", "ptr", "i64"),
     "store_slot": ("ptr", "ptr", "ptr", "i64"),
     "store_transient": ("ptr", "ptr", "ptr", "i64"),
-    "ready_callee": ("ptr", "ptr"),
+    "known_account": ("ptr", "ptr"),
+    "warm_account": ("ptr", "i64", "i64"),
 }
 
 # Kernels that only read and write what their pointers point at. LLVM leaves out a call of

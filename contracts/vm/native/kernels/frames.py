@@ -1,7 +1,7 @@
 """Messages between contracts whose code is at hand: frames opened and closed without Python."""
 
-from contracts.vm.frame import DEPTH_MAX
-from contracts.vm.native.kernels.storage import copy_word, find_callee, undo
+from contracts.vm.native.kernels.journal import copy_word
+from contracts.vm.native.kernels.undoing import undo
 from contracts.vm.native.records import (
     CALL_OF_OWN,
     CALL_PLAIN,
@@ -11,28 +11,11 @@ from contracts.vm.native.records import (
     FULL_RETURNED,
     NUMBER_OF_REVERT,
     U64,
-    Callee,
+    Account,
     Frame,
     Session,
-    Words,
 )
 from contracts.vm.native.words import address_of, at, inlined, move_bytes, words_at
-
-
-def ready_callee(frame: Frame, address: Words) -> U64:
-    """The address of the account's entry; 0 when Python has to be asked about it."""
-    session = at(Session, frame.session)
-    callee = at(Callee, find_callee(session, address))
-    if callee.generation != session.generation or callee.ready == 0:
-        return 0
-    return address_of(callee)
-
-
-def ready_to_call(frame: Frame, address: Words) -> U64:
-    """Likewise for a message, which also must not be too deep."""
-    if frame.depth >= DEPTH_MAX:
-        return 0
-    return ready_callee(frame, address)
 
 
 def open_frame(
@@ -47,7 +30,7 @@ def open_frame(
 ) -> None:
     """Begin a message in the frame after `frame`, as contracts.vm.calls and messages would."""
     session = at(Session, frame.session)
-    callee = at(Callee, entry)
+    callee = at(Account, entry)
     child = at(Frame, address_of(frame) + FRAME_STRIDE)
     child.session = frame.session
     child.gas = gas
@@ -70,11 +53,10 @@ def open_frame(
     child.log_mark = session.log_at - session.logs
     child.refund_mark = session.refund
     child.of_python = 0
-    child.balance_epoch = 0
     child.return_offset = return_offset
     child.return_size = return_size
     if kind in (CALL_PLAIN, CALL_STATIC):
-        child.account = callee.account
+        child.account = callee.number
         copy_word(child.address, callee.address)
         copy_word(child.caller, frame.address)
     else:

@@ -101,30 +101,38 @@ class Case:
         return outcome, state
 
 
-def effects(outcome: Outcome, state: State) -> dict[str, object]:
-    """All that a message leaves behind."""
+def effects(outcome: Outcome, state: State, fork: Fork) -> dict[str, object]:
+    """All that a message leaves behind, and then its transaction."""
+    state.delta()  # so that the state has back what a machine keeps
+    warm, transient = set(state._warm), {k: word for k, word in state._transient.items() if word}
+    destructed = list(state.destructed())
+    logs = list(state.logs)
+    if fork.deletes_empty_accounts:
+        # Native code does not touch what is not there, since it would go away here.
+        state.end_transaction(fork)
     delta = state.delta()
+    there = {address for address in delta.accounts if state.view.account(address) is not None}
     return {
         "gas left": outcome.gas_left,
         "output": outcome.output.hex(),
         "halt": outcome.halt,
         "refund": state.refund,
-        "logs": list(state.logs),
-        "accounts": delta.accounts,
+        "logs": logs,
+        "accounts": {a: account for a, account in delta.accounts.items() if account or a in there},
         "storage": delta.storage,
-        "wiped": delta.wiped,
-        "destructed": list(state.destructed()),
-        "warm": set(state._warm),
-        "transient": {key: value for key, value in state._transient.items() if value},
+        "wiped": delta.wiped & there,
+        "destructed": destructed,
+        "warm": warm,
+        "transient": transient,
     }
 
 
 def agree(case: Case) -> Outcome:
     """Run both; an AssertionError names the first difference. Gives the outcome."""
     definition = Definition()
-    expected = effects(*case.run(definition))
+    expected = effects(*case.run(definition), case.fork)
     outcome, state = case.run(native())
-    got = effects(outcome, state)
+    got = effects(outcome, state, case.fork)
     if got != expected:
         lines = [f"{key}: {expected[key]} but natively {got[key]}"
                  for key in expected if expected[key] != got[key]]  # fmt: skip
@@ -135,10 +143,10 @@ def agree(case: Case) -> Outcome:
 def agree_in_steps(case: Case) -> None:
     """The traces are the same, line for line, and so is what is left behind."""
     definition = Definition()
-    expected = effects(*case.run(definition))
+    expected = effects(*case.run(definition), case.fork)
     machine, lines = _traced()
     lines.clear()
-    assert effects(*case.run(machine)) == expected
+    assert effects(*case.run(machine), case.fork) == expected
     assert lines == definition.steps.lines, first_difference(case)
 
 

@@ -416,22 +416,28 @@ def test_a_block_does_not_see_the_hashes_of_another():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(programs, st.booleans()), min_size=2, max_size=4), st.sampled_from(FORKS))
+@given(
+    st.lists(st.tuples(programs, st.booleans(), st.booleans()), min_size=2, max_size=5),
+    st.sampled_from(FORKS),
+)
 def test_messages_that_follow_each_other_do_the_same(messages_sent, fork):
-    """In the same transaction or the next one; what the first did is there for the second."""
+    """In the same transaction or the next one; what the first did is there for the second,
+    whether or not somebody has looked at the state in between."""
     found = []
     for machine in (Definition(), native()):
         view = world()
         state = begin(view.put(TARGET, code=b"", balance=1_000, storage={1: 2, 5: 3}))
         left = []
-        for code, same in messages_sent:
+        for code, same, looked_at in messages_sent:
             if not same:
                 state.end_transaction(fork)
                 state.begin_transaction()
             message = Message(CALLER, TARGET, TARGET, 0, b"ab", 150_000, code, TARGET)
             outcome = machine.execute(message, state, BLOCK, TRANSACTION, fork)
-            left.append(effects(outcome, state))
-        found.append(left)
+            left += [outcome, state.refund, list(state.logs)]
+            if looked_at:
+                left.append(state.delta().storage)
+        found.append([*left, effects(outcome, state, fork)])
     assert found[0] == found[1]
 
 

@@ -14,9 +14,11 @@ from chain import forks
 from chain.crypto import secp256k1
 from chain.crypto.keccak import keccak
 from chain.forks import OSAKA
+from contracts.vm import messages as vm_messages
 from contracts.vm.native.precompiled.contracts import PrecompiledCodes
 from contracts.vm.native.records import ENTERS_COMPILED
 from contracts.vm.native.session import Session
+from contracts.vm.native.tables import Tables
 from contracts.vm.precompiles import PRECOMPILES
 from tests.contracts.vm.laboratory import TARGET, assemble
 from tests.contracts.vm.native.both import Case, agree, native
@@ -161,21 +163,24 @@ def test_a_signer_is_found():
 
 
 @pytest.mark.parametrize("number", NATIVE)
-def test_the_second_call_stays_native(number, monkeypatch):
-    """Only the first is made by Python."""
+def test_calls_stay_native(number, monkeypatch):
+    """Python tells of the contract once, and runs it never."""
     samples = {8: G1 + G2, 9: blake2_input(12), **LATER}
     data = samples.get(number, G1 + G1)
     entries = []
-    make_ready = Session.make_ready
+    fill_account = Tables.fill_account
 
-    def ready(self, address, code, native_code):
+    def fill(self, address, *arguments, **options):
         entries.append(address)
-        make_ready(self, address, code, native_code)
+        fill_account(self, address, *arguments, **options)
 
-    monkeypatch.setattr(Session, "make_ready", ready)
+    monkeypatch.setattr(Tables, "fill_account", fill)
     call = message("STATICCALL", number, 200_000, len(data), 32)
-    agree(Case(program(call, call, call), data=data, gas=2_000_000))
+    case = Case(program(call, call, call), data=data, gas=2_000_000)
+    agree(case)
     assert entries == [number.to_bytes(20, "big")]
+    monkeypatch.setattr(vm_messages, "begin", None)
+    case.run(native())
 
 
 @pytest.mark.parametrize("size", [*range(130), 1_000, 5_000])
@@ -313,10 +318,10 @@ def test_code_at_a_precompiles_address_is_still_seen():
 def test_a_nudge_at_a_precompiled_contract_changes_nothing(number, monkeypatch):
     """Given that native code is left just there, then Python ends the message with its output."""
     left = []
-    make_ready, known_frame = Session.make_ready, Session.known_frame
+    fill_account, known_frame = Tables.fill_account, Session._known_frame
 
-    def ready(self, *arguments):
-        make_ready(self, *arguments)
+    def filled(self, *arguments, **options):
+        fill_account(self, *arguments, **options)
         rules, step = native()._running, native()._native.step
         ctypes.c_uint64.from_address(rules.table + 8 * ENTERS_COMPILED).value = step
 
@@ -324,8 +329,8 @@ def test_a_nudge_at_a_precompiled_contract_changes_nothing(number, monkeypatch):
         left.append(depth)
         return known_frame(self, depth, env)
 
-    monkeypatch.setattr(Session, "make_ready", ready)
-    monkeypatch.setattr(Session, "known_frame", known)
+    monkeypatch.setattr(Tables, "fill_account", filled)
+    monkeypatch.setattr(Session, "_known_frame", known)
     call = message("STATICCALL", number, 10_000, 40, 32)
     agree(Case(program(call, call, call), data=bytes(range(40)), gas=2_000_000))
     assert left == [1]

@@ -17,9 +17,9 @@ def compiling() -> NativeInterpreter:
 
 def agree(case: Case, machine: NativeInterpreter | None = None) -> Outcome:
     """An AssertionError names what is different in compiled code. Gives the outcome."""
-    expected = effects(*case.run(Definition()))
+    expected = effects(*case.run(Definition()), case.fork)
     outcome, state = case.run(machine or compiling())
-    got = effects(outcome, state)
+    got = effects(outcome, state, case.fork)
     if got != expected:
         lines = [f"{key}: {expected[key]} but compiled {got[key]}"
                  for key in expected if expected[key] != got[key]]  # fmt: skip
