@@ -8,7 +8,7 @@ from chain.forks import Fork
 from contracts.vm.precompiles.blake2_constants import LANES, SIGMA
 
 if TYPE_CHECKING:
-    from contracts.vm.native.precompiled.contracts import Rounds
+    from contracts.vm.native.precompiled.machine_code import Rounds
 
 INPUT: Final = 213  # rounds 4, state 64, message 128, offset 16, last-block flag 1
 _MASK: Final = 2**64 - 1
@@ -33,7 +33,7 @@ _NATIVE_FROM: Final = 8
 def _native() -> "Rounds | None":
     # Imported when first needed: its code is loaded, or compiled where the cache has none yet.
     from contracts.vm.native.objects import user_cache
-    from contracts.vm.native.precompiled.contracts import native_rounds
+    from contracts.vm.native.precompiled.machine_code import native_rounds
 
     return native_rounds(user_cache())
 

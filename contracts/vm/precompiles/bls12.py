@@ -13,7 +13,7 @@ from typing import Any, Final
 from chain.forks import Fork
 from contracts.vm.precompiles.bls12_discounts import G1_DISCOUNTS, G2_DISCOUNTS
 
-_ORDER: Final = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
+ORDER: Final = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
 _G1: Final = 128  # bytes of a point
 _G2: Final = 256
 _SCALAR: Final = 32
@@ -72,7 +72,7 @@ def _encoded(point: Any) -> bytes:
 
 
 def _scalar(data: bytes) -> Any:
-    number = int.from_bytes(data, "big") % _ORDER
+    number = int.from_bytes(data, "big") % ORDER
     return _curve().Scalar.from_be_bytes(number.to_bytes(32, "big"))
 
 

@@ -14,10 +14,10 @@ from chain.forks import Fork
 _INPUT: Final = 192  # versioned hash, z, y, commitment, proof
 _ORDER: Final = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
 _FIELD_ELEMENTS_PER_BLOB: Final = 4_096
-_OUTPUT: Final = _FIELD_ELEMENTS_PER_BLOB.to_bytes(32, "big") + _ORDER.to_bytes(32, "big")
+OUTPUT: Final = _FIELD_ELEMENTS_PER_BLOB.to_bytes(32, "big") + _ORDER.to_bytes(32, "big")
 
 # Element 1 of `g2_monomial` in the result of the KZG ceremony of 2023.
-_TAU_G2: Final = bytes.fromhex(
+TAU_G2: Final = bytes.fromhex(
     "b5bfd7dd8cdeb128843bc287230af38926187075cbfbefa81009a2ce615ac53d"
     "2914e5870cb452d2afaaab24f3499f72185cbfee53492714734429b7b38608e2"
     "3926c911cceceac9a36851477ba4c60b087041de621000edc98edada20c1def2"
@@ -37,7 +37,7 @@ def run(data: bytes, fork: Fork) -> bytes | None:
     z, y = int.from_bytes(data[32:64], "big"), int.from_bytes(data[64:96], "big")
     if z >= _ORDER or y >= _ORDER:
         return None
-    return _OUTPUT if _verify(commitment, z, y, data[144:]) else None
+    return OUTPUT if _verify(commitment, z, y, data[144:]) else None
 
 
 @cache
@@ -49,7 +49,7 @@ def _curve() -> ModuleType:
 
 @cache
 def _tau_g2() -> Any:
-    return _curve().G2Point.from_compressed_bytes(_TAU_G2)
+    return _curve().G2Point.from_compressed_bytes(TAU_G2)
 
 
 def _verify(commitment: bytes, z: int, y: int, proof: bytes) -> bool:

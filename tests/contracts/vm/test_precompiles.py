@@ -410,7 +410,7 @@ def test_bn254_prices_fell_in_istanbul():
 
 # -- BLS12-381 --
 
-BLS_ORDER = bls12._ORDER
+BLS_ORDER = bls12.ORDER
 BLS_PRIME = int(
     "1a0111ea397fe69a4b1ba7b6434bacd764774b84f38512bf"
     "6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab",

@@ -75,10 +75,8 @@ def pad(last: Words, rest: U64, size: U64) -> U64:
     return 1 if size < 56 else 2
 
 
-def run_sha256(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
-    left_gas = after_words(contract, size, gas)
-    if left_gas == NO_GAS:
-        return NO_GAS
+def hash_sha256(out: U64, data: U64, size: U64) -> None:
+    """Put the 32 bytes of the digest at an address."""
     state = room(4)
     state[0] = SHA_0
     state[1] = SHA_1
@@ -89,9 +87,16 @@ def run_sha256(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
     blocks = pad(last, data + (size & ~63), size & 63)
     store_big(address_of(last) + 64 * blocks - 8, size << 3)
     sha256_blocks(state, address_of(last), blocks)
-    give_output(contract, 32)
     for i in range(4):
-        store_big(address_of(contract.output) + 8 * i, (state[i] << 32) | (state[i] >> 32))
+        store_big(out + 8 * i, (state[i] << 32) | (state[i] >> 32))
+
+
+def run_sha256(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
+    left_gas = after_words(contract, size, gas)
+    if left_gas == NO_GAS:
+        return NO_GAS
+    hash_sha256(address_of(contract.output), data, size)
+    give_output(contract, 32)
     return left_gas
 
 

@@ -20,12 +20,17 @@ from contracts.vm.native.words import (
     store_byte,
     words_at,
 )
-from contracts.vm.precompiles.modexp import HEADER
 
-PRICINGS: Final = tuple(ModexpPricing)
-ORIGINAL = PRICINGS.index(ModexpPricing.ORIGINAL)
-CHEAPER = PRICINGS.index(ModexpPricing.CHEAPER)
+ORIGINAL = 0
+CHEAPER = 1
+RAISED = 2
+PRICINGS: Final = {
+    ModexpPricing.ORIGINAL: ORIGINAL,
+    ModexpPricing.CHEAPER: CHEAPER,
+    ModexpPricing.RAISED: RAISED,
+}
 
+HEADER = 96  # bytes of the three lengths
 SIZE_MAX = 1_024  # bytes of base, exponent and modulus
 MODULUS_MAX = 256  # bytes without leading zeros; beyond, the library is faster
 
@@ -81,7 +86,7 @@ def modexp_price(pricing: U64, size: U64, exponent_size: U64, head_bits: U64) ->
     if head_bits > 0:
         iterations = head_bits - 1
     if exponent_size > 32:
-        per_byte = 8 if pricing in (ORIGINAL, CHEAPER) else 16
+        per_byte = 16 if pricing == RAISED else 8
         iterations += per_byte * (exponent_size - 32)
     if iterations == 0:
         iterations = 1

@@ -124,7 +124,7 @@ def test_odd_moduli_never_need_python(fork, monkeypatch):
 
 def test_every_pricing_has_a_number_that_the_kernel_knows():
     assert {fork.modexp_pricing for fork in forks.FORKS} == set(powers.PRICINGS)
-    assert len(powers.PRICINGS) == 3
+    assert len(set(powers.PRICINGS.values())) == 3
 
 
 def test_an_error_in_the_definition_is_a_fault(monkeypatch, capsys):
