@@ -17,14 +17,14 @@ TIERS: Final = ("python", "native", "jit")  # the first by default
 def machine_of(tier: str, *, traces: bool = False) -> Machine:
     """One machine for each tier and process. Native code that isn't there is a Fault.
 
-    One that `traces` tells of each opcode. Compiled code has none to tell of, so tier jit
-    then runs interpreted.
+    One that `traces` tells of each opcode, for which tier jit compiles each of them apart.
     """
     if tier == "python":
         return Interpreter()
     # For comparing, compiled code is all code, and is compiled before it first runs.
-    compiles = tier == "jit" and not traces
-    jit = JitSettings(at_once=True, cached_files_max=0) if compiles else None
+    jit = None
+    if tier == "jit":
+        jit = JitSettings(at_once=True, opcode_by_opcode=traces, cached_files_max=0)
     machine = NativeInterpreter(cache=user_cache(), jit=jit, traces=traces)
     if not machine.is_native:
         raise Fault("the native tier needs llvmlite, which is not installed")

@@ -76,7 +76,13 @@ class Module:
         self._constants: list[str] = []
 
     def declare(
-        self, name: str, result: str, parameters: Sequence[str], promises: str = ""
+        self,
+        name: str,
+        result: str,
+        parameters: Sequence[str],
+        promises: str = "",
+        *,
+        convention: str = "",
     ) -> Signature:
         """A function from elsewhere: an intrinsic, or one of another module.
 
@@ -89,8 +95,9 @@ class Module:
                 parameter if parameter.startswith("<") else parameter.partition(" ")[0]
                 for parameter in parameters
             ]
-            signature = self.signatures[name] = Signature(name, result, types)
-            self._declared[name] = f"declare {result} @{name}({', '.join(parameters)}) {promises}"
+            signature = self.signatures[name] = Signature(name, result, types, convention)
+            listed = ", ".join(parameters)
+            self._declared[name] = f"declare {convention} {result} @{name}({listed}) {promises}"
         return signature
 
     def function(

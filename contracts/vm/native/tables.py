@@ -9,6 +9,8 @@ states count as free.
 import ctypes
 import struct
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import Final, TypeAlias
 
@@ -158,6 +160,13 @@ class Tables:
             now = stamp >> 1 == transaction
             first = int.from_bytes(original, "little") if now else None
             state.take_slot(address, slot, word, first, now and bool(stamp & 1))
+
+    @contextmanager
+    def apart_from(self, state: State) -> Iterator[None]:
+        """Meanwhile the state tells nothing; what happens to it has to be undone."""
+        state.end_lending()
+        yield
+        state.lend(self, self._entries)
 
     # -- what the state tells (chain.state.Keeper) --
 

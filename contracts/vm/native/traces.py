@@ -41,9 +41,11 @@ class Stepper:
         mark = state.checkpoint()
         self._session.show(state)
         priced = self._table[opcode]
-        price = 0 if priced is None else whole_price(frame, priced)
-        self._tracer.on_step(pc, opcode, gas, price, frame)
-        state.revert(mark)
+        # To find the price the opcode is tried, which native code must not hear of.
+        with self._session.tables.apart_from(state):
+            price = 0 if priced is None else whole_price(frame, priced)
+            self._tracer.on_step(pc, opcode, gas, price, frame)
+            state.revert(mark)
 
     def _copy(self, running: Frame, pc: int, gas: int, stack: list[int]) -> Frame:
         """A frame as the plain interpreter would have it now."""

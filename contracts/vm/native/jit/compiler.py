@@ -16,9 +16,10 @@ from chain.forks import Fork
 from contracts.vm import opcodes, program
 from contracts.vm.native import kernels, objects
 from contracts.vm.native.assembly import constant
+from contracts.vm.native.jit import pieces
 from contracts.vm.native.jit.flow import Prices, flow_of
-from contracts.vm.native.jit.regions import regions_of
-from contracts.vm.native.jit.writer import KERNEL_PREFIX, region_module
+from contracts.vm.native.jit.regions import regions_of, worthwhile
+from contracts.vm.native.jit.writer import KERNEL_PREFIX, OPCODE_PREFIX, region_module
 from contracts.vm.native.objects import Native
 from contracts.vm.opcodes import OPCODES
 
@@ -50,18 +51,25 @@ def prices_of(fork: Fork) -> Prices:
     )
 
 
-def assembly_of(code: bytes, prices: Prices) -> str:
-    """LLVM assembly of all of the code's regions; empty when there is nothing to compile."""
+def assembly_of(code: bytes, prices: Prices, *, opcode_by_opcode: bool = False) -> str:
+    """LLVM assembly of all of the code's regions; empty when there is nothing to compile.
+
+    With `opcode_by_opcode` each opcode is one, and is gone to through the interpreter's table.
+    """
     if len(code) > CODE_BYTES_MAX:
         raise TooLarge(f"{len(code)} bytes of code")
     flow = flow_of(code, prices)
     weight = sum(block.weight for block in flow.blocks.values())
     if weight > WEIGHT_MAX:
         raise TooLarge(f"code of weight {weight}")
-    regions = regions_of(flow)
+    if opcode_by_opcode:
+        flow = pieces.cut(flow)
+        regions = [pieces.region_of(piece) for piece in flow.blocks.values() if worthwhile(piece)]
+    else:
+        regions = regions_of(flow)
     if not regions:
         return ""
-    module = region_module(flow, regions)
+    module = region_module(flow, regions, through_table=opcode_by_opcode)
     starts = [region.start for region in regions]
     positions = module.table("positions", "i64", [str(start) for start in starts])
     functions = module.table("functions", "ptr", [f"@region_{start}" for start in starts])
@@ -73,21 +81,22 @@ def assembly_of(code: bytes, prices: Prices) -> str:
     return module.text()
 
 
-def compile_code(code: bytes, prices: Prices) -> bytes:
+def compile_code(code: bytes, prices: Prices, *, opcode_by_opcode: bool = False) -> bytes:
     """An object file; empty when there is nothing to compile. TooLarge beyond the limits."""
     from llvmlite import binding
 
-    text = assembly_of(code, prices)
+    text = assembly_of(code, prices, opcode_by_opcode=opcode_by_opcode)
     if not text:
         return b""
-    machine = objects.target_machine(binding, opt=1)
-    found = objects.compile_text(binding, machine, text, effort=1)
-    if len(found) > OBJECT_BYTES_MAX:
+    effort = 0 if opcode_by_opcode else 1  # for as many functions as there are opcodes
+    machine = objects.target_machine(binding, opt=effort)
+    found = objects.compile_text(binding, machine, text, effort=effort)
+    if len(found) > OBJECT_BYTES_MAX and not opcode_by_opcode:
         raise TooLarge(f"{len(found)} bytes of machine code")
     return found
 
 
-def load_compiled(found: bytes, native: Native) -> Compiled:
+def load_compiled(found: bytes, native: Native, *, opcode_by_opcode: bool = False) -> Compiled:
     """The functions of an object file that compile_code has made."""
     from llvmlite import binding
 
@@ -95,6 +104,9 @@ def load_compiled(found: bytes, native: Native) -> Compiled:
         return Compiled({}, 0, ())
     for name, address in native.kernels.items():
         binding.add_symbol(KERNEL_PREFIX + name, address)
+    if opcode_by_opcode:
+        for number, address in enumerate(native.handlers):
+            binding.add_symbol(f"{OPCODE_PREFIX}{number}", address)
     engine = objects.engine_of(binding, objects.target_machine(binding, opt=1), found)
 
     def give(name: str) -> int:

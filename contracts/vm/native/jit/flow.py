@@ -4,7 +4,7 @@ Only what compiled code does itself is in a block. A block ends before an opcode
 the interpreter's: messages, the ends of frames, what has no lowering, what does not exist.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Final
 
@@ -55,6 +55,7 @@ class Block(Struct, frozen=True):
     `instructions` leave out the jump at the end, with `jump` its position. `gas` is
     the static gas of all, the jump's included. `low` is how many words below its
     start it touches, `high` how many above it its stack reaches, `rise` what it leaves.
+    `known` are words that are there when it begins, by place from there on: below 0.
     """
 
     start: int
@@ -68,6 +69,7 @@ class Block(Struct, frozen=True):
     after: int = 0
     target: int = 0
     jump: int = 0
+    known: Mapping[int, int] = {}
 
     @property
     def successors(self) -> tuple[int, ...]:

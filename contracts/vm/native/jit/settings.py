@@ -4,9 +4,14 @@ from msgspec import Struct
 
 
 class JitSettings(Struct, frozen=True):
-    """The limits of compiled code. `at_once` is for tests: all code, before it first runs."""
+    """The limits of compiled code.
+
+    `at_once` is for tests: all code, before it first runs. `opcode_by_opcode` is for traces,
+    which then see what compiled code does; that needs `at_once`, and no files.
+    """
 
     at_once: bool = False
+    opcode_by_opcode: bool = False
     hot_gas: int = 3_000_000  # that messages to a code have used when it is compiled
     compile_cpu_seconds_max: int = 20  # for one code; beyond, it stays interpreted for good
     compile_memory_bytes_max: int = 2 * 2**30

@@ -112,7 +112,7 @@ class Tier:
     def _compile(self, key: tuple[Prices, bytes], codes: "ForkCodes") -> None:
         prices, code = key
         try:
-            found = compile_code(code, prices)
+            found = compile_code(code, prices, opcode_by_opcode=self._settings.opcode_by_opcode)
         except TooLarge:
             found = b""
         self._finish(key, codes, found)
@@ -150,7 +150,8 @@ class Tier:
             while len(self._refused) > _REFUSED_MAX:
                 del self._refused[next(iter(self._refused))]
             return
-        compiled = load_compiled(found, self._native)
+        by_opcode = self._settings.opcode_by_opcode
+        compiled = load_compiled(found, self._native, opcode_by_opcode=by_opcode)
         self._loaded[key] = compiled
         self._loaded_bytes += compiled.size
         settings = self._settings

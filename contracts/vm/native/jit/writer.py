@@ -10,7 +10,15 @@ from typing import Final
 
 from chain.errors import Fault
 from contracts.vm.frame import STACK_MAX
-from contracts.vm.native.assembly import THREADED, Function, Module, Value, constant, word
+from contracts.vm.native.assembly import (
+    THREADED,
+    Function,
+    Module,
+    Signature,
+    Value,
+    constant,
+    word,
+)
 from contracts.vm.native.emitter import FRAME, HANDLER_PARAMETERS, Emitter, GivingUp
 from contracts.vm.native.handlers import HEAVY
 from contracts.vm.native.jit.flow import WEIGHTS, Exit, Flow, Instruction
@@ -19,11 +27,14 @@ from contracts.vm.native.records import FRAME_SIZE
 from contracts.vm.opcodes import OPCODES, Opcode, Shape
 
 _GAS: Final = 0x5A
+_JUMPDEST: Final = 0x5B
 # As much of the opcodes that are heavy but can be written out is, in one code.
 _HEAVY_WEIGHT_MAX: Final = 1_500
 _ALWAYS_CALLED: Final = ("ADDMOD", "MULMOD", "DIV", "SDIV", "MOD", "SMOD")
 # Before the names of kernels and heavy opcodes, as symbols that are filled in on loading.
 KERNEL_PREFIX: Final = "chain_vm_"
+# Before the numbers of opcodes, as symbols of the interpreter's functions.
+OPCODE_PREFIX: Final = "chain_vm_opcode_"
 # The kernels that lowerings call, by their parameters; all give a number.
 _KERNELS: Final = {
     "divide": ("ptr", "ptr", "ptr", "i64", "ptr"),
@@ -49,8 +60,11 @@ _PROMISES: Final = "nounwind willreturn nofree nosync memory(argmem: readwrite)"
 Word = int | Value
 
 
-def region_module(flow: Flow, regions: list[Region]) -> Module:
-    """All regions' functions, `region_` and the position that they start at."""
+def region_module(flow: Flow, regions: list[Region], *, through_table: bool = False) -> Module:
+    """All regions' functions, `region_` and the position that they start at.
+
+    Regions go to each other directly, or `through_table` as to any opcode of the interpreter.
+    """
     module = Module()
     called = {**_KERNELS, **{f"heavy_{name}": ("ptr",) for name in HEAVY}}
     for name, parameters in called.items():
@@ -63,7 +77,7 @@ def region_module(flow: Flow, regions: list[Region]) -> Module:
     ]
     budget = _Budget()
     for region, function in zip(regions, functions):
-        _Writer(function, flow, region, budget).write()
+        _Writer(function, flow, region, budget, through_table=through_table).write()
     return module
 
 
@@ -88,8 +102,17 @@ class _Writer:
     at which the stack in memory may be outdated.
     """
 
-    def __init__(self, function: Function, flow: Flow, region: Region, budget: _Budget) -> None:
+    def __init__(
+        self,
+        function: Function,
+        flow: Flow,
+        region: Region,
+        budget: _Budget,
+        *,
+        through_table: bool,
+    ) -> None:
         self.f = function
+        self.through_table = through_table
         self.flow = flow
         self.region = region
         self.budget = budget
@@ -167,10 +190,18 @@ class _Writer:
         """Let the interpreter do the opcode at `position`."""
         code = self.flow.code
         number = code[position] if position < len(code) else 0
+        if self.through_table and position == self.region.start:
+            # The table would lead here again.
+            name, parameters = f"{OPCODE_PREFIX}{number}", HANDLER_PARAMETERS
+            opcode = self.f.module.declare(name, "i64", parameters, convention=THREADED)
+            self._become(opcode, position, gas, height)
+            return
         handler = self.f.load("ptr", self.f.offset(self.table, 8 * number))
         self._become(handler, position, gas, height)
 
-    def _become(self, function: Value, position: int | Value, gas: Value, height: int) -> None:
+    def _become(
+        self, function: Value | Signature, position: int | Value, gas: Value, height: int
+    ) -> None:
         f = self.f
         code = f.load("i64", f.offset(self.frame, FRAME.offsets["code"]))
         distance = constant(position) if isinstance(position, int) else position
@@ -186,7 +217,7 @@ class _Writer:
             return
         self._write_back(self.height)
         callee = f.module.signatures.get(f"region_{start}")
-        if callee is None:
+        if callee is None or self.through_table:
             self._to_interpreter(start, self.gas, self.height)
         else:
             self._become(Value(f"@{callee.name}", "ptr"), start, self.gas, self.height)
@@ -195,8 +226,9 @@ class _Writer:
 
     def _block(self, member: Member) -> None:
         f, block = self.f, member.block
-        self.words, self.changed = {}, set(member.changed)
         self.height = member.height
+        self.words = {self.height + place: known for place, known in block.known.items()}
+        self.changed = set(member.changed)
         self.gas = f.load("i64", self.gas_variable)
         if block.gas:
             enough, short = f.new_block(), f.new_block()
@@ -253,25 +285,28 @@ class _Writer:
         f = self.f
         target = _value(self._get(self.height - 1))
         self._write_back(self.height)
-        inside, entry, other = f.new_block(), f.new_block(), f.new_block()
+        inside, other = f.new_block(), f.new_block()
         f.branch(f.compare("ult", target, word(len(self.flow.code))), inside, other, likely=True)
         f.block = inside
         distance = f.narrow(target, "i64")
-        marks, compiled = (
-            f.load("i64", f.offset(self.frame, FRAME.offsets[name]))
-            for name in ("destinations", "compiled")
-        )
-        mark = f.load("i8", f.pointer(f.add(marks, distance)), 1)
+        mark = f.load("i8", f.pointer(f.add(self._field("destinations"), distance)), 1)
         allowed = f.new_block()
         f.branch(f.compare("ne", mark, constant(0, "i8")), allowed, other, likely=True)
         f.block = allowed
-        place = f.add(compiled, f.shl(distance, constant(3)))
-        function = f.load("ptr", f.pointer(place))
-        f.branch(f.compare("ne", f.address(function), constant(0)), entry, other, likely=True)
-        f.block = entry
+        if self.through_table:
+            function = f.load("ptr", f.offset(self.table, 8 * _JUMPDEST))
+        else:
+            entry = f.new_block()
+            place = f.add(self._field("compiled"), f.shl(distance, constant(3)))
+            function = f.load("ptr", f.pointer(place))
+            f.branch(f.compare("ne", f.address(function), constant(0)), entry, other, likely=True)
+            f.block = entry
         self._become(function, distance, self.gas, self.height - 1)
         f.block = other
         self._to_interpreter(position, f.add(self.gas, constant(price)), self.height)
+
+    def _field(self, name: str) -> Value:
+        return self.f.load("i64", self.f.offset(self.frame, FRAME.offsets[name]))
 
     # -- opcodes --
 
@@ -345,4 +380,4 @@ def _value(content: Word) -> Value:
     return word(content) if isinstance(content, int) else content
 
 
-assert OPCODES[_GAS].name == "GAS"
+assert OPCODES[_GAS].name == "GAS" and OPCODES[_JUMPDEST].name == "JUMPDEST"
