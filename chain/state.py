@@ -104,6 +104,10 @@ _MISSING: Final = _Missing()
 _RIPEMD: Final = Address((3).to_bytes(20, "big"))
 
 
+def _no_logs(content: bytes) -> Sequence[Log]:
+    return ()
+
+
 class State:
     """The living state of a block in execution. One owner; not thread-safe."""
 
@@ -122,6 +126,7 @@ class State:
         "_logs",
         "_original",
         "_prewarmed",
+        "_read_logs",
         "_storage",
         "_touched",
         "_transient",
@@ -146,7 +151,8 @@ class State:
         self._journal: list[tuple[Any, Any, Any]] = []
         # of the current transaction:
         self._logs: list[Log] = []
-        self._late_logs: list[Callable[[], Sequence[Log]]] = []  # those after `_logs`, not yet made
+        self._late_logs: list[bytes] = []  # those after `_logs`, as `_read_logs` reads them
+        self._read_logs: Callable[[bytes], Sequence[Log]] = _no_logs
         self._prewarmed: frozenset[Address] = frozenset()
         self._original: dict[tuple[Address, int], int] = {}
         self._transient: dict[tuple[Address, int], int] = {}
@@ -253,14 +259,17 @@ class State:
     def logs(self) -> list[Log]:
         """Those of the current transaction so far."""
         if self._late_logs:
-            for make in self._late_logs:
-                self._logs += make()
+            for content in self._late_logs:
+                self._logs += self._read_logs(content)
             self._late_logs.clear()
         return self._logs
 
-    def add_logs_later(self, make: Callable[[], Sequence[Log]]) -> None:
-        """Further logs, which are made when somebody wants to see them."""
-        self._late_logs.append(make)
+    def add_logs_later(self, content: bytes, read: Callable[[bytes], Sequence[Log]]) -> None:
+        """Further logs, which are read when somebody wants to see them."""
+        if read is not self._read_logs:
+            self._logs = self.logs  # read what another one has written
+            self._read_logs = read
+        self._late_logs.append(content)
 
     # -- accounts --------------------------------------------------------------
 

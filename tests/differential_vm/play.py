@@ -105,7 +105,8 @@ def looked_at(state: State) -> Json:
         for slot in SLOTS:
             told = (
                 state.storage(address, slot),
-                state.original_storage(address, slot),
+                # Of an account that has just been deleted nobody asks for it again.
+                state.exists(address) and state.original_storage(address, slot),
                 state.transient(address, slot),
                 state.is_warm_slot(address, slot),
             )
@@ -296,6 +297,8 @@ class Player:
         caller = Address(bytes.fromhex(step["caller"][2:]))
         data, value = actors.call_data(step["data"]), int(step["value"], 16)
         value = min(value, state.balance(caller))
+        if value and not state.nonce(caller):
+            state.set_nonce(caller, 1)  # whoever sends wei has one, and so does not become empty
         gas = int(step["gas"], 16)
         if fork.access_lists:
             state.prewarm(fork.precompiles)
@@ -333,11 +336,14 @@ def _change(step: Json, state: State) -> None:
     address = Address(bytes.fromhex(step["address"][2:]))
     slot, value = int(step["slot"], 16), int(step["value"], 16)
     code = bytes.fromhex(step["code"][2:])
+    if state.is_empty(address):
+        # What is empty or holds slots only would go away by whether a call has touched it before.
+        state.set_nonce(address, 1)
     match step["what"]:
         case "balance":
             state.set_balance(address, value)
         case "nonce":
-            state.set_nonce(address, value)
+            state.set_nonce(address, value or 1)
         case "code":
             state.set_code(address, code)
         case "storage":
@@ -345,7 +351,7 @@ def _change(step: Json, state: State) -> None:
         case "override_storage":
             state.override_storage(address, {slot: value})
         case "override_account":
-            state.override_account(address, Account(nonce=1, balance=value) if value else None)
+            state.override_account(address, Account(nonce=1, balance=value))
         case "warm_address":
             state.warm_address(address)
         case "warm_slot":

@@ -38,6 +38,7 @@ from contracts.vm.native.records import (
     LEFT_STEP,
 )
 from contracts.vm.native.session import (
+    CURRENT,
     GAS,
     MEMORY,
     MEMORY_SIZE,
@@ -153,6 +154,7 @@ class NativeInterpreter:
         # Steps are told of opcodes, which compiled code does not have.
         self.tier = Tier(self._native, jit, cache) if jit is not None and on_step is None else None
         self._rules: dict[int, _Rules] = {}
+        self._last_rules: _Rules | None = None
         self._running: _Rules | None = None
         steps = (ctypes.c_uint64 * 256)(*[self._native.step] * 256)
         self._steps, self._step_table = steps, ctypes.addressof(steps)
@@ -215,7 +217,9 @@ class NativeInterpreter:
         native: Native,
         tracer: Tracer | None,
     ) -> Outcome:
-        rules, session, tier = self._rules_of(fork, native), self._session, self.tier
+        rules, session, tier = self._last_rules, self._session, self.tier
+        if rules is None or rules.fork is not fork:
+            rules = self._last_rules = self._rules_of(fork, native)
         changes = 0
         if tier is not None:
             tier.poll()
@@ -223,7 +227,14 @@ class NativeInterpreter:
         session.begin(state, fork, block, transaction, changes)
         self._running = rules
         try:
-            if tracer is None and self._on_step is None and _is_simple(message, rules):
+            if (
+                tracer is None
+                and self._on_step is None
+                and message.to is not None
+                and not message.value
+                and message.code
+                and message.code_address not in rules.precompiles
+            ):
                 outcome = self._call(message, state, block, transaction, rules)
             else:
                 outcome = self._send(message, state, block, transaction, rules, tracer)
@@ -250,20 +261,20 @@ class NativeInterpreter:
     ) -> Outcome:
         """A call without value of code; as `_send`, without more of Python than it needs."""
         session, code = self._session, rules.codes.of(message.code)
-        enter, table = code.native.enter, rules.table
-        current = session.push_first(message, code)
+        enter, table, words = code.native.enter, rules.table, session.record.words
+        current = first = session.push_first(message, code)
         while True:
             left = enter(current, table, table)
-            reason = left & 0xFF
-            current = session.get("frame")
+            reason, current = left & 0xFF, words[CURRENT]
+            if reason == LEFT_END and current == first:
+                outcome = _outcome(session, left >> 8)
+                if self.tier is not None:
+                    self._count({message.code: message.gas - outcome.gas_left}, code)
+                return outcome
             if reason == LEFT_SLOT:
                 session.tables.fill_slot(state)
             elif reason == LEFT_ACCOUNT:
                 rules.fill_account(session, state, traced=False)
-            elif reason == LEFT_END and current == session.frames.address:
-                outcome = _outcome(session, left >> 8)
-                self._count({message.code: message.gas - outcome.gas_left}, code)
-                return outcome
             else:
                 break
         env = self._environment(state, block, transaction, rules, None)
@@ -330,29 +341,16 @@ class NativeInterpreter:
         return rules
 
 
-def _is_simple(message: Message, rules: _Rules) -> bool:
-    return (
-        message.to is not None
-        and not message.value
-        and bool(message.code)
-        and message.code_address not in rules.precompiles
-    )
-
-
 def _outcome(session: Session, how: int) -> Outcome:
     """How a simple message has ended, of which Python knows nothing else."""
-    halt = HALTS[how - 1] if how else None
     words = session.frames.words
-    gas, output = words[GAS], b""
-    if halt in _WITH_OUTPUT:
-        size = words[OUTPUT_SIZE]
-        if size:
-            output = ctypes.string_at(words[OUTPUT], size)
-    else:
-        gas = 0
-    if halt is not None:
-        session.undo(0)
-    return Outcome(gas, output, halt)
+    size = words[OUTPUT_SIZE]
+    output = ctypes.string_at(words[OUTPUT], size) if size else b""
+    if not how:
+        return Outcome(words[GAS], output, None)
+    session.undo(0)
+    halt = HALTS[how - 1]
+    return Outcome(words[GAS], output, halt) if halt is Halt.REVERT else Outcome(0, b"", halt)
 
 
 class MemoryWindow:
@@ -428,7 +426,7 @@ class _Run:
         session, enter = self.session, self.session.native.enter
         while self.frames:
             left = enter(self.current, begin_with, self.next_table)
-            self.current = session.get("frame")
+            self.current = session.record.words[CURRENT]
             begin_with = self._serve(left)
 
     def _serve(self, left: int) -> int:

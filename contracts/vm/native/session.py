@@ -5,7 +5,6 @@ What outlives a message is in contracts.vm.native.tables.
 
 import struct
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 from chain.blocks import Log
@@ -42,6 +41,7 @@ SESSION: Final = layout(records.Session)
 GAS, PC, TOP = FRAME.index("gas"), FRAME.index("pc"), FRAME.index("top")
 MEMORY, MEMORY_SIZE = FRAME.index("memory"), FRAME.index("memory_size")
 OUTPUT, OUTPUT_SIZE = FRAME.index("output"), FRAME.index("output_size")
+CURRENT: Final = SESSION.index("frame")
 
 _JOURNAL_AT, _LOG_AT = SESSION.index("journal_at"), SESSION.index("log_at")
 _REFUND, _RETURNED_SIZE = SESSION.index("refund"), SESSION.index("returned_size")
@@ -51,6 +51,7 @@ _REFUND_MARK, _OF_PYTHON = FRAME.index("refund_mark"), FRAME.index("of_python")
 
 _FRAME_HEAD: Final = struct.Struct("<24Q32s32s32s")
 _KNOWN: Final = ("code", "gas", "static", "return_offset", "return_size")
+_NO_VALUE: Final = bytes(32)
 _LOG_HEAD: Final = struct.Struct("<QQ20s12x")
 
 _MEMORY_BYTES: Final = 2**24
@@ -122,12 +123,13 @@ class Session:
         """A top-level message is about to run."""
         if self._grown and self._kept_bytes() > _KEPT_BYTES_MAX:
             self._make_areas()
+        tables = self.tables
         words = self.record.words
         words[_JOURNAL_AT] = self.journal.address
         words[_LOG_AT] = self.logs.address
         words[_REFUND] = words[_RETURNED_SIZE] = words[_LAST_WARMED] = words[_LAPSED] = 0
         self._told = 0
-        self.tables.serve(state, fork, code_changes)
+        tables.serve(state, fork, code_changes)
         # By identity: comparing a fork means comparing all of its fields.
         if fork is not self._fork:
             self._fork = fork
@@ -140,7 +142,7 @@ class Session:
             self._set_word("origin", int.from_bytes(transaction.origin, "big"))
             self._set_word("gas_price", transaction.gas_price)
             self._set_blob_hashes(transaction.blob_hashes)
-        self.tables.running = True
+        tables.running = True
 
     def _kept_bytes(self) -> int:
         return sum(area.size for area in (self.memory, self.journal, self.logs, self.returned))
@@ -217,14 +219,17 @@ class Session:
 
         A failed one has been undone.
         """
+        words, tables = self.record.words, self.tables
         if succeeded:
-            self.tell(state)
+            if words[_LAST_WARMED] > self._told:
+                self.tell(state)
             self._give_logs_and_refund(state)
-        self.tables.note_lapsed(state)
-        self.tables.running = False
+        if words[_LAPSED]:
+            tables.note_lapsed(state)
+        tables.running = False
         if not fork.access_lists:
             # Without them the first touch of an account may mean more than its price.
-            self.tables.release()
+            tables.release()
 
     def abandon(self) -> None:
         """The message was broken off; the state may be anything."""
@@ -238,10 +243,11 @@ class Session:
         self._give_logs_and_refund(state)
 
     def _give_logs_and_refund(self, state: State) -> None:
-        size = self.record.words[_LOG_AT] - self.logs.address
+        words = self.record.words
+        size = words[_LOG_AT] - self.logs.address
         if size:
-            state.add_logs_later(partial(_logs, bytes(self.logs.bytes[:size])))
-        refund = self.record.words[_REFUND]
+            state.add_logs_later(bytes(self.logs.bytes[:size]), _logs)
+        refund = words[_REFUND]
         if refund:
             state.refund += refund - 2**64 if refund >> 63 else refund
 
@@ -290,8 +296,8 @@ class Session:
         )
 
     def push_first(self, message: Message, code: NativeCode) -> int:
-        """Likewise for a top-level message that calls; the address of its frame."""
-        data, start = message.data, self.frames.address
+        """Likewise for a top-level message that calls without value; the address of its frame."""
+        data, start, address = message.data, self.frames.address, message.address
         _FRAME_HEAD.pack_into(
             self.frames.bytes,
             0,
@@ -312,16 +318,16 @@ class Session:
             0,
             message.static,
             0,
-            self.tables.number_of(message.address),
+            self.tables.number_of(address),
             0,
             0,
             0,
             1,
             0,
             0,
-            message.address[::-1],
+            address[::-1],
             message.caller[::-1],
-            message.value.to_bytes(32, "little"),
+            _NO_VALUE,
         )
         return start
 

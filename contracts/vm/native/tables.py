@@ -41,7 +41,7 @@ _ACCOUNT: Final = layout(records.Account)
 _GENERATION, _TRANSACTION = _SESSION.index("generation"), _SESSION.index("transaction")
 _SLOT_MISSED, _SLOTS_USED = _SESSION.index("slot_missed"), _SESSION.index("slots_used")
 _ACCOUNTS_USED: Final = _SESSION.index("accounts_used")
-_LAST_WARMED, _LAPSED = _SESSION.index("last_warmed"), _SESSION.index("lapsed")
+_LAST_WARMED: Final = _SESSION.index("last_warmed")
 _ACCOUNT_MISSED: Final = _SESSION.offsets["account_missed"]
 
 _SLOT_ACCOUNT, _SLOT_STAMP = _SLOT.index("account"), _SLOT.index("stamp")
@@ -112,10 +112,8 @@ class Tables:
 
         `code_changes` is another number when codes have been compiled since.
         """
-        served = None if self._state is None else self._state()
         if (
-            served is not state
-            or not state.lent_to(self)
+            not state.lent_to(self)
             or fork is not self._fork
             or state.prewarmed is not self._prewarmed
         ):
@@ -221,8 +219,6 @@ class Tables:
 
     def note_lapsed(self, state: State) -> None:
         """Accounts that native code made warm in this message, and then did not."""
-        if not self._record.words[_LAPSED]:
-            return
         now, words = self._record.words[_TRANSACTION], self.accounts.words
         for address, found in self._entries.items():
             if words[(found >> 3) + _ACCOUNT_LAPSED] == now:
