@@ -1,4 +1,4 @@
-"""MODEXP's kernel: powers modulo odd numbers of up to 256 bytes; Python has the others.
+"""MODEXP's kernel: powers modulo numbers of up to 256 bytes; Python has the others.
 
 Prices and meaning are those of contracts.vm.precompiles.modexp.
 """
@@ -7,8 +7,15 @@ from typing import Final
 
 from chain.forks import ModexpPricing
 from contracts.vm.native.precompiled.entries import Contract
+from contracts.vm.native.precompiled.halves import (
+    count_zeros,
+    inverse_word,
+    raise_low,
+    shift_right,
+    unite,
+)
 from contracts.vm.native.precompiled.kernels import run_in_python
-from contracts.vm.native.precompiled.residues import STEP, montgomery
+from contracts.vm.native.precompiled.residues import LIMBS, STEP, montgomery
 from contracts.vm.native.records import NO_GAS, U64, Words
 from contracts.vm.native.words import (
     address_of,
@@ -32,9 +39,8 @@ PRICINGS: Final = {
 
 HEADER = 96  # bytes of the three lengths
 SIZE_MAX = 1_024  # bytes of base, exponent and modulus
-MODULUS_MAX = 256  # bytes without leading zeros; beyond, the library is faster
+MODULUS_MAX = LIMBS << 3  # bytes without leading zeros
 
-LIMBS = MODULUS_MAX >> 3
 SCRATCH = LIMBS + 2
 BASE_LIMBS = (SIZE_MAX >> 3) + LIMBS  # whole numbers of the modulus's size
 POWERS = 16  # of the base: from 0 to 15, for four bits of the exponent at once
@@ -133,12 +139,13 @@ def add_modulo(out: Words, a: Words, b: Words, modulus: Words, limbs: U64) -> No
         out[i] = less - modulus[i]
 
 
-def minus_inverse(odd: U64) -> U64:
-    """-1 / odd modulo 2^64: every step doubles the bits that are right, 3 in the beginning."""
-    inverse = odd
-    for _i in range(5):
-        inverse *= 2 - odd * inverse
-    return -inverse
+def size_in_limbs(bits: U64) -> U64:
+    """The next size for which there is a product."""
+    limbs = (bits + 63) >> 6
+    if limbs <= STEP:
+        return limbs
+    step = 2 if limbs <= 2 * STEP else STEP
+    return (limbs + step - 1) // step * step
 
 
 def ones(one: Words, square: Words, modulus: Words, bits: U64, limbs: U64, factor: U64) -> None:
@@ -164,7 +171,7 @@ def power(
     modulus: Words, bits: U64, limbs: U64,
 ) -> None:  # fmt: skip
     """base ** exponent modulo an odd modulus, not 1, of so many bits; all in so many limbs."""
-    factor = minus_inverse(modulus[0])
+    factor = -inverse_word(modulus[0])
     one = room(LIMBS)
     square = room(LIMBS)
     ones(one, square, modulus, bits, limbs, factor)
@@ -232,21 +239,39 @@ def run_modexp(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
     number = address_of(room(128))
     take(number, data, size, HEADER + base_size + exponent_size, modulus_size)
     bits = bit_length(number, modulus_size)
-    bytes_ = (bits + 7) >> 3
-    if bytes_ > MODULUS_MAX or (bits > 0 and load_byte(number + modulus_size - 1) & 1 == 0):
+    if bits > 8 * MODULUS_MAX:
         return run_in_python(contract, data, size, gas)
     contract.output_at = address_of(contract.output)
     contract.output_size = modulus_size
     clear_bytes(contract.output_at, modulus_size)
     if bits < 2:
         return gas - price
-    limbs = (bytes_ + 8 * STEP - 1) // (8 * STEP) * STEP
+    limbs = size_in_limbs(bits)
+    bytes_ = (bits + 7) >> 3
     modulus = room(LIMBS)
     load_number(modulus, limbs, number + modulus_size - bytes_, bytes_)
     base = address_of(room(128))
     take(base, data, size, HEADER, base_size)
     found = room(LIMBS)
-    power(found, base, base_size, exponent, exponent_size, modulus, bits, limbs)
+    clear_bytes(address_of(found), limbs << 3)
+    zeros = count_zeros(modulus)
+    shift_right(modulus, modulus, zeros, limbs)
+    odd_bits = bits - zeros
+    if odd_bits > 1:
+        power(found, base, base_size, exponent, exponent_size, modulus, odd_bits,
+              size_in_limbs(odd_bits))  # fmt: skip
+    if zeros > 0:
+        # Base and power modulo the power of two, then both parts together.
+        few = (zeros + 63) >> 6
+        there = min(base_size, few << 3)
+        last = room(LIMBS)
+        load_number(last, few, base + base_size - there, there)
+        low = room(LIMBS)
+        exponent_bits = bit_length(exponent, exponent_size)
+        raise_low(low, last, exponent, exponent_size, exponent_bits, few)
+        odd_part = room(LIMBS)
+        move_bytes(address_of(odd_part), address_of(found), limbs << 3)
+        unite(found, low, odd_part, modulus, zeros, limbs)
     start = contract.output_at + modulus_size
     for i in range(bytes_):
         store_byte(start - 1 - i, load_byte(address_of(found) + i))

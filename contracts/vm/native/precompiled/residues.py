@@ -1,6 +1,7 @@
 """Products modulo any odd number, in Montgomery's form, for as many limbs as are wanted.
 
-Limbs have 64 bits, the least significant first; a number has `size` of them, a multiple of 4.
+Limbs have 64 bits, the least significant first; a number has `size` of them: 1 to 4, 6, 8, or a
+multiple of 4.
 Source: Koc, Acar and Kaliski, "Analyzing and comparing Montgomery multiplication algorithms"
 (1996), where this way of taking turns is called FIOS.
 """
@@ -13,7 +14,8 @@ from contracts.vm.native.declared import compiled
 from contracts.vm.native.records import U64, Words
 
 STEP: Final = 4  # limbs; sizes are multiples of it
-_SHORT: Final = (4, 8)
+_SHORT: Final = (1, 2, 3, 4, 6, 8)
+LIMBS: Final = 32  # the most for which this is faster than a library
 
 
 def montgomery(

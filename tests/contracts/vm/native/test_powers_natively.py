@@ -12,6 +12,7 @@ from contracts.vm.native.precompiled.definition import Definition
 from contracts.vm.precompiles import PRECOMPILES, modexp
 from tests.contracts.vm.laboratory import assemble
 from tests.contracts.vm.native.both import Case, agree
+from tests.contracts.vm.native.precompiled_kernels import natively
 
 # Python makes a message's first call; the second one is native, and its output returned.
 TWICE = (
@@ -92,6 +93,37 @@ def test_powers_with_long_exponents(base, exponent, modulus):
     assert called(data, BERLIN, PRECOMPILES[5].gas(data, BERLIN)) == (1, expected)
 
 
+numbers = st.one_of(
+    st.integers(0, 2**64),
+    st.integers(0, 2**256),
+    st.integers(0, 2**2_048 - 1),
+    st.integers(0, 2_100).map(lambda bits: 2**bits),
+    st.integers(1, 2_100).map(lambda bits: 2**bits - 1),
+)
+
+
+def sized(number):
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+@settings(max_examples=500, deadline=None)
+@given(numbers, st.one_of(st.integers(0, 2**40), numbers), numbers, st.integers(0, 2_050))
+@example(3, 5, 1, 1)
+@example(2, 3, 1, 64)
+@example(0, 0, 1, 64)
+@example(7, 2**64, 2**64 + 1, 64)
+@example(2**64 - 1, 3, 2**128 - 1, 65)
+@example(2**2_047, 2, 2**2_047 - 1, 1)
+def test_powers_modulo_numbers_that_two_divides_often(base, exponent, odd, zeros):
+    modulus = (odd | 1) << zeros
+    for wanted in (modulus, modulus % 2**2_048):
+        data = packed(sized(base), sized(exponent), sized(wanted))
+        expected = pow(base, exponent, wanted) if wanted else 0
+        found = natively(5, data, BERLIN, 2**60)
+        assert found is not None
+        assert found[1] == expected.to_bytes(len(sized(wanted)), "big")
+
+
 sizes = st.one_of(
     st.integers(0, 40), st.sampled_from([1_023, 1_024, 1_025, 1_100, 2**64, 2**64 + 1, 2**255])
 )
@@ -113,12 +145,13 @@ def test_claimed_sizes_that_the_input_does_not_have(claimed, rest, fork):
 
 
 @pytest.mark.parametrize("fork", [BYZANTIUM, BERLIN, OSAKA])
-def test_odd_moduli_never_need_python(fork, monkeypatch):
+def test_short_moduli_never_need_python(fork, monkeypatch):
     """Given sizes that native code serves, then the definition runs for the first call only."""
     asked = []
     monkeypatch.setattr(Definition, "_run", lambda self, data, gas: asked.append(data))
-    data = packed(b"\x05" * 33, b"\x07" * 31, b"\x09" * 40)
-    assert called(data, fork, PRECOMPILES[5].gas(data, fork))[0] == 1
+    for last in (b"\x09", b"\x08", b"\x00"):
+        data = packed(b"\x05" * 33, b"\x07" * 31, b"\x09" * 40 + last)
+        assert called(data, fork, PRECOMPILES[5].gas(data, fork))[0] == 1
     assert asked == []
 
 
@@ -133,10 +166,12 @@ def test_an_error_in_the_definition_is_a_fault(monkeypatch, capsys):
     def wrong(self, data, gas):
         raise KeyError("it is broken")
 
-    even = packed(b"\x05", b"\x07", b"\x08")
-    assert called(even, OSAKA, 500) == (1, b"\x05")
+    long = packed(b"\x05", b"\x01", b"\x08" * 257)
+    price = PRECOMPILES[5].gas(long, OSAKA)
+    expected = (1, bytes(256) + b"\x05")
+    assert called(long, OSAKA, price) == expected
     with monkeypatch.context() as patch, pytest.raises(Fault, match="reason: 255"):
         patch.setattr(Definition, "_run", wrong)
-        called(even, OSAKA, 500)
+        called(long, OSAKA, price)
     assert "it is broken" in capsys.readouterr().err
-    assert called(even, OSAKA, 500) == (1, b"\x05")
+    assert called(long, OSAKA, price) == expected
