@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -30,6 +30,8 @@ _SOME_ROOT: Final = keccak(b"somewhere else")
 _CODES_KNOWN: Final = b"c"
 _RING: Final = 8_191  # entries
 _KEPT_BYTES_MAX: Final = 4 * 2**20  # of one answer about old blocks; longer ones pass
+
+T = TypeVar("T")
 
 _IN_TURN: ContextVar[bool] = ContextVar("in_turn", default=False)
 
@@ -185,7 +187,7 @@ class ForkOrigin:
 
     def _keep_answer(self, key: bytes, method: str, params: Sequence[Any]) -> None:
         try:
-            result = msgspec.json.encode(self.source.ask(method, *params))
+            result = msgspec.json.encode(self._sure(lambda: self.source.ask(method, *params)))
         except Refusal as refusal:
             self._answers.pass_on(key, b"!" + msgspec.json.encode(refusal.error))
             return
@@ -211,21 +213,35 @@ class ForkOrigin:
 
     def _check_source(self) -> None:
         """Behind the URL there may be another ledger by now, which has nothing to say here."""
-        if self._doubted is None:
+        doubted = self._doubted  # another thread may have found out meanwhile
+        if doubted is None:
             return
         try:
             block = self.source.ask("eth_getBlockByNumber", self._block, False)
         except Refusal as refusal:
             raise SourceFailed(self.source.name, str(refusal)) from None
         found = block.get("hash") if isinstance(block, dict) else None
-        if found != "0x" + self._doubted.hex():
-            detail = f"its block {self.height} is {found}, not 0x{self._doubted.hex()}"
+        if found != "0x" + doubted.hex():
+            detail = f"its block {self.height} is {found}, not 0x{doubted.hex()}"
             raise SourceFailed(self.source.name, detail + ", which was forked")
         self._doubted = None
 
+    def _sure(self, ask: Callable[[], T]) -> T:
+        """What the source says, if it still is the one it was before a connection was lost."""
+        source, before = self.source, self.source.reconnects
+        try:
+            found = ask()
+        except SourceFailed:
+            self._doubted = self._hash
+            raise
+        if source.reconnects != before:
+            self._doubted = self._hash
+            self._check_source()
+        return found
+
     def _ask_all(self, calls: Sequence[Call]) -> list[Any]:
         try:
-            return self.source.ask_all(calls)
+            return self._sure(lambda: self.source.ask_all(calls))
         except Refusal as refusal:
             # Mostly that it no longer has the state of that block.
             detail = f"block {self.height}: {refusal} (code {refusal.error.get('code')})"

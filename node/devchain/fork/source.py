@@ -53,6 +53,7 @@ class Source:
             login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
         self.pause = pause
+        self.reconnects = 0  # how often a connection was lost: another server may answer since
         self._own = threading.local()
         self._takes_batches = True
 
@@ -132,6 +133,7 @@ class Source:
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
             # It was closed while nothing was asked; a new one tells whether it is reachable.
             connection.close()
+            self.reconnects += 1
             connection.request("POST", self._path, data, self._headers)
             response = connection.getresponse()
         answer = response.read(_ANSWER_BYTES_MAX + 1)
@@ -152,6 +154,7 @@ class Source:
         connection: http.client.HTTPConnection | None = getattr(self._own, "connection", None)
         if connection is not None:
             connection.close()
+            self.reconnects += 1
             self._own.connection = None
 
 

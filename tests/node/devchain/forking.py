@@ -19,7 +19,12 @@ def _genesis(chain_id: int | None) -> Genesis:
 
 
 def forked_from(
-    source: Served | str, height: int = NEWEST, answers: Path | None = None, *, own_id: bool = False
+    source: Served | str,
+    height: int = NEWEST,
+    answers: Path | None = None,
+    *,
+    own_id: bool = False,
+    vm: str = "auto",
 ) -> Served:
     """A developer's node, still to be entered, on a fork of another."""
     url = source if isinstance(source, str) else url_of(source)
@@ -27,4 +32,4 @@ def forked_from(
     genesis, point = open_fork(store, Forking(url, height, answers, not own_id), _genesis)
     assert point is not None
     ledger = Ledger.open(store, genesis, origin=point.origin)
-    return Served(ledger=ledger, developing=Developing(fork=point, forks=answers))
+    return Served(ledger=ledger, developing=Developing(fork=point, forks=answers), vm=vm)

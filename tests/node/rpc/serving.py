@@ -18,7 +18,7 @@ from node.devchain.compose import Developing
 from node.keys import dev_accounts
 from node.node import Node
 from node.rpc.server import RpcServer
-from node.settings import RpcSettings, Settings
+from node.settings import RpcSettings, Settings, VmSettings
 
 MNEMONIC = "test test test test test test test test test test test junk"
 ACCOUNTS = dev_accounts(MNEMONIC, 10)
@@ -57,11 +57,13 @@ class Served:
         builds: bool = True,
         rpc: Mapping[str, Any] | None = None,
         developing: Developing | None = None,
+        vm: str = "auto",
     ) -> None:
         self._genesis = genesis or dev_genesis()
         self._ledger = ledger
         self._builds = builds
         self._developing = developing
+        self._vm = VmSettings(tier=vm)
         self._rpc = {"port": 0, **(rpc or {})}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -92,7 +94,8 @@ class Served:
         return asyncio.run_coroutine_threadsafe(function(), self._loop).result(60)
 
     async def _start(self) -> None:
-        settings = replace(Settings(), rpc=replace(RpcSettings(), **self._rpc))
+        rpc = replace(RpcSettings(), **self._rpc)
+        settings = replace(Settings(), rpc=rpc, vm=self._vm)
         ledger = self._ledger or Ledger.open(MemoryStore(), self._genesis)
         key = next(iter(ACCOUNTS.values())) if self._builds else None
         self.node = Node(
