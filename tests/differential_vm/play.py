@@ -103,10 +103,10 @@ def looked_at(state: State) -> Json:
     for address in _STORING:
         name = address.hex()
         for slot in SLOTS:
+            # Original values show in prices; what they are once somebody has changed an account
+            # from outside, nobody says.
             told = (
                 state.storage(address, slot),
-                # Of an account that has just been deleted nobody asks for it again.
-                state.exists(address) and state.original_storage(address, slot),
                 state.transient(address, slot),
                 state.is_warm_slot(address, slot),
             )
@@ -364,6 +364,8 @@ def _change(step: Json, state: State) -> None:
             state.refund += value
         case unknown:
             raise ValueError(f"change {unknown}")
+    if state.is_empty(address):
+        state.set_nonce(address, 1)
 
 
 class BlockDifference(Struct, frozen=True):
