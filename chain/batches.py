@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from chain import appearances, log_index
-from chain.blocks import Block, encode_block, encode_header
+from chain.blocks import encode_body
 from chain.changes import Changes, storage_trie
 from chain.execution import Executed
 from chain.history import StoredView
@@ -20,7 +20,7 @@ def block_writes(stored: StoredHeader, executed: Executed) -> Iterator[Change]:
     at = height_key(height)
     yield schema.HEADERS, at, encode_stored_header(stored)
     yield schema.HEIGHTS, stored.hash, at
-    yield schema.BODIES, at, _body(executed.block)
+    yield schema.BODIES, at, encode_body(executed.block)
     yield schema.RECEIPTS, at, encode_receipts(executed.receipts)
     yield schema.SENDERS, at, b"".join(executed.senders)
     for index, transaction in enumerate(executed.block.transactions):
@@ -29,14 +29,6 @@ def block_writes(stored: StoredHeader, executed: Executed) -> Iterator[Change]:
         yield schema.LOG_INDEX, key, b""
     yield from appearances.rows(executed)
     yield schema.META, schema.HEAD, at
-
-
-def _body(block: Block) -> bytes:
-    """The items after the header in the block's RLP."""
-    raw = encode_block(block)
-    first = raw[0]
-    start = 1 + (first - 0xF7 if first > 0xF7 else 0)
-    return raw[start + len(encode_header(block.header)) :]
 
 
 def state_writes(store: Store, view: StoredView, changes: Changes, height: int) -> Iterator[Change]:

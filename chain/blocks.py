@@ -119,6 +119,7 @@ def _encoded_fields(header: Header, *, sealed: bool) -> list[bytes]:
     return fields
 
 
+@lru_cache(maxsize=16)  # of a block in the making, of its parent: each is needed some times
 def encode_header(header: Header) -> bytes:
     """The header's RLP, with the fields it has."""
     return codec.encode_list(_encoded_fields(header, sealed=True))
@@ -341,6 +342,11 @@ def encode_withdrawal(withdrawal: Withdrawal) -> bytes:
 def encode_block(block: Block) -> bytes:
     """RLP of header, transactions, ommers and, from Shanghai on, withdrawals."""
     return codec.encode_list(_encoded_parts(block))
+
+
+def encode_body(block: Block) -> bytes:
+    """The items after the header in the block's RLP, without a list around them."""
+    return b"".join(_encoded_parts(block)[1:])
 
 
 def block_size(block: Block) -> int:

@@ -440,6 +440,13 @@ def assemble(
     """Finish an execution and give the block that claims what came out of it."""
     fork = execution.fork
     changes, found = execution.finish((), withdrawals)
+    claims: dict[str, object] = {}
+    if withdrawals is not None:
+        claims["withdrawals_root"] = withdrawals_root(withdrawals)
+    if fork.blobs:
+        claims["blob_gas_used"] = execution.blob_gas_used
+    if fork.requests:
+        claims["requests_hash"] = requests.requests_hash(found)
     header = replace(
         execution.header,
         state_root=changes.root,
@@ -448,13 +455,8 @@ def assemble(
         logs_bloom=combine_blooms(execution.receipts),
         gas_used=execution.gas_used,
         extra_data=extra_data,
+        **claims,
     )
-    if withdrawals is not None:
-        header = replace(header, withdrawals_root=withdrawals_root(withdrawals))
-    if fork.blobs:
-        header = replace(header, blob_gas_used=execution.blob_gas_used)
-    if fork.requests:
-        header = replace(header, requests_hash=requests.requests_hash(found))
     return Executed(
         block=Block(header, tuple(transactions), (), withdrawals),
         hash=headers.header_hash(header),

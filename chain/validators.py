@@ -300,6 +300,7 @@ def randomness(record: ConsensusRecord) -> Hash:
 # -- bytes -----------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=16)  # of a block in the making: its hash is needed twice, then it is stored
 def encode_record(record: ConsensusRecord) -> bytes:
     return encode_list(
         encode_int(value) if isinstance(value, int) else encode_bytes(value)

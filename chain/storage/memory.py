@@ -92,8 +92,12 @@ class MemoryStore:
 
     def write(self, changes: Iterable[Change], *, sync: bool) -> None:
         with self._lock:
-            for table, key, value in list(changes):
-                self._table(table).put(key, value)
+            tables: dict[str, _Table] = {}
+            for name, key, value in list(changes):
+                table = tables.get(name)
+                if table is None:
+                    table = tables[name] = self._table(name)
+                table.put(key, value)
 
     def count(self, table: str) -> int:
         with self._lock:

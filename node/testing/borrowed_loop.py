@@ -8,7 +8,7 @@ the loop gets a thread of its own and keeps it.
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -37,6 +37,18 @@ class BorrowedLoop:
                 self._running.release()
         self.take_thread()
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(self._seconds_max)
+
+    def call(self, work: Callable[[], T | None]) -> T | None:
+        """What the work gives, which needs no loop but that nobody runs it meanwhile.
+
+        None when somebody does, or it has a thread of its own: then nothing was done.
+        """
+        if self._closed or self._thread is not None or not self._running.acquire(blocking=False):
+            return None
+        try:
+            return work() if self._thread is None else None
+        finally:
+            self._running.release()
 
     async def run_async(self, work: Coroutine[Any, Any, T]) -> T:
         """As `run`, for callers in an event loop."""

@@ -80,6 +80,7 @@ def test_decoding_a_block_inverts_encoding(block: Block) -> None:
     raw = encode_block(block)
     assert decode_block(raw) == block
     assert blocks.block_size(block) == len(raw)
+    assert codec.encode_list([blocks.encode_header(block.header), blocks.encode_body(block)]) == raw
 
 
 @given(any_block(), st.data())

@@ -83,6 +83,24 @@ def test_it_goes_on_by_itself_once_it_has_a_thread(loop: BorrowedLoop) -> None:
     assert done.wait(60)
 
 
+def test_what_needs_no_loop_is_done_in_the_callers_thread_while_nobody_runs_it(
+    loop: BorrowedLoop,
+) -> None:
+    assert loop.call(threading.get_ident) == threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        loop.call(lambda: 1 // 0)
+
+    async def called_inside() -> int | None:
+        return loop.call(threading.get_ident)
+
+    assert loop.run(called_inside()) is None
+    assert loop.call(threading.get_ident) == threading.get_ident()
+    loop.take_thread()
+    assert loop.call(threading.get_ident) is None
+    loop.close()
+    assert loop.call(threading.get_ident) is None
+
+
 def test_a_closed_one_takes_no_work(loop: BorrowedLoop) -> None:
     loop.run(own_thread())
     loop.close()

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from eth_account import Account
 from web3 import Web3
 from web3.exceptions import ContractLogicError
 
@@ -48,6 +49,33 @@ def test_requests_are_answered_and_refusals_raised(ledger: Ledger) -> None:
     with pytest.raises(RequestError, match="does not exist") as refused:
         ledger.request("eth_nonsense")
     assert refused.value.code == -32601
+
+
+def test_a_call_that_fails_is_refused_as_over_http(ledger: Ledger) -> None:
+    reverts = {"data": "0x60206000fd"}
+    with pytest.raises(RequestError) as caught:
+        ledger.request("eth_call", reverts, "latest")
+    assert (caught.value.code, caught.value.data) == (3, "0x" + "00" * 32)
+    with pytest.raises(RequestError) as caught:
+        ledger.request("eth_call", reverts, "0x999999")
+    assert (caught.value.code, caught.value.message) == (-32000, "header not found")
+
+
+def test_a_filter_hears_of_what_came_after_it_and_nothing_else(ledger: Ledger) -> None:
+    transfer = {"from": ledger.accounts[0], "to": ledger.accounts[1], "value": "0x1"}
+    ledger.request("eth_sendTransaction", transfer)
+    watched = ledger.request("eth_newPendingTransactionFilter")
+    sent = ledger.request("eth_sendTransaction", transfer)
+    assert ledger.request("eth_getFilterChanges", watched) == [sent]
+
+
+def test_signed_for_by_the_ledger_is_as_valid_as_sent_raw(ledger: Ledger) -> None:
+    """The sender that the ledger knows is the one that the signature gives."""
+    transfer = {"from": ledger.accounts[2], "to": ledger.accounts[1], "value": "0x1"}
+    sent = ledger.request("eth_sendTransaction", transfer)
+    raw = ledger.request("eth_getRawTransactionByHash", sent)
+    assert Account.recover_transaction(raw) == ledger.accounts[2]
+    assert ledger.request("eth_getTransactionByHash", sent)["from"] == ledger.accounts[2].lower()
 
 
 def test_a_transaction_is_done_when_it_is_sent(ledger: Ledger) -> None:
