@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from chain.beginnings import first_writes
 from chain.blocks import Header
 from chain.changes import Changes
-from chain.commitment import commit
 from chain.errors import Reason, Rejected
 from chain.forks import Fork
 from chain.ledger import Ledger
@@ -198,10 +197,9 @@ class DevChain:
         """Change the head's state as `change` does it (decision 0007)."""
 
         def write() -> None:
-            view = self.ledger.view()
-            delta = amended(view, change)
-            if delta.accounts:
-                self.ledger.amend(commit(view, delta))
+            changes = amended(self.ledger.view(), change)
+            if changes is not None:
+                self.ledger.amend(changes)
 
         async with self.producer.turn:
             await self.producer.change(write)

@@ -53,6 +53,15 @@ def test_a_slot_of_an_account_without_code_stays(dev: Served) -> None:
     assert dev.call("eth_getStorageAt", NOBODY, "0x7", "latest") == _word(9)
 
 
+def test_an_account_whose_only_slot_is_emptied_is_gone(dev: Served) -> None:
+    nothing = dev.call("eth_getProof", NOBODY, ["0x7"], "latest")
+    dev.call("anvil_setStorageAt", NOBODY, "0x7", "0x1")
+    assert dev.call("eth_getProof", NOBODY, ["0x7"], "latest") != nothing
+    dev.call("anvil_setStorageAt", NOBODY, "0x7", "0x0")
+    assert dev.call("eth_getProof", NOBODY, ["0x7"], "latest") == nothing
+    dev.call("evm_mine")
+
+
 def test_the_next_block_and_its_trace_stand_on_what_was_set(dev: Served) -> None:
     """The header commits to it, proofs verify against the root that the ledger tells."""
     dev.call("anvil_setCode", NOBODY, "0x" + COUNTER)
