@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from contracts.vm.native import assembly, declared, dialect, emitter, objects, records, words
+from contracts.vm.native import assembly, declared, dialect, emitter, limbs, objects, records, words
 from contracts.vm.native.assembly import Module
 from contracts.vm.native.curves import contracts, elements, extension, field, pairing, points
-from contracts.vm.native.precompiled import entries
+from contracts.vm.native.precompiled import entries, exchange
 from contracts.vm.native.records import layout
 from contracts.vm.precompiles import bn254_curve
 
@@ -76,8 +76,9 @@ def load_curve(folder: Path | None) -> Curve | None:
 
 def sources() -> list[Path]:
     """The files that the machine code depends on."""
-    modules = (assembly, contracts, declared, dialect, elements, emitter, entries, extension, field,
-               objects, pairing, points, records, words, bn254_curve)  # fmt: skip
+    modules = (assembly, contracts, declared, dialect, elements, emitter, entries, exchange,
+               extension, field, limbs, objects, pairing, points, records, words,
+               bn254_curve)  # fmt: skip
     return [Path(__file__), *(Path(str(module.__file__)) for module in modules)]
 
 
@@ -85,7 +86,7 @@ def module(public: Iterable[str]) -> Module:
     """All kernels; those named can be called from Python, as call_ and their name."""
     whole = Module()
     field.add_field(whole, int(bn254_curve.P))
-    for kernels in (extension, points, pairing, contracts):
+    for kernels in (exchange, extension, points, pairing, contracts):
         dialect.compile_kernels(whole, kernels)
     for name in public:
         kernel = whole.signatures[name]

@@ -10,13 +10,12 @@ from contracts.vm.native.curves.pairing import (
 )
 from contracts.vm.native.curves.points import WRONG
 from contracts.vm.native.precompiled.entries import Contract
+from contracts.vm.native.precompiled.exchange import give_output, take
 from contracts.vm.native.records import NO_GAS, U64
 from contracts.vm.native.words import (
     address_of,
     at,
     clear_bytes,
-    inlined,
-    move_bytes,
     room,
     store_byte,
 )
@@ -25,18 +24,11 @@ SUM_INPUT = 128
 PRODUCT_INPUT = 96
 
 
-@inlined
-def give_output(contract: Contract, size: U64) -> None:
-    contract.output_at = address_of(contract.output)
-    contract.output_size = size
-
-
 def run_bn254_add(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
     if contract.price > gas:
         return NO_GAS
     points = address_of(room(16))
-    clear_bytes(points, SUM_INPUT)
-    move_bytes(points, data, min(size, SUM_INPUT))
+    take(points, data, size, 0, SUM_INPUT)
     k = at(Constants, contract.constants)
     if not bn254_add(address_of(contract.output), points, k):
         return NO_GAS
@@ -48,8 +40,7 @@ def run_bn254_multiply(contract: Contract, data: U64, size: U64, gas: U64) -> U6
     if contract.price > gas:
         return NO_GAS
     point = address_of(room(12))
-    clear_bytes(point, PRODUCT_INPUT)
-    move_bytes(point, data, min(size, PRODUCT_INPUT))
+    take(point, data, size, 0, PRODUCT_INPUT)
     k = at(Constants, contract.constants)
     if not bn254_multiply(address_of(contract.output), point, k):
         return NO_GAS

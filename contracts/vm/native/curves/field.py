@@ -7,10 +7,11 @@ Montgomery, "Modular multiplication without trial division" (1985); Aranha, Kara
 Gebotys and Lopez, "Faster explicit formulas for computing pairings" (2011) on reducing late.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from contracts.vm.native.assembly import Block, Function, Module, Value, constant
+from contracts.vm.native.limbs import accumulate, limbs_of, multiply_add, number_of, wide
 
 LIMBS: Final = 4
 BYTES: Final = 8 * LIMBS
@@ -105,17 +106,17 @@ class _Field:
 
         Limb by limb from below, that multiple of p is added which makes the limb 0.
         """
-        limbs = _limbs(f, product)
+        limbs = limbs_of(f, product)
         carry_up: Value | None = None
         for i in range(LIMBS):
-            multiple = _wide(f, f.mul(limbs[i], self.factor))
+            multiple = f.mul(limbs[i], self.factor)
             carry: Value | None = None
             for j in range(LIMBS):
-                term = f.mul(multiple, constant(self.limbs[j], "i128"))
-                limbs[i + j], carry = _accumulate(f, term, limbs[i + j], carry)
-            term = _wide(f, limbs[i + LIMBS])
-            limbs[i + LIMBS], carry_up = _accumulate(f, term, carry, carry_up)
-        return self.reduced(f, _number(f, limbs[LIMBS:]))
+                limb = constant(self.limbs[j])
+                limbs[i + j], carry = multiply_add(f, multiple, limb, limbs[i + j], carry)
+            term = wide(f, limbs[i + LIMBS])
+            limbs[i + LIMBS], carry_up = accumulate(f, term, carry, carry_up)
+        return self.reduced(f, number_of(f, limbs[LIMBS:]))
 
     # -- the extension --
 
@@ -160,48 +161,16 @@ def _is_negative(f: Function, a: Value) -> Value:
     return f.compare("slt", a, constant(0, a.type))
 
 
-def _wide(f: Function, limb: Value) -> Value:
-    return f.widen(limb, "i128")
-
-
-def _accumulate(
-    f: Function, term: Value, limb: Value | None, carry: Value | None
-) -> tuple[Value, Value]:
-    """The lower limb of `term + limb + carry`, which 128 bits hold, and the upper one."""
-    for more in (limb, carry):
-        if more is not None:
-            term = f.add(term, _wide(f, more))
-    return f.narrow(term, "i64"), f.narrow(f.lshr(term, constant(64, "i128")), "i64")
-
-
-def _limbs(f: Function, number: Value) -> list[Value]:
-    """The least significant one first."""
-    shifted = (
-        f.lshr(number, constant(64 * i, number.type)) if i else number
-        for i in range(number.bits // 64)
-    )
-    return [f.narrow(value, "i64") for value in shifted]
-
-
-def _number(f: Function, limbs: Sequence[Value]) -> Value:
-    kind = f"i{64 * len(limbs)}"
-    number = f.widen(limbs[0], kind)
-    for i, limb in enumerate(limbs[1:], 1):
-        number = f.or_(number, f.shl(f.widen(limb, kind), constant(64 * i, kind)))
-    return number
-
-
 def _product(f: Function, a: Value, b: Value) -> Value:
     """All of a * b."""
-    left, right = _limbs(f, a), _limbs(f, b)
+    left, right = limbs_of(f, a), limbs_of(f, b)
     limbs: list[Value | None] = [None] * (2 * LIMBS)
     for i in range(LIMBS):
         carry: Value | None = None
         for j in range(LIMBS):
-            term = f.mul(_wide(f, left[i]), _wide(f, right[j]))
-            limbs[i + j], carry = _accumulate(f, term, limbs[i + j], carry)
+            limbs[i + j], carry = multiply_add(f, left[i], right[j], limbs[i + j], carry)
         limbs[i + LIMBS] = carry
-    return _number(f, [limb for limb in limbs if limb is not None])
+    return number_of(f, [limb for limb in limbs if limb is not None])
 
 
 # -- inversion --
@@ -253,17 +222,17 @@ def _halve(f: Function, number: Value, factor: Value, count: Value, *, then: Blo
     again = f.new_block()
     f.go_to(again)
     f.block = again
-    limbs = _limbs(f, f.load(_NUMBER, number))
+    limbs = limbs_of(f, f.load(_NUMBER, number))
     zeros = f.intrinsic("cttz", limbs[0], constant(0, "i1"))
     # At most 63 at once, which two limbs side by side can be shifted by.
     zeros = f.select(f.compare("eq", limbs[0], constant(0)), constant(63), zeros)
     above = [*limbs[1:], constant(0)]
     shifted = [f.intrinsic("fshr", high, low, zeros) for low, high in zip(limbs, above)]
-    f.store(_number(f, shifted), number)
-    limbs = _limbs(f, f.load(_NUMBER, factor))
+    f.store(number_of(f, shifted), number)
+    limbs = limbs_of(f, f.load(_NUMBER, factor))
     below = [constant(0), *limbs[:-1]]
     lengthened = [f.intrinsic("fshl", high, low, zeros) for low, high in zip(below, limbs)]
-    f.store(_number(f, lengthened), factor)
+    f.store(number_of(f, lengthened), factor)
     f.store(f.add(f.load("i64", count), zeros), count)
     is_odd = f.narrow(shifted[0], "i1")
     f.branch(is_odd, then, again, likely=True)

@@ -28,12 +28,14 @@ from contracts.vm.native.precompiled.blst import (
     write_element,
 )
 from contracts.vm.native.precompiled.entries import Contract
-from contracts.vm.native.precompiled.kernels import give_output, hash_sha256
+from contracts.vm.native.precompiled.exchange import give_output
+from contracts.vm.native.precompiled.kernels import hash_sha256
 from contracts.vm.native.records import NO_GAS, U64
 from contracts.vm.native.words import (
     address_of,
     at,
     clear_bytes,
+    inlined,
     load_byte,
     move_bytes,
     room,
@@ -141,6 +143,13 @@ def run_bls12_add(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
     return gas - contract.price
 
 
+@inlined
+def make_list(place: U64, things: U64) -> None:
+    """As the library wants things that are behind each other."""
+    words_at(place)[0] = things
+    words_at(place)[1] = 0
+
+
 def add_batch(group: Group, total: U64, points: U64, scalars: U64, count: U64) -> None:
     """Add so many multiples to a sum."""
     part = address_of(room(POINT))
@@ -148,16 +157,12 @@ def add_batch(group: Group, total: U64, points: U64, scalars: U64, count: U64) -
         from_affine(group, part, points)
         multiply(group, part, part, scalars, BITS)
     else:
-        of_points = room(2)
-        of_scalars = room(2)
-        of_points[0] = points
-        of_points[1] = 0
-        of_scalars[0] = scalars
-        of_scalars[1] = 0
+        of_points = address_of(room(2))
+        of_scalars = address_of(room(2))
+        make_list(of_points, points)
+        make_list(of_scalars, scalars)
         scratch = address_of(room(SCRATCH_WORDS))
-        add_multiples(
-            group, part, address_of(of_points), count, address_of(of_scalars), BITS, scratch
-        )
+        add_multiples(group, part, of_points, count, of_scalars, BITS, scratch)
     add_points(group, total, total, part)
 
 
@@ -213,17 +218,15 @@ def multiply_loops(
     pairings: Pairings, value: U64, firsts: U64, seconds: U64, count: U64, begun: U64
 ) -> None:
     """Multiply a value, which is 1 unless `begun`, by the Miller loops of so many pairs."""
-    of_firsts = room(2)
-    of_seconds = room(2)
-    of_firsts[0] = firsts
-    of_firsts[1] = 0
-    of_seconds[0] = seconds
-    of_seconds[1] = 0
+    of_firsts = address_of(room(2))
+    of_seconds = address_of(room(2))
+    make_list(of_firsts, firsts)
+    make_list(of_seconds, seconds)
     if not begun:
-        run_loops(pairings, value, address_of(of_seconds), address_of(of_firsts), count)
+        run_loops(pairings, value, of_seconds, of_firsts, count)
         return
     part = address_of(room(VALUE))
-    run_loops(pairings, part, address_of(of_seconds), address_of(of_firsts), count)
+    run_loops(pairings, part, of_seconds, of_firsts, count)
     multiply_values(pairings, value, value, part)
 
 

@@ -1,6 +1,7 @@
 """Kernels of the contracts that copy and hash: gas, input and output as the definitions say."""
 
 from contracts.vm.native.precompiled.entries import BROKEN, FAILED, LEFT, Contract, ask_python
+from contracts.vm.native.precompiled.exchange import give_output, take
 from contracts.vm.native.precompiled.recovery import (
     SERIALIZED,
     UNCOMPRESSED,
@@ -52,12 +53,6 @@ def after_words(contract: Contract, size: U64, gas: U64) -> U64:
 def store_big(place: U64, number: U64) -> None:
     for i in range(8):
         store_byte(place + i, number >> (56 - 8 * i))
-
-
-@inlined
-def give_output(contract: Contract, size: U64) -> None:
-    contract.output_at = address_of(contract.output)
-    contract.output_size = size
 
 
 def run_identity(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
@@ -124,8 +119,7 @@ def run_ecrecover(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
     if contract.price > gas:
         return NO_GAS
     given = room(16)
-    clear_bytes(address_of(given), 128)
-    move_bytes(address_of(given), data, min(size, 128))
+    take(address_of(given), data, size, 0, 128)
     contract.output_size = 0
     parity = load_byte(address_of(given) + 63) - 27
     if (given[4] | given[5] | given[6] | (given[7] & PARITY_REST)) != 0 or parity > 1:

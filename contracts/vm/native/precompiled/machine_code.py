@@ -11,6 +11,7 @@ from contracts.vm.native import (
     declared,
     dialect,
     emitter,
+    limbs,
     objects,
     permutation,
     records,
@@ -22,8 +23,10 @@ from contracts.vm.native.precompiled import (
     bls12,
     blst,
     entries,
+    exchange,
     halves,
     kernels,
+    numbers,
     outside,
     powers,
     recovery,
@@ -54,8 +57,8 @@ def load(folder: Path | None) -> Any:
 def sources() -> list[Path]:
     """The files that the machine code depends on."""
     modules = (assembly, blake2, blake2_constants, bls12, blocks, blst, declared, dialect, emitter,
-               entries, halves, kernels, objects, outside, permutation, powers, records, recovery,
-               residues, sha256, sums, words)  # fmt: skip
+               entries, exchange, halves, kernels, limbs, numbers, objects, outside, permutation,
+               powers, records, recovery, residues, sha256, sums, words)  # fmt: skip
     return [Path(__file__), *(Path(str(module.__file__)) for module in modules)]
 
 
@@ -69,7 +72,7 @@ def module(public: Iterable[str]) -> Module:
     residues.add_residues(whole)
     outside.add_outside(whole, entries.ask_python, "i64")
     blst.add_blst(whole)
-    for source in (kernels, halves, powers, bls12):
+    for source in (exchange, kernels, numbers, halves, powers, bls12):
         dialect.compile_kernels(whole, source)
     for kernel in ENTERED:
         entries.add_entry(whole, kernel)

@@ -7,14 +7,16 @@ from typing import Final
 
 from chain.forks import ModexpPricing
 from contracts.vm.native.precompiled.entries import Contract
-from contracts.vm.native.precompiled.halves import (
-    count_zeros,
-    inverse_word,
-    raise_low,
-    shift_right,
-    unite,
-)
+from contracts.vm.native.precompiled.exchange import give_output, take
+from contracts.vm.native.precompiled.halves import inverse_word, raise_low, unite
 from contracts.vm.native.precompiled.kernels import run_in_python
+from contracts.vm.native.precompiled.numbers import (
+    add_numbers,
+    count_zeros,
+    is_less,
+    shift_right,
+    subtract_numbers,
+)
 from contracts.vm.native.precompiled.residues import LIMBS, STEP, montgomery
 from contracts.vm.native.records import NO_GAS, U64, Words
 from contracts.vm.native.words import (
@@ -57,15 +59,6 @@ def length(header: U64, number: U64) -> U64:
     for i in range(24, 32):
         size = (size << 8) | load_byte(place + i)
     return SIZE_MAX + 1 if above != 0 or size > SIZE_MAX else size
-
-
-def take(to: U64, data: U64, size: U64, start: U64, count: U64) -> None:
-    """Copy `count` bytes of the input from `start` on; those beyond its end are zeros."""
-    there = 0
-    if start < size:
-        there = min(size - start, count)
-    move_bytes(to, data + start, there)
-    clear_bytes(to + there, count - there)
 
 
 def load_number(out: Words, limbs: U64, place: U64, size: U64) -> None:
@@ -111,32 +104,10 @@ def modexp_price(pricing: U64, size: U64, exponent_size: U64, head_bits: U64) ->
     return max(price, 500)
 
 
-def less_than(a: Words, b: Words, limbs: U64) -> U64:
-    i = limbs
-    while i > 0:
-        i -= 1
-        if a[i] != b[i]:
-            return a[i] < b[i]
-    return 0
-
-
 def add_modulo(out: Words, a: Words, b: Words, modulus: Words, limbs: U64) -> None:
     """Of two numbers below the modulus; `out` may be one of them."""
-    carry = 0
-    for i in range(limbs):
-        sum_ = a[i] + carry
-        carry = sum_ < carry
-        sum_ += b[i]
-        carry += sum_ < b[i]
-        out[i] = sum_
-    if carry == 0 and less_than(out, modulus, limbs):
-        return
-    borrow = 0
-    for i in range(limbs):
-        less = out[i] - borrow
-        borrow = less > out[i]
-        borrow += less < modulus[i]
-        out[i] = less - modulus[i]
+    if add_numbers(out, a, b, limbs) or not is_less(out, modulus, limbs):
+        subtract_numbers(out, out, modulus, limbs)
 
 
 def size_in_limbs(bits: U64) -> U64:
@@ -241,8 +212,7 @@ def run_modexp(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
     bits = bit_length(number, modulus_size)
     if bits > 8 * MODULUS_MAX:
         return run_in_python(contract, data, size, gas)
-    contract.output_at = address_of(contract.output)
-    contract.output_size = modulus_size
+    give_output(contract, modulus_size)
     clear_bytes(contract.output_at, modulus_size)
     if bits < 2:
         return gas - price

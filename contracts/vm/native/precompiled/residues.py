@@ -11,6 +11,7 @@ from typing import Final
 
 from contracts.vm.native.assembly import Function, Module, Value, constant
 from contracts.vm.native.declared import compiled
+from contracts.vm.native.limbs import accumulate, multiply_add, number_of, wide
 from contracts.vm.native.records import U64, Words
 
 STEP: Final = 4  # limbs; sizes are multiples of it
@@ -51,23 +52,6 @@ def _limb(f: Function, place: Value, number: int) -> Value:
     return f.load("i64", f.offset(place, 8 * number))
 
 
-def _wide(f: Function, limb: Value) -> Value:
-    return f.widen(limb, "i128")
-
-
-def _split(f: Function, sum_: Value) -> tuple[Value, Value]:
-    """Its lower limb, and its upper one."""
-    return f.narrow(sum_, "i64"), f.narrow(f.lshr(sum_, constant(64, "i128")), "i64")
-
-
-def _product(f: Function, a: Value, b: Value, *more: Value) -> tuple[Value, Value]:
-    """a * b and up to two limbs more, which 128 bits hold."""
-    total = f.mul(_wide(f, a), _wide(f, b))
-    for limb in more:
-        total = f.add(total, _wide(f, limb))
-    return _split(f, total)
-
-
 def _add_short(module: Module, size: int) -> None:
     """Without loops."""
     parameters = ["ptr", "ptr", "ptr", "ptr", "i64"]
@@ -81,19 +65,14 @@ def _add_short(module: Module, size: int) -> None:
         left = _limb(f, a, i)
         multiple, above, below = zero, zero, zero
         for j in range(size):
-            low, above = _product(f, left, right[j], total[j], above)
+            low, above = multiply_add(f, left, right[j], total[j], above)
             if j == 0:
                 multiple = f.mul(low, factor)
-            low, below = _product(f, multiple, limbs[j], low, below)
+            low, below = multiply_add(f, multiple, limbs[j], low, below)
             if j:
                 total[j - 1] = low
-        top = f.add(f.add(_wide(f, total[size]), _wide(f, above)), _wide(f, below))
-        total[size - 1], total[size] = _split(f, top)
-    number = f.widen(total[0], kind)
-    for j in range(1, size):
-        shifted = f.shl(f.widen(total[j], kind), constant(64 * j, kind))
-        number = f.or_(number, shifted)
-    whole = f.load(kind, modulus)
+        total[size - 1], total[size] = accumulate(f, wide(f, total[size]), above, below)
+    number, whole = number_of(f, total[:size]), f.load(kind, modulus)
     too_large = f.or_(f.compare("ne", total[size], zero), f.compare("uge", number, whole))
     f.store(f.select(too_large, f.sub(number, whole), number), out)
     f.give(zero)
@@ -114,7 +93,7 @@ def _add_long(module: Module) -> None:
 
     def rows() -> None:
         left = f.load("i64", f.offset(a, f.load("i64", i)))
-        first, _ = _product(f, left, _limb(f, b, 0), _limb(f, total, 0))
+        first, _ = multiply_add(f, left, _limb(f, b, 0), _limb(f, total, 0))
         multiple = f.mul(first, factor)
         j, above, below = f.local("i64"), f.local("i64"), f.local("i64")
         f.store(constant(0), above)
@@ -125,17 +104,15 @@ def _add_long(module: Module) -> None:
             sums, right, limbs = f.offset(total, at), f.offset(b, at), f.offset(modulus, at)
             up, down = f.load("i64", above), f.load("i64", below)
             for k in range(STEP):
-                low, up = _product(f, left, _limb(f, right, k), _limb(f, sums, k), up)
-                low, down = _product(f, multiple, _limb(f, limbs, k), low, down)
+                low, up = multiply_add(f, left, _limb(f, right, k), _limb(f, sums, k), up)
+                low, down = multiply_add(f, multiple, _limb(f, limbs, k), low, down)
                 f.store(low, f.offset(sums, 8 * (k - 1)))
             f.store(up, above)
             f.store(down, below)
 
         _count(f, j, end, 8 * STEP, columns)
-        whole = _wide(f, f.load("i64", top))
-        for carry in (above, below):
-            whole = f.add(whole, _wide(f, f.load("i64", carry)))
-        low, high = _split(f, whole)
+        carries = (f.load("i64", place) for place in (above, below))
+        low, high = accumulate(f, wide(f, f.load("i64", top)), *carries)
         f.store(low, f.offset(scratch, end))
         f.store(high, top)
 
@@ -151,9 +128,9 @@ def _reduce(f: Function, out: Value, total: Value, modulus: Value, end: Value, t
 
     def subtract() -> None:
         at = f.load("i64", i)
-        sum_, limb = (_wide(f, f.load("i64", f.offset(place, at))) for place in (total, modulus))
-        less = f.sub(f.sub(sum_, limb), _wide(f, f.load("i64", borrow)))
-        low, high = _split(f, less)
+        sum_, limb = (wide(f, f.load("i64", f.offset(place, at))) for place in (total, modulus))
+        less = f.sub(f.sub(sum_, limb), wide(f, f.load("i64", borrow)))
+        low, high = accumulate(f, less)
         f.store(low, f.offset(out, at))
         f.store(f.and_(high, constant(1)), borrow)
 
