@@ -55,6 +55,13 @@ def cases() -> list[Case]:
             fork = CANCUN if number <= _LAST_OF_PYREVM else OSAKA
         found.append(Case(name, number, data, fork))
 
+    def add_modexp(name: str, size: int, exponent_size: int, modulus: int) -> None:
+        sizes = word(size) + word(exponent_size) + word(size)
+        data = sizes + word(modulus - 2, size) + b"\xff" * exponent_size + word(modulus, size)
+        for fork in (CANCUN, OSAKA):
+            if PRECOMPILES[5].gas(data, fork) < GAS // 2:
+                add(f"{name}, {fork.name}", 5, data, fork)
+
     digest = keccak(b"message")
     parity, r, s = secp256k1.sign(digest, b"\x42" * 32)
     add("ecrecover", 1, digest + word(27 + parity) + word(r) + word(s))
@@ -64,11 +71,10 @@ def cases() -> list[Case]:
         add(f"identity, {size} bytes", 4, bytes(size))
     for size in (32, 40, 256, 1_024):
         modulus = (1 << 8 * size) - 189
-        sizes = word(size) + word(min(size, 64)) + word(size)
-        data = sizes + word(modulus - 2, size) + b"\xff" * min(size, 64) + word(modulus, size)
-        for fork in (CANCUN, OSAKA):
-            if PRECOMPILES[5].gas(data, fork) < GAS // 2:
-                add(f"modexp, {size} bytes, {fork.name}", 5, data, fork)
+        add_modexp(f"modexp, {size} bytes", size, min(size, 64), modulus)
+    add_modexp("modexp, 8 bytes", 8, 32, (1 << 64) - 189)
+    add_modexp("modexp, 32 even bytes", 32, 32, (1 << 256) - 188)
+    add_modexp("modexp, 32 even bytes to 5", 32, 5, (1 << 256) - 188)
     g1, g2 = _bn254_points()
     add("bn254 addition", 6, g1 + word(1) + word(2))
     add("bn254 multiplication", 7, g1 + b"\xff" * 32)

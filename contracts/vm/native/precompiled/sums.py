@@ -48,34 +48,34 @@ def add_sums(module: Module) -> None:
 
 
 def _ripemd160_block(f: Function, start: list[Value], block: Value) -> list[Value]:
-    """Two lines of five times sixteen steps, whose ends are added to the state crosswise."""
+    """Two lines of five times sixteen steps, whose ends are added to the state crosswise.
+
+    They take turns, since a processor can do a step of both at once.
+    """
     words = [f.load("i32", f.offset(block, 4 * i), 1) for i in range(16)]
-    order = list(range(16))
-    left = _ripemd160_line(f, start, words, order, _RIPEMD160_LEFT, _LEFT_TURNS, (0, 1, 2, 3, 4))
-    order = [(9 * i + 5) % 16 for i in range(16)]
-    right = _ripemd160_line(f, start, words, order, _RIPEMD160_RIGHT, _RIGHT_TURNS, (4, 3, 2, 1, 0))
+    left, right = start, start
+    left_order, right_order = list(range(16)), [(9 * i + 5) % 16 for i in range(16)]
+    for step in range(80):
+        number, place = divmod(step, 16)
+        left = _ripemd160_step(f, left, number, words[left_order[place]],
+                               _RIPEMD160_LEFT[number], _LEFT_TURNS[number][place])  # fmt: skip
+        right = _ripemd160_step(f, right, 4 - number, words[right_order[place]],
+                                _RIPEMD160_RIGHT[number], _RIGHT_TURNS[number][place])  # fmt: skip
+        if place == 15:
+            left_order, right_order = (
+                [_RHO[word] for word in order] for order in (left_order, right_order)
+            )
     return [sum_of(f, start[(i + 1) % 5], left[(i + 2) % 5], right[(i + 3) % 5]) for i in range(5)]
 
 
-def _ripemd160_line(
-    f: Function,
-    start: list[Value],
-    words: list[Value],
-    order: list[int],
-    constants: list[int],
-    turns: tuple[tuple[int, ...], ...],
-    functions: tuple[int, ...],
+def _ripemd160_step(
+    f: Function, state: list[Value], function: int, word: Value, added: int, turn: int
 ) -> list[Value]:
-    a, b, c, d, e = start
-    for step in range(80):
-        number, place = divmod(step, 16)
-        mixed = _ripemd160_function(f, functions[number], b, c, d)
-        total = sum_of(f, a, mixed, words[order[place]], constant(constants[number], "i32"))
-        total = f.add(turned_right(f, total, 32 - turns[number][place]), e)
-        a, b, c, d, e = e, total, b, turned_right(f, c, 22), d
-        if place == 15:
-            order = [_RHO[word] for word in order]
-    return [a, b, c, d, e]
+    a, b, c, d, e = state
+    mixed = _ripemd160_function(f, function, b, c, d)
+    total = sum_of(f, a, mixed, word, constant(added, "i32"))
+    total = f.add(turned_right(f, total, 32 - turn), e)
+    return [e, total, b, turned_right(f, c, 22), d]
 
 
 def _ripemd160_function(f: Function, number: int, x: Value, y: Value, z: Value) -> Value:
