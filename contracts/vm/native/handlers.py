@@ -45,7 +45,7 @@ KERNELS: Final = "kernels"  # what it gives is an array of the addresses of COMP
 HEAVY: Final = ("MUL", "DIV", "SDIV", "MOD", "SMOD", "ADDMOD", "MULMOD", "SIGNEXTEND", "BYTE",
                 "SHL", "SHR", "SAR")  # fmt: skip
 COMPILED_CALLS: Final = (
-    *("divide", "power", "expand", "copy_padded", "keccak", "reserve_log"),
+    *("divide", "power", "expand", "copy_padded", "keccak", "keccak_pair", "reserve_log"),
     *("load_slot", "load_transient", "store_slot", "store_transient"),
     *("known_account", "warm_account"),
     *(f"heavy_{name}" for name in HEAVY),

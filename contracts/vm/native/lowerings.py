@@ -335,8 +335,16 @@ def keccak256(e: "Emitter", offset: Value, size: Value) -> Value:
     count = e.size(size)
     e.charge_words(6, count)
     place = e.memory(offset, count)
-    digest = e.f.local("i256")
-    e.call("keccak", digest, e.f.pointer(place), count)
+    f, digest, data = e.f, e.f.local("i256"), e.f.pointer(place)
+    pair, other, after = f.new_block(), f.new_block(), f.new_block()
+    f.branch(f.compare("eq", count, constant(64)), pair, other)
+    f.block = pair
+    e.call("keccak_pair", e.frame, digest, data)
+    f.go_to(after)
+    f.block = other
+    e.call("keccak", digest, data, count)
+    f.go_to(after)
+    f.block = after
     return e.f.swap_bytes(e.unspill(digest))
 
 

@@ -91,6 +91,13 @@ class Account:
     compiled: U64
 
 
+class Hashed:
+    """An answer of KECCAK256 that is kept."""
+
+    data: Annotated[Words, 64]
+    digest: Word  # its first 8 bytes are 0 where nothing is kept
+
+
 class Session:
     """What all frames of a top-level message share; much of it outlives the message."""
 
@@ -135,6 +142,7 @@ class Session:
     # the transaction and the block
     blob_hashes: U64  # address of words
     blob_count: U64
+    hashes: U64  # address of HASHES records
     block_hashes: U64  # address of 256 records: 1 + the number, and the hash as a word
     origin: Word
     gas_price: Word
@@ -183,6 +191,8 @@ def layout(record: type) -> Layout:
 FRAME_SIZE: Final = (layout(Frame).size + 63) & ~63
 FRAME_STRIDE: Final = FRAME_SIZE + 32 * STACK_MAX + 64  # from one frame to the next deeper one
 SLOT_SIZE: Final = layout(Slot).size
+HASHED_SIZE: Final = layout(Hashed).size
+HASHES: Final = 2**11  # a power of 2
 ACCOUNT_SIZE: Final = layout(Account).size
 
 TRANSIENT: Final = 1 << 63  # in a slot's account

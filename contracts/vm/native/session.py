@@ -23,6 +23,8 @@ from contracts.vm.native.records import (
     BLOCK_HASH_SIZE,
     FRAME_SIZE,
     FRAME_STRIDE,
+    HASHED_SIZE,
+    HASHES,
     LEFT_GROW_ACCOUNTS,
     LEFT_GROW_JOURNAL,
     LEFT_GROW_LOGS,
@@ -82,6 +84,8 @@ class Session:
         self.tables = Tables(native, self.record)
         self._blob_hashes = Area(32 * BLOBS_MAX)
         self._block_hashes = Area(256 * BLOCK_HASH_SIZE)
+        self._hashes = Area(HASHES * HASHED_SIZE)
+        self.set("hashes", self._hashes.address)
         self.set("blob_hashes", self._blob_hashes.address)
         self.set("block_hashes", self._block_hashes.address)
         self._fork: Fork | None = None

@@ -42,6 +42,7 @@ _KERNELS: Final = {
     "expand": ("ptr", "i64", "i64"),
     "copy_padded": ("i64", "i64", "i64", "i64", "i64"),
     "keccak": ("ptr captures(none)", "ptr readonly captures(none)", "i64"),
+    "keccak_pair": ("ptr", "ptr", "ptr"),
     "reserve_log": ("ptr", "i64", "i64"),
     "load_slot": ("ptr", "ptr", "i64"),
     "load_transient": ("ptr", "ptr", "i64"),
