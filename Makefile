@@ -59,7 +59,7 @@ e2e: $(TOOLS)  ## real processes, real clients (ethers and solc come from npm)
 
 compat: $(TOOLS)  ## every client does all that it is for; writes the table of docs/compatibility.md
 	rm -f .cache/compatibility.jsonl
-	-CHAIN_NETWORK_LONG=1 CHAIN_COMPATIBILITY=.cache/compatibility.jsonl $(BIN)/python -m pytest tests/end_to_end/test_clients_dev.py tests/end_to_end/test_clients_network.py $(ARGS)
+	-CHAIN_NETWORK_LONG=1 CHAIN_COMPATIBILITY=.cache/compatibility.jsonl $(BIN)/python -m pytest tests/end_to_end/test_clients_dev.py tests/end_to_end/test_clients_network.py tests/end_to_end/test_clients_network_seconds.py $(ARGS)
 	$(BIN)/python -m tests.support.compatibility .cache/compatibility.jsonl
 
 fuzz: $(TOOLS)  ## our transition beside the executable specification (EXAMPLES=2000)

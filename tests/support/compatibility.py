@@ -20,7 +20,8 @@ _HEAD: Final = """\
 
 Written by `make compat`, which lets every client do all that it is for at a developer's chain
 (dev) and at a network of four validators (net), and judges what it saw; `make test` and `make e2e`
-run the same scenarios (tests/end_to_end/test_clients_*.py). yes: it works; **no**: it does not;
+run the same scenarios (tests/end_to_end/test_clients_*.py). The libraries and Foundry do it at a
+network with a block a second as well. yes: it works; **no**: it does not;
 empty: the client has no such thing, or its kind of chain has not. The token is one of
 OpenZeppelin 5, compiled by each tool's own compiler or by solc; titanoboa's is in Vyper.
 

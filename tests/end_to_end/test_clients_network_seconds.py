@@ -1,0 +1,67 @@
+"""The libraries and Foundry at a network with a block a second.
+
+What comes at once elsewhere has to be waited for here: receipts, nonces, events.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import pytest
+
+from tests.end_to_end.network import Testnet
+from tests.support.capabilities import Facts
+from tests.support.clients import FOUNDRY, LIBRARIES, Chain, Client, furnish, judge, report
+
+pytestmark = pytest.mark.skipif(
+    "CHAIN_NETWORK_LONG" not in os.environ, reason="minutes of waiting: make compat, make e2e"
+)
+
+CLIENTS = (*LIBRARIES, FOUNDRY)
+PAIRS = [(client, capability) for client in CLIENTS for capability in client.wanted("network")]
+
+Reports = Callable[[Client], dict[str, Facts]]
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
+    folder = tmp_path_factory.mktemp("seconds") / "net"
+    with Testnet.running(folder, "--interval-ms", "1000", "--chain-id", "7358") as net:
+        yield net
+
+
+@pytest.fixture(scope="module")
+def reports(net: Testnet, tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    """What each client saw, asked once; each asks another node."""
+    multicall = furnish(net[0].rpc)
+    known: dict[str, dict[str, Facts]] = {}
+
+    def ask(client: Client) -> dict[str, Facts]:
+        if client.name not in known:
+            url = net[CLIENTS.index(client) % len(net.nodes)].url
+            chain = Chain("network", url, url.replace("http", "ws", 1), net.chain_id, multicall)
+            known[client.name] = report(client, chain, tmp_path_factory.mktemp("client"))
+        return known[client.name]
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("client", "capability"), PAIRS, ids=[f"{client.name}-{name}" for client, name in PAIRS]
+)
+def test_a_client_does_all_that_it_is_for_with_a_block_a_second(
+    client: Client, capability: str, reports: Reports
+) -> None:
+    judge(client, capability, reports(client))
+
+
+def test_the_blocks_are_a_second_apart(net: Testnet) -> None:
+    """Times ascend, though nothing would hold faster blocks up; and all nodes have the same."""
+    rpc = net[0].rpc
+    head = rpc.height()
+    times = [
+        int(rpc.call("eth_getBlockByNumber", hex(height), False)["timestamp"], 16)
+        for height in range(1, head + 1)
+    ]
+    assert all(later > earlier for earlier, later in pairwise(times))
+    net.check_agreement()
