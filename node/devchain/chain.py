@@ -187,7 +187,8 @@ class DevChain:
         if timestamp <= head:
             raise Rejected(
                 Reason.WRONG_TIMESTAMP,
-                f"timestamp {timestamp} is lower than or equal to the last block's, {head}",
+                f"Timestamp {timestamp} is lower than or equal to "
+                f"previous block's timestamp {head}",
             )
         self.producer.times.exact = timestamp
 
@@ -303,7 +304,11 @@ class DevChain:
         ledger = self.ledger
         height = ledger.height - depth
         if height < ledger.first:
-            raise Rejected(Reason.UNKNOWN_BLOCK, f"{depth} blocks back from {ledger.height}")
+            raise Rejected(
+                Reason.UNKNOWN_BLOCK,
+                "Rollback depth must not exceed current chain height: "
+                f"current height {ledger.height}, depth {depth}",
+            )
         await self.producer.change(lambda: ledger.rollback(Height(height)))
 
     async def reorganize(self, depth: int, bodies: Sequence[Sequence[Checked]]) -> None:

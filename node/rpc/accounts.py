@@ -93,15 +93,23 @@ def _signature(ctx: Context, address: Address, digest: Hash) -> bytes:
 
 @method("eth_signTransaction")
 async def sign_only(ctx: Context, request: CallRequest) -> Json:
-    """A transaction signed by one of the node's accounts, not sent. All fields must be there."""
+    """A transaction signed by one of the node's accounts, not sent. All fields must be there.
+
+    On a developer's chain what is left out is filled in, as for eth_sendTransaction.
+    """
+    if ctx.node.developer is None:
+        _check_whole(request)
+    sendable = await _sendable(ctx, request)
+    return _shown(_signed(ctx, sendable))
+
+
+def _check_whole(request: CallRequest) -> None:
     if request.gas is None:
         raise server_error("not specify Gas")
     if request.gas_price is None and (request.max_fee is None or request.max_priority_fee is None):
         raise server_error("missing gasPrice or maxFeePerGas/maxPriorityFeePerGas")
     if request.nonce is None:
         raise server_error("not specify Nonce")
-    sendable = await _sendable(ctx, request)
-    return _shown(_signed(ctx, sendable))
 
 
 @method("eth_fillTransaction")
@@ -159,11 +167,18 @@ class _Filled(Struct, frozen=True):
 
 
 async def _sendable(ctx: Context, request: CallRequest) -> _Filled:
-    """As `_filled`, for a transaction that the node is to sign."""
-    if request.sender is None:
-        raise invalid_params("missing from address")
-    if not _impersonated(ctx, request.sender):
-        _key(ctx, request.sender)
+    """As `_filled`, for a transaction that the node is to sign.
+
+    On a developer's chain the first account sends when none is named, as on anvil.
+    """
+    sender = request.sender
+    if sender is None:
+        if ctx.node.developer is None or not ctx.node.accounts:
+            raise invalid_params("missing from address")
+        sender = next(iter(ctx.node.accounts))
+        request = replace(request, sender=sender)
+    if not _impersonated(ctx, sender):
+        _key(ctx, sender)
     if request.blob_hashes is not None:
         raise server_error("a blob transaction needs its blobs: use eth_sendRawTransaction")
     return await _filled(ctx, request)

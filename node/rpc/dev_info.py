@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Raw
 
 from chain.types import Height
+from node import VERSION
 from node.rpc.client import client_version
 from node.rpc.context import Context
 from node.rpc.dev_registry import OWN, Amount, control, number
@@ -28,7 +29,7 @@ async def node_info(ctx: Context) -> Json:
         "transactionOrder": "fees",
         "environment": {
             "baseFee": hex(base_fee),
-            "chainId": hex(ledger.config.chain_id),
+            "chainId": number(ledger.config.chain_id),
             "gasLimit": hex(upcoming.gas_limit),
             "gasPrice": hex(base_fee + await ctx.tips.suggest(ctx)),
         },
@@ -46,7 +47,8 @@ async def metadata(ctx: Context) -> Json:
     snapshots = {
         hex(item.id): [number(item.height), data(item.hash)] for item in ctx.developer.snapshots()
     }
-    return {**await _metadata(ctx), "snapshots": snapshots}
+    version = {"clientSemver": VERSION, "clientCommitSha": None, "forkedNetwork": None}
+    return {**version, **await _metadata(ctx), "snapshots": snapshots}
 
 
 @control({"hardhat_metadata": OWN})

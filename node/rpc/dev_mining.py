@@ -197,7 +197,10 @@ async def reorg(ctx: Context, options: Any, pairs: list[Any] | None = None) -> N
     except ValueError as error:
         raise invalid_params(f"invalid argument 0: {error}") from None
     if depth > min(ctx.ledger.height, MINED_MAX):
-        raise invalid_params(f"reorg depth {depth} exceeds the height {ctx.ledger.height}")
+        raise invalid_params(
+            "Reorg depth must not exceed current chain height: "
+            f"current height {ctx.ledger.height}, depth {depth}"
+        )
     if len(places) > _REORG_TRANSACTIONS_MAX or any(at >= depth for _, at in places):
         raise invalid_params("too many transactions, or one beyond the last block")
     bodies: list[list[Checked]] = [[] for _ in range(depth)]

@@ -1,13 +1,26 @@
 """Developers' methods: the state set directly, without a transaction (decision 0007)."""
 
 from collections.abc import Callable
+from typing import Any, NewType
 
 from chain.state import EMPTY_ACCOUNT, State
 from chain.types import WORD, Address
 from node.rpc.context import Context
 from node.rpc.dev_registry import Amount, control
 from node.rpc.errors import invalid_params
-from node.rpc.parameters import UINT64_MAX
+from node.rpc.parameters import UINT64_MAX, parse_data
+from node.rpc.registry import PARSERS
+
+Code = NewType("Code", bytes)  # as compilers write it too: without 0x, or nothing for none
+
+
+def _parse_code(value: Any) -> bytes:
+    if isinstance(value, str) and not value.startswith(("0x", "0X")):
+        value = "0x" + value
+    return parse_data(value)
+
+
+PARSERS[Code] = _parse_code
 
 
 def _on(address: Address, change: Callable[[State], None]) -> Callable[[State], None]:
@@ -51,7 +64,7 @@ async def set_nonce(ctx: Context, address: Address, nonce: Amount) -> None:
 
 
 @control({"anvil_setCode": None, "hardhat_setCode": True, "evm_setAccountCode": True})
-async def set_code(ctx: Context, address: Address, code: bytes) -> None:
+async def set_code(ctx: Context, address: Address, code: Code) -> None:
     """The code of an account; none makes it an account without code."""
     await ctx.developer.amend(_on(address, lambda state: state.set_code(address, code)))
 

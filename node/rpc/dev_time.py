@@ -84,7 +84,7 @@ async def set_base_fee(ctx: Context, fee: Amount) -> None:
 @control({"anvil_setMinGasPrice": None, "hardhat_setMinGasPrice": True})
 async def set_min_gas_price(ctx: Context, price: Amount) -> None:
     """Refused, as by anvil and Hardhat: with a base fee there is no least gas price."""
-    raise invalid_params("setMinGasPrice is not supported when EIP-1559 is active")
+    raise invalid_params("anvil_setMinGasPrice is not supported when EIP-1559 is active")
 
 
 @control({"anvil_setPrevRandao": None, "hardhat_setPrevRandao": True})

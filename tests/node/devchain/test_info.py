@@ -47,7 +47,7 @@ def test_anvils_and_hardhats_names_for_what_this_is(dev: Served) -> None:
     assert info["currentBlockNumber"] == "0x1"
     assert info["currentBlockHash"] == head["hash"]
     assert info["currentBlockTimestamp"] == int(head["timestamp"], 16)
-    assert info["environment"]["chainId"] == hex(31337)
+    assert info["environment"]["chainId"] == 31337
     assert info["environment"]["gasLimit"] == head["gasLimit"]
     for name in ("anvil_metadata", "hardhat_metadata"):
         told = dev.call(name)

@@ -75,6 +75,42 @@ def test_code_is_found_by_its_hash(dev: Served) -> None:
     assert dev.refusal("debug_dbGet", "0xzz").code == -32602
 
 
+def test_what_a_request_leaves_out_is_filled_in_as_by_anvil(dev: Served) -> None:
+    """The first account sends when none is named; what is only signed need not be whole."""
+    receipt = dev.receipt(dev.call("eth_sendTransaction", {"to": OTHER, "value": "0x1"}))
+    assert receipt["from"] == SENDER
+    signed = dev.call("eth_signTransaction", {"from": OTHER, "to": SENDER})
+    assert dev.receipt(dev.call("eth_sendRawTransaction", signed["raw"]))["from"] == OTHER
+
+
+def test_what_this_is_has_the_types_that_anvils_callers_read(dev: Served) -> None:
+    assert dev.call("anvil_nodeInfo")["environment"]["chainId"] == 31337
+    metadata = dev.call("anvil_metadata")
+    assert isinstance(metadata["clientSemver"], str)
+    assert metadata["forkedNetwork"] is metadata["clientCommitSha"] is None
+
+
+def test_code_is_taken_as_compilers_write_it(dev: Served) -> None:
+    for written, code in (("6001", "0x6001"), ("0x6002", "0x6002"), ("", "0x")):
+        dev.call("anvil_setCode", NOBODY, written)
+        assert dev.call("eth_getCode", NOBODY, "latest") == code
+    for wrong in ("601", "xy", 7):
+        assert dev.refusal("anvil_setCode", NOBODY, wrong).code == -32602
+
+
+def test_times_and_depths_that_cannot_be_are_refused_in_known_words(dev: Served) -> None:
+    now = int(dev.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+    refused = dev.refusal("evm_setNextBlockTimestamp", now)
+    assert refused.message == (
+        f"Timestamp {now} is lower than or equal to previous block's timestamp {now}"
+    )
+    for name, word in (("anvil_rollback", "Rollback"), ("anvil_reorg", "Reorg")):
+        parameters = [5] if word == "Rollback" else [5, []]
+        assert dev.refusal(name, *parameters).message == (
+            f"{word} depth must not exceed current chain height: current height 0, depth 5"
+        )
+
+
 # -- the chain id ----------------------------------------------------------------------------------
 
 

@@ -109,4 +109,4 @@ def test_a_transaction_that_waits_for_a_lower_base_fee_goes_when_it_is_set(dev: 
 
 def test_a_least_gas_price_is_refused_as_elsewhere(dev: Served) -> None:
     refused = dev.refusal("anvil_setMinGasPrice", "0x1")
-    assert refused.message == "setMinGasPrice is not supported when EIP-1559 is active"
+    assert refused.message == "anvil_setMinGasPrice is not supported when EIP-1559 is active"
