@@ -55,6 +55,7 @@ from contracts.vm.opcodes import OPCODES, Opcode, Shape
 from contracts.vm.precompiles import Precompile, precompiles_of
 from contracts.vm.program import Program, Programs
 
+_COUNTED_EVERY: Final = 16  # messages
 _COUNTED_CODES_MAX: Final = 64  # whose gas is counted in one message
 _TABLE_BYTES: Final = 256 * 8
 _FORKS_MAX: Final = 32  # whose tables are kept
@@ -155,6 +156,7 @@ class NativeInterpreter:
         self.tier = Tier(self._native, jit, cache) if jit is not None and on_step is None else None
         self._rules: dict[int, _Rules] = {}
         self._last_rules: _Rules | None = None
+        self._uncounted = 0  # messages after which nobody has looked what they have sent
         self._running: _Rules | None = None
         steps = (ctypes.c_uint64 * 256)(*[self._native.step] * 256)
         self._steps, self._step_table = steps, ctypes.addressof(steps)
@@ -247,8 +249,11 @@ class NativeInterpreter:
         if tracer is not None:
             session.tables.release()
         if tier is not None and isinstance(rules.codes, ForkCodes):
-            for code, number in session.tables.messages_sent():
-                rules.codes.used(code, number * MESSAGE_GAS)
+            self._uncounted += 1
+            if self._uncounted >= _COUNTED_EVERY:
+                self._uncounted = 0
+                for code, number in session.tables.messages_sent():
+                    rules.codes.used(code, number * MESSAGE_GAS)
         return outcome
 
     def _call(
@@ -269,7 +274,7 @@ class NativeInterpreter:
             if reason == LEFT_END and current == first:
                 outcome = _outcome(session, left >> 8)
                 if self.tier is not None:
-                    self._count({message.code: message.gas - outcome.gas_left}, code)
+                    self._heat(message.code, code, message.gas - outcome.gas_left)
                 return outcome
             if reason == LEFT_SLOT:
                 session.tables.fill_slot(state)
@@ -319,6 +324,17 @@ class NativeInterpreter:
     ) -> Environment:
         codes = cast(Programs, rules.codes)  # contracts.vm.messages asks it for code only
         return Environment(state, block, transaction, rules.fork, codes, rules.precompiles, tracer)
+
+    def _heat(self, code: bytes, native_code: NativeCode, gas: int) -> None:
+        """As `_count`, of one code that only native code has run."""
+        tier, rules = self.tier, self._running
+        if tier is None or rules is None or not isinstance(rules.codes, ForkCodes):
+            return
+        if native_code.compiled:
+            tier.figures.messages += 1
+            tier.figures.gas += gas
+        else:
+            rules.codes.heat(code, native_code, gas)
 
     def _count(self, used: Mapping[bytes, int], first: NativeCode) -> None:
         """Tell what gas was used in, so that what is hot gets compiled."""

@@ -58,7 +58,6 @@ _ACCOUNT_RECORD: Final = struct.Struct("<32s32s32s12Q")
 _SLOTS: Final = 2**12  # entries at first, half of which are used
 _ACCOUNTS: Final = 2**10
 _KEPT_BYTES_MAX: Final = 2**25  # tables that became larger are given back with the state
-_COUNTED_EVERY: Final = 16  # messages, where there are many accounts to look at
 _ADDRESS_PADDING: Final = bytes(12)
 
 
@@ -74,7 +73,6 @@ class Tables:
         self._fork: Fork | None = None
         self._prewarmed: frozenset[Address] = frozenset()
         self._code_changes = 0
-        self._uncounted = 0
         # A state may ask from another thread for what it is about to be given in this one.
         self._giving = Lock()
         self.slots, self.accounts = Area(_SLOTS * SLOT_SIZE), Area(_ACCOUNTS * ACCOUNT_SIZE)
@@ -314,10 +312,6 @@ class Tables:
 
     def messages_sent(self) -> list[tuple[bytes, int]]:
         """The codes that native code has sent messages to since it was asked last, and how many."""
-        self._uncounted += 1
-        if len(self._entries) > _COUNTED_EVERY and self._uncounted < _COUNTED_EVERY:
-            return []
-        self._uncounted = 0
         found, words = [], self.accounts.words
         for entry in self._entries.values():
             at = entry >> 3

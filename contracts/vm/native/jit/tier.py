@@ -215,8 +215,10 @@ class ForkCodes:
     def used(self, code: bytes, gas: int) -> None:
         """Messages to the code have used so much gas."""
         native_code = self._codes.known(code)
-        if native_code is None:
-            return
+        if native_code is not None:
+            self.heat(code, native_code, gas)
+
+    def heat(self, code: bytes, native_code: NativeCode, gas: int) -> None:
         native_code.heat += gas
         if native_code.heat >= self._hot_gas and not native_code.compiled:
             self._tier.want(self, code, native_code)
