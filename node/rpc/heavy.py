@@ -115,4 +115,6 @@ class HeavyCalls:
         for line in (self._calls, self._traces):
             line.give_up()
         for threads in (self._threads, self._tracers, self._readers):
+            if isinstance(threads, InlineExecutor):
+                continue  # and at the end of a program there are no threads to be had
             await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)

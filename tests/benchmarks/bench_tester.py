@@ -2,10 +2,11 @@
 
     python -m tests.benchmarks.bench_tester
 
-Both are asked directly, without web3.py in between, and each runs in a process of its own, in
-turn. Threads and all: a busy machine tells on wall time; the ratios are of processor time too.
-eth-tester signs and recovers through libsecp256k1 where coincurve is installed beside
-it, as here, and in plain Python when it is installed alone; both are given.
+Both are asked directly, and once through web3.py as most tests do, which takes its own time
+on either side. Each runs in a process of its own, in turn. Threads and all: a busy machine
+tells on wall time; the ratios are of processor time too. eth-tester signs and recovers through
+libsecp256k1 where coincurve is installed beside it, as here, and in plain Python when it is
+installed alone; both are given.
 """
 
 import os
@@ -13,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from time import perf_counter, process_time
-from typing import Final
+from typing import Any, Final
 
 from tests.benchmarks import table
 
@@ -21,7 +22,7 @@ ROUNDS: Final = 3
 SECONDS: Final = 1.5  # that each figure takes
 _PLAIN_KEYS: Final = {"ECC_BACKEND_CLASS": "eth_keys.backends.NativeECCBackend"}
 _SIDES: Final = ("ours", "eth-tester", "eth-tester, alone")
-_ROWS: Final = ("transfers", "token transfers", "calls")
+_ROWS: Final = ("transfers", "token transfers", "calls", "transfers by web3.py, receipts")
 Ask = Callable[[int], object]
 
 
@@ -47,8 +48,24 @@ def _to(number: int) -> str:
     return "0x" + (number + 2**80).to_bytes(20, "big").hex()
 
 
+def _through_web3(provider: Any) -> Ask:
+    """Send a transfer and wait for its receipt."""
+    from web3 import Web3
+    from web3.types import Wei
+
+    w3 = Web3(provider)
+    sender = w3.eth.accounts[0]
+
+    def send(number: int) -> object:
+        to = Web3.to_checksum_address(_to(number))
+        sent = w3.eth.send_transaction({"from": sender, "to": to, "value": Wei(1), "gas": 21_000})
+        return w3.eth.wait_for_transaction_receipt(sent)
+
+    return send
+
+
 def _ours() -> tuple[list[Ask], Callable[[], object]]:
-    from node.testing import Ledger
+    from node.testing import EthereumTesterProvider, Ledger, Tester
 
     ledger = Ledger().start()
     sender = ledger.accounts[0]
@@ -68,12 +85,14 @@ def _ours() -> tuple[list[Ask], Callable[[], object]]:
         lambda number: send(to=_to(number), value="0x1", gas="0x5208"),
         lambda number: send(to=token, data=transfer(_to(number)), gas="0x186a0"),
         call,
+        _through_web3(EthereumTesterProvider(Tester(ledger))),
     ]
     return asks, ledger.close
 
 
 def _theirs() -> tuple[list[Ask], Callable[[], object]]:
     from eth_tester import EthereumTester, PyEVMBackend
+    from web3 import EthereumTesterProvider
 
     tester = EthereumTester(PyEVMBackend())
     sender = tester.get_accounts()[0]
@@ -90,6 +109,7 @@ def _theirs() -> tuple[list[Ask], Callable[[], object]]:
         ),
         lambda number: tester.send_transaction(fields(number)),
         lambda number: tester.call(fields(number)),
+        _through_web3(EthereumTesterProvider(tester)),
     ]
     return asks, lambda: None
 

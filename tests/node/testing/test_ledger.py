@@ -14,6 +14,7 @@ from eth_account import Account
 from web3 import Web3
 from web3.exceptions import ContractLogicError
 
+from chain.errors import Fault
 from node.testing import EthereumTesterProvider, Ledger, Provider, RequestError
 from tests.node.rpc.serving import COUNTED, COUNTER_INITCODE
 
@@ -188,6 +189,33 @@ def test_ledgers_live_side_by_side_and_end_cleanly() -> None:
         first.request("eth_chainId")
     with pytest.raises(RuntimeError, match="started before"):
         first.start()
+
+
+@pytest.mark.parametrize("broken", [Fault("the disk is full"), ZeroDivisionError("ours")])
+def test_a_block_that_breaks_the_ledger_ends_it(
+    monkeypatch: pytest.MonkeyPatch, broken: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise broken
+
+    with Ledger() as ledger:
+        transfer = {"from": ledger.accounts[0], "to": ledger.accounts[1], "value": "0x1"}
+        monkeypatch.setattr(ledger._node.ledger, "commit", fail)
+        for _ in range(2):  # it can't go on, and says so each time
+            with pytest.raises(RequestError) as caught:
+                ledger.request("eth_sendTransaction", transfer)
+            assert caught.value.code == -32603
+        assert isinstance(ledger._node.failed.exception(), Fault)
+
+
+def test_a_program_that_never_closes_its_ledger_ends_in_silence() -> None:
+    code = (
+        "from node.testing import EthereumTesterProvider\n"
+        "provider = EthereumTesterProvider()\n"
+        "provider.ethereum_tester.mine_blocks(2)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_a_ledger_needs_no_web3() -> None:
