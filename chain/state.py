@@ -98,6 +98,7 @@ class _Missing:
 
 
 _MISSING: Final = _Missing()
+_NOTHING_WARM: Final[frozenset[Address]] = frozenset()  # compared by identity
 
 # The address whose touch survives a revert: an out-of-gas call to it was
 # finalized on mainnet at block 2675119 with the account deleted (EIP-161, addendum).
@@ -153,7 +154,7 @@ class State:
         self._logs: list[Log] = []
         self._late_logs: list[bytes] = []  # those after `_logs`, as `_read_logs` reads them
         self._read_logs: Callable[[bytes], Sequence[Log]] = _no_logs
-        self._prewarmed: frozenset[Address] = frozenset()
+        self._prewarmed = _NOTHING_WARM
         self._original: dict[tuple[Address, int], int] = {}
         self._transient: dict[tuple[Address, int], int] = {}
         self._warm: dict[Address | tuple[Address, int], bool] = {}
@@ -522,7 +523,7 @@ class State:
         self._destructed.clear()
         self._touched.clear()
         self._undone.clear()
-        self._prewarmed = frozenset()
+        self._prewarmed = _NOTHING_WARM
         self._logs = []
         self._late_logs.clear()
         self.refund = 0
