@@ -19,7 +19,7 @@ TOOLS := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run testnet setup check format test simulate conformance e2e compat fuzz fuzz-vm bench clean
+.PHONY: help run testnet setup check format test simulate conformance e2e compat fuzz fuzz-vm bombs bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -67,6 +67,9 @@ fuzz: $(TOOLS)  ## our transition beside the executable specification (EXAMPLES=
 
 fuzz-vm: $(TOOLS)  ## random state tests and blocks on the VMs, side by side (SECONDS=60 SEED=... TIERS=native)
 	$(BIN)/python -m tests.differential_vm --seconds $(SECONDS) --tiers $(TIERS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+bombs: $(TOOLS)  ## 24 KB of every opcode, compiled and run: times, and differences (ARGS="MUL SLOAD")
+	$(BIN)/python -m tests.contracts.vm.native.jit.bombs $(ARGS)
 
 bench: $(TOOLS)  ## measure, beside py-evm in the same run (B=transfers selects)
 	$(BIN)/python -m tests.benchmarks $(B) $(ARGS)
