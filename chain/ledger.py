@@ -217,6 +217,13 @@ class Ledger:
         """The address (20 bytes) or slot (32 bytes) whose hash stands in the trie as `key`."""
         return self._store.get(schema.PREIMAGES, key)
 
+    def changed_accounts(self, height: Height) -> list[Hash]:
+        """The keys of the accounts that a block changed, and what was amended after it.
+
+        `Fault` for a height whose history is not kept, and for the first.
+        """
+        return [Hash(key) for key in self._tables.changed_keys(height)[0]]
+
     def code(self, code_hash: Hash) -> bytes | None:
         """The code with a hash that any account has, or had in a block that is there."""
         return b"" if code_hash == EMPTY_CODE_HASH else self._store.get(schema.CODES, code_hash)

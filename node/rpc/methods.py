@@ -1,6 +1,7 @@
 """All methods of the server. Importing this module registers them."""
 
 from node.rpc import (
+    account_range,
     accounts,
     admin,
     blocks,
@@ -39,6 +40,7 @@ from node.rpc import (
 )
 
 __all__ = [
+    "account_range",
     "accounts",
     "admin",
     "blocks",
