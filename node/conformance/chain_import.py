@@ -21,7 +21,8 @@ from chain.ledger import Ledger
 from chain.machine import Machine
 from chain.ommers import ANCESTORS_SEEN, check_ommers
 from chain.types import ZERO_HASH, Hash, Height
-from contracts.vm import Interpreter
+from contracts.vm.native.interpreter import NativeInterpreter
+from contracts.vm.native.objects import user_cache
 from node.datadir import open_ledger, read_genesis
 
 _PROGRESS_SECONDS: Final = 2.0
@@ -90,7 +91,7 @@ def import_chain(ledger: Ledger, path: Path, report: Callable[[str], None]) -> i
     `report` gets a line of progress now and then. Raises `Rejected` at the first bad
     block, naming its place; those before it stay.
     """
-    machine = Interpreter()
+    machine = NativeInterpreter(cache=user_cache())
     if not path.is_file():
         raise Rejected(Reason.BAD_SETTING, f"{path}: no such file")
     started = reported = time.monotonic()
