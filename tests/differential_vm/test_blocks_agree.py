@@ -1,10 +1,15 @@
 """Random blocks come out the same natively, whatever a machine keeps between their messages."""
 
 import json
+from typing import ClassVar
 
 import pytest
 
 from contracts.vm import Interpreter
+from contracts.vm.native.interpreter import NativeInterpreter
+from contracts.vm.native.jit.compiler import compile_code
+from contracts.vm.native.jit.settings import JitSettings
+from contracts.vm.native.objects import user_cache
 from contracts.vm.native.session import Session
 from node.conformance.tiers import machine_of
 from tests.differential_vm.blocks import random_block
@@ -30,6 +35,38 @@ def test_random_blocks_come_out_the_same_compiled():
     for seed in range(BLOCKS, BLOCKS + COMPILED_BLOCKS):
         found = block_difference(random_block(seed, programs=False), "jit", machine)
         assert found is None, f"seed {seed}, step {found.step}: {found.what}"
+
+
+class AtHand:
+    """A compiling process that is always done, and compiles each code once for all machines."""
+
+    found: ClassVar = {}
+    busy = False
+
+    def give(self, job):
+        key = (job.code, tuple(job.prices))
+        if key not in self.found:
+            self.found[key] = compile_code(job.code, job.prices)
+        self._answer = self.found[key]
+
+    def poll(self):
+        return self._answer
+
+    def close(self):
+        pass
+
+
+def test_code_that_becomes_hot_in_the_midst_of_a_block_does_the_same():
+    """What native code knows of an account has the interpreted code, until that is compiled."""
+    compiled = 0
+    for seed in range(BLOCKS, BLOCKS + COMPILED_BLOCKS):
+        settings = JitSettings(hot_gas=20_000, cached_files_max=0)
+        machine = NativeInterpreter(cache=user_cache(), jit=settings)
+        machine.tier._workshop = AtHand()
+        found = block_difference(random_block(seed, programs=False), "jit", machine)
+        assert found is None, f"seed {seed}, step {found.step}: {found.what}"
+        compiled += machine.tier.figures.compiled
+    assert compiled > COMPILED_BLOCKS
 
 
 def test_much_happens_in_random_blocks():
