@@ -1,14 +1,16 @@
 """The precompiled contracts at their worst: processor time of 30 million gas of calls of one.
 
-Run with `make bench B=precompiles`. A contract of the native interpreter calls the precompile
-with the same input until the gas is gone; pyrevm, where it has the contract, runs the same
-code in turns, and the best of each counts. Prices are Osaka's, or Cancun's where pyrevm runs, which
-has no later ones. Ratios above 1 mean that we are faster.
+Run with `make bench B=precompiles`, or a part of it with
+`python -m tests.benchmarks.bench_precompiles --only modexp`. A contract of the native interpreter
+calls the precompile with the same input until the gas is gone; pyrevm, where it has the contract,
+runs the same code in turns, and the best of each counts. Prices are Osaka's, or Cancun's where
+pyrevm runs, which has no later ones. Ratios above 1 mean that we are faster.
 """
 
 import argparse
 import gc
 import struct
+import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -217,3 +219,7 @@ def main(arguments: Sequence[str] = ()) -> None:
             [case.name, price, ms[0], *((ms[1], f"{ms[1] / ms[0]:.2f}") if ms[1:] else ("", ""))]
         )
     show(("calls of", "gas each", "ours ms", "revm ms", "ratio"), rows)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -3,7 +3,7 @@
 A field element takes 64 bytes, the upper 16 of them zero; an element of the
 quadratic extension is its real part, then its imaginary part. Infinity is all zeros.
 Additions accept any point of the curve, multiplications and pairings only those of
-the prime-order subgroup.
+the prime-order subgroup. What is here is the definition; native code has blst do the same.
 """
 
 from functools import cache

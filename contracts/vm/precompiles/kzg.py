@@ -1,7 +1,7 @@
 """The KZG point evaluation (EIP-4844).
 
 Verifying one evaluation needs a single point of the ceremony's result: tau times
-the generator of G2.
+the generator of G2. What is here is the definition; native code has blst do the same.
 """
 
 import hashlib
