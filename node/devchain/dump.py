@@ -19,7 +19,9 @@ from chain.views import TrieView
 from contracts.vm.program import jump_destinations
 from node.devchain.dump_file import ENTRIES_MAX, Held, States
 
-_HASHES: Final = 256  # of blocks that a contract can ask for
+_HASHES: Final = 16  # of blocks before it, with each state of the past
+_PAST_BYTES_MAX: Final = 32 * 2**20  # of these states, about, before they are packed
+_ENTRY_BYTES: Final = 200  # of an account, a slot or a hash among them, about
 _DELEGATED: Final = b"\xef\x01\x00"  # what the code of a delegated account begins with
 _STOPS: Final = bytes(33)  # behind analysed code, so that it ends whatever it ends with
 
@@ -106,20 +108,21 @@ def past_states(
     """The states after blocks as anvil keeps them, in the order of `heights`.
 
     `states` gives that of a height, or TOO_LARGE when it has more than so many entries; it is
-    left out then, with all that come after it.
+    left out then, with all that come after it, as it is when all of them get too large.
     """
     found: list[Any] = []
-    left = ENTRIES_MAX
+    left = _PAST_BYTES_MAX
     codes: dict[bytes, Any] = {}
     for height in heights:
         try:
-            accounts = states(height, left)
+            accounts = states(height, left // _ENTRY_BYTES)
         except Rejected as rejected:
             if rejected.reason is not Reason.TOO_LARGE:
                 raise
             break
         known = range(max(height + 1 - _HASHES, 0), height + 1)
-        left -= sum(1 + len(held.storage) for held in accounts.values()) + len(known)
+        entries = sum(1 + len(held.storage) for held in accounts.values()) + len(known)
+        left -= entries * _ENTRY_BYTES + sum(2 * len(held.code) for held in accounts.values())
         if left < 0:
             break
         state = {

@@ -274,6 +274,8 @@ def test_a_file_has_limits(dev: Served, monkeypatch: pytest.MonkeyPatch) -> None
     entries = len(whole["accounts"])
     monkeypatch.setattr(dump_file, "ENTRIES_MAX", 3 * entries)
     assert _refusal(whole).reason is Reason.TOO_LARGE
-    monkeypatch.setattr("node.devchain.dump.ENTRIES_MAX", 2 * entries)
-    less = _document(dev.call("anvil_dumpState", True))
-    assert less["historical_states"] == whole["historical_states"][:1]
+    size = len(json.dumps(whole["historical_states"][0]))
+    monkeypatch.setattr("node.devchain.dump._PAST_BYTES_MAX", 2 * size)
+    less = _document(dev.call("anvil_dumpState", True))["historical_states"]
+    assert 0 < len(less) < 4
+    assert less == whole["historical_states"][: len(less)]
