@@ -275,12 +275,10 @@ class State:
     # -- accounts --------------------------------------------------------------
 
     def account(self, address: Address) -> Account | None:
-        try:
-            return self._accounts[address]
-        except KeyError:
-            found = self.view.account(address)
-            self._accounts[address] = self._base[address] = found
-            return found
+        found = self._accounts.get(address)
+        if found is None and address not in self._accounts:
+            found = self._accounts[address] = self._base[address] = self.view.account(address)
+        return found
 
     def _put(self, address: Address, account: Account | None) -> None:
         # `account()` ran first for this address, so the old value is present.
@@ -434,16 +432,18 @@ class State:
         slots = self._storage.get(address)
         if slots is None:
             slots = self._storage[address] = {}
-        try:
-            return slots[slot]
-        except KeyError:
+        value = slots.get(slot)
+        if value is None:
             if address in self._wiped:
                 value = 0
             else:
                 value = self.view.storage(address, slot)
-                self._base_storage.setdefault(address, {})[slot] = value
+                before = self._base_storage.get(address)
+                if before is None:
+                    before = self._base_storage[address] = {}
+                before[slot] = value
             slots[slot] = value
-            return value
+        return value
 
     def set_storage(self, address: Address, slot: int, value: int) -> None:
         old = self.storage(address, slot)

@@ -240,6 +240,7 @@ class Program(NamedTuple):
     storage: dict[Address, dict[int, int]]
     repeats: int = 1
     gas: int = 30_000_000
+    first: bool = False  # each round has a state of its own, of which nothing is known yet
 
 
 def runtime(source: str) -> bytes:
@@ -332,6 +333,8 @@ def programs() -> list[Program]:
         coded("10,000 small calls", "calls", MANY, data=b"\x01", gas=10**9),
         coded("storage reads", "worst", loop("805450", 5_000), gas=10**9),
         coded("storage writes", "worst", loop("808055", 2_000), gas=10**9),
+        coded("storage reads, never seen", "first", loop("805450", 5_000), gas=10**9, first=True),
+        coded("balances, never seen", "first", loop("803150", 5_000), gas=10**9, first=True),
         coded("logs", "worst", loop("6101005fa0", 5_000), gas=10**9),
         coded("balances", "worst", loop("803150", 5_000), gas=10**9),
         coded("memory expansion", "worst", loop("8060051b51" + "50", 50_000), gas=10**9),

@@ -15,7 +15,7 @@ from chain.errors import Fault
 from chain.forks import Fork
 from chain.machine import BlockContext, Halt, Message, Outcome, Tracer, TransactionContext
 from chain.state import State
-from chain.types import Address
+from chain.types import EMPTY_CODE_HASH, Address
 from contracts.vm import messages
 from contracts.vm.calls import delegate_of
 from contracts.vm.frame import Environment, Frame, Halted
@@ -100,7 +100,9 @@ class _Rules:
         nor any account without code: there would be a step where there is no opcode.
         """
         address = session.tables.account_missed()
-        code = state.code(address)
+        account, code = state.account(address), b""
+        if account is not None and account.code_hash != EMPTY_CODE_HASH:
+            code = state.code_of(account.code_hash)
         native_code: ReadyCode = self.codes.of(code) if code else self.no_code
         if code:
             delegated = delegate_of(code, self.fork) is not None
@@ -113,7 +115,7 @@ class _Rules:
                     may_call = False
                 else:
                     native_code = precompiled
-        session.tables.fill_account(address, state, code, native_code, may_call=may_call)
+        session.tables.fill_account(state, address, account, code, native_code, may_call=may_call)
 
     def restore(self) -> None:
         """Forget that somebody has nudged."""

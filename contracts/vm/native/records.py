@@ -116,6 +116,7 @@ class Session:
     accounts_mask: U64
     accounts_used: U64
     accounts_limit: U64
+    account_place: U64  # address of the entry for `account_missed`
     last_warmed: U64  # behind the last account's record in the journal; 0 for none
     lapsed: U64  # how often that was taken back in this message
     wanted: U64  # bytes that an area to be grown has to have room for

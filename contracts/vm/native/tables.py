@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Final, TypeAlias
 
 from chain.forks import Fork
-from chain.state import State
+from chain.state import Account, State
 from chain.types import Address
 from contracts.vm.native import records
 from contracts.vm.native.areas import Area, address_of_bytes
@@ -43,6 +43,7 @@ _SLOT_MISSED, _SLOTS_USED = _SESSION.index("slot_missed"), _SESSION.index("slots
 _ACCOUNTS_USED: Final = _SESSION.index("accounts_used")
 _LAST_WARMED: Final = _SESSION.index("last_warmed")
 _ACCOUNT_MISSED: Final = _SESSION.offsets["account_missed"]
+_ACCOUNT_PLACE: Final = _SESSION.index("account_place")
 
 _SLOT_ACCOUNT, _SLOT_STAMP = _SLOT.index("account"), _SLOT.index("stamp")
 _SLOT_GENERATION: Final = _SLOT.index("generation")
@@ -58,7 +59,7 @@ _ACCOUNT_RECORD: Final = struct.Struct("<32s32s32s12Q")
 _SLOTS: Final = 2**12  # entries at first, half of which are used
 _ACCOUNTS: Final = 2**10
 _KEPT_BYTES_MAX: Final = 2**25  # tables that became larger are given back with the state
-_ADDRESS_PADDING: Final = bytes(12)
+_NO_WEI: Final = bytes(32)
 
 
 class Tables:
@@ -262,28 +263,28 @@ class Tables:
 
     def fill_account(
         self,
-        address: Address,
         state: State,
+        address: Address,
+        account: Account | None,
         code: bytes,
         native_code: ReadyCode,
         *,
         may_call: bool,
     ) -> None:
-        """Tell native code all about an account; there is room for it.
+        """Tell native code all about the account that it has asked about.
 
         `native_code` is what EXTCODECOPY reads and, if native code `may_call` it, what runs.
         """
         words = self._record.words
-        key = address[::-1] + _ADDRESS_PADDING
-        found = self._entries.get(address)
-        if found is None:
-            place = self._native.find_account(self._record.address, address_of_bytes(key))
-            found = self._entries[address] = place - self.accounts.address
+        found = words[_ACCOUNT_PLACE] - self.accounts.address
+        if address not in self._entries:
+            self._entries[address] = found
             words[_ACCOUNTS_USED] += 1
-        account = state.account(address)
-        code_hash = b""
-        if account is not None and not state.is_empty(address):
-            code_hash = account.code_hash[::-1]
+        balance, code_hash = _NO_WEI, b""
+        if account is not None:
+            balance = account.balance.to_bytes(32, "little")
+            if code or account.nonce or account.balance:
+                code_hash = account.code_hash[::-1]
         warm = 0
         if address in self._prewarmed:
             warm = ALWAYS_WARM
@@ -292,8 +293,8 @@ class Tables:
         _ACCOUNT_RECORD.pack_into(
             self.accounts.bytes,
             found,
-            key,
-            (0 if account is None else account.balance).to_bytes(32, "little"),
+            address[::-1],
+            balance,
             code_hash,
             words[_GENERATION],
             1,

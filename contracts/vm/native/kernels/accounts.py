@@ -39,6 +39,7 @@ def known_account(frame: Frame, address: Words) -> U64:
         if session.accounts_used >= session.accounts_limit:
             return FULL_ACCOUNTS
     copy_word(session.account_missed, address)
+    session.account_place = address_of(account)
     return MISSING_ACCOUNT
 
 

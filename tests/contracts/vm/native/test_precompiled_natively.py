@@ -170,9 +170,9 @@ def test_calls_stay_native(number, monkeypatch):
     entries = []
     fill_account = Tables.fill_account
 
-    def fill(self, address, *arguments, **options):
+    def fill(self, state, address, *arguments, **options):
         entries.append(address)
-        fill_account(self, address, *arguments, **options)
+        fill_account(self, state, address, *arguments, **options)
 
     monkeypatch.setattr(Tables, "fill_account", fill)
     call = message("STATICCALL", number, 200_000, len(data), 32)
