@@ -18,7 +18,9 @@ from chain.validators import (
     decode_record,
     validator_set,
 )
-from node.consensus.driver import Committed, Driver, Threads
+from node.coinbase import parse_coinbase
+from node.consensus.committed import Committed
+from node.consensus.driver import Driver, Threads
 from node.consensus.epochs import Epochs
 from node.consensus.log_file import LogFile
 from node.consensus.outbox import Outbox
@@ -152,16 +154,3 @@ def timing_of(settings: Settings, ledger: Ledger) -> Timing:
         build_ms_max=0,
         ascending_seconds=True,
     )
-
-
-def parse_coinbase(text: str) -> Address | None:
-    """The address that the settings name, if any; Rejected(BAD_SETTING)."""
-    if not text:
-        return None
-    try:
-        address = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        address = b""
-    if len(address) != len(ZERO_ADDRESS):
-        raise Rejected(Reason.BAD_SETTING, f"chain.coinbase: {text!r} is not an address")
-    return Address(address)

@@ -8,7 +8,7 @@ from chain.execution import Executed
 from chain.machine import Halt
 from chain.transactions import Transaction
 from chain.types import Address
-from node.consensus.driver import Committed
+from node.consensus.committed import Committed
 from node.devchain.artefacts import Artefacts
 from node.devchain.autopsy import Findings
 from node.proposer import Run

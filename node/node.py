@@ -16,12 +16,8 @@ from chain.types import Address, Hash
 from chain.validation import check_again
 from chain.validators import ValidatorSet, Vote
 from chain.views import TrieView
-from node.agreement import Reports, build_driver
 from node.announce import Announcements
-from node.consensus.driver import Committed, Driver, Threads
-from node.consensus.log_file import LogFile, MemoryFile
-from node.consensus.overview import Overview
-from node.consensus.quiet import QuietOutbox
+from node.consensus.committed import Committed
 from node.devchain.chain import DevChain
 from node.devchain.compose import Developing, build_chain
 from node.devchain.producer import Producer
@@ -36,6 +32,9 @@ from node.watch.observation import Measured, Observation
 from node.watch.observer import observe
 
 if TYPE_CHECKING:
+    from node.consensus.driver import Driver
+    from node.consensus.log_file import LogFile
+    from node.consensus.overview import Overview
     from node.net.network import PeerId
     from node.networking import NetworkFactory, Networking
 
@@ -55,7 +54,7 @@ class Node:
         *,
         accounts: Mapping[Address, bytes],
         validator_key: bytes | None,
-        votes: LogFile | None,
+        votes: "LogFile | None",
         pool: Path | None = None,
         network: "NetworkFactory | None" = None,
         environment: Environment | None = None,
@@ -91,7 +90,8 @@ class Node:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._report = on_commit
         self._checkers = environment.threads(2, "check")
-        self._threads = Threads(environment.threads(1, "writer"), environment.threads(1, "signer"))
+        self._writer = environment.threads(1, "writer")
+        self._signer = environment.threads(1, "signer")
         self._intake = Intake(
             self.next_fork, lambda: ledger.config.chain_id, self._admit, self._checkers
         )
@@ -142,27 +142,38 @@ class Node:
                 self.machines.new(compiles=True),
                 validator_key,
                 environment,
-                self._threads.writer,
+                self._writer,
                 self.measured,
                 self._committed,
             )
             self._builder = self.developer.producer
         elif validator_key is not None or network is not None:
-            self._driver = self._builder = driver = build_driver(
-                settings,
-                ledger,
-                self.mempool,
-                self.machines.new(compiles=True),
-                validator_key,
-                votes or MemoryFile(),
-                QuietOutbox() if self.network is None else self.network.consensus,
-                environment,
-                self._threads,
-                Reports(self._committed, self._report_evidence, self.measured),
-            )
-            self.consensus = Overview(driver)
+            self._driver = self._builder = driver = self._agree(validator_key, votes)
             if self.network is not None:
                 self.network.attach(driver, driver.domain, self._checkers)
+
+    def _agree(self, validator_key: bytes | None, votes: "LogFile | None") -> "Driver":
+        """The part in consensus, which a developer's chain starts sooner without."""
+        from node.agreement import Reports, build_driver
+        from node.consensus.driver import Threads
+        from node.consensus.log_file import MemoryFile
+        from node.consensus.overview import Overview
+        from node.consensus.quiet import QuietOutbox
+
+        driver = build_driver(
+            self.settings,
+            self.ledger,
+            self.mempool,
+            self.machines.new(compiles=True),
+            validator_key,
+            votes or MemoryFile(),
+            QuietOutbox() if self.network is None else self.network.consensus,
+            self.environment,
+            Threads(self._writer, self._signer),
+            Reports(self._committed, self._report_evidence, self.measured),
+        )
+        self.consensus = Overview(driver)
+        return driver
 
     def _report_evidence(self, one: Vote, other: Vote) -> None:
         if self._prosecutor is not None:
@@ -194,7 +205,7 @@ class Node:
             runnable = [item for item in waiting if pool.can_run(item.transaction.hash)]
             self._tell(waiting, runnable, local=False)
 
-    async def _run(self, builder: Driver | Producer) -> None:
+    async def _run(self, builder: "Driver | Producer") -> None:
         try:
             await builder.run()
         except Exception as error:
@@ -226,8 +237,8 @@ class Node:
             await self._journal.stop(keep=not self.failed.done())
         self.announcements.close()
         self._checkers.shutdown()
-        self._threads.writer.shutdown()
-        self._threads.signer.shutdown()
+        self._writer.shutdown()
+        self._signer.shutdown()
         self.machines.close()
         if self._builder is not None:
             self._builder.close()

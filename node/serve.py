@@ -30,7 +30,7 @@ from chain.storage.store import Store
 from chain.types import Address
 from contracts.vm import Interpreter
 from node import datadir, dev, identity, keys
-from node.consensus.driver import Committed
+from node.consensus.committed import Committed
 from node.consensus.log_file import DiskFile
 from node.devchain.artefacts import Artefacts
 from node.devchain.autopsy import Autopsy

@@ -18,7 +18,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from chain.crypto import kernels as assembly
 from chain.types import Address, Hash
 
 _DIGEST_BYTES: Final = 32  # of the checksum before the object code in a cache file
@@ -151,6 +150,8 @@ def _load() -> Kernels | None:
 def compile_kernels(lanes: int) -> Kernels:
     """The kernels with 1, 4 or 8 lanes, from the cache folder or compiled. Needs llvmlite."""
     from llvmlite import binding
+
+    from chain.crypto import kernels as assembly
 
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()

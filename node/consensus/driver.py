@@ -19,21 +19,19 @@ from msgspec import Struct
 
 from chain.blocks import Header
 from chain.errors import Fault, Reason, Rejected
-from chain.execution import Executed
 from chain.ledger import Ledger
 from chain.machine import Machine
-from chain.transactions import Checked
 from chain.types import Address, Hash, Height
 from chain.validators import (
     Ballot,
     Certificate,
-    ConsensusRecord,
     Domain,
     ValidatorSet,
     Vote,
     VoteKind,
 )
 from node.consensus.candidates import Candidate, proposal_of
+from node.consensus.committed import Committed
 from node.consensus.epochs import Epochs
 from node.consensus.messages import (
     Accuse,
@@ -67,7 +65,6 @@ from node.consensus.vote_log import Position
 from node.consensus.voter import Voter, finalization_of
 from node.consensus.workshop import Workshop
 from node.pool.mempool import Mempool
-from node.proposer import Run
 from node.watch.observation import Measured
 
 _HELD_MAX: Final = 256  # certificates since the last vote that go to disk with the next one
@@ -76,16 +73,6 @@ _NEXT_EPOCH_MAX: Final = 4096  # events of the next epoch that wait for its begi
 Job = Callable[[], Awaitable[None]]
 
 _log = logging.getLogger("consensus")
-
-
-class Committed(Struct, frozen=True):
-    """A block that is on disk, with what its building showed (nothing if others built it)."""
-
-    executed: Executed
-    runs: tuple[Run, ...]
-    record: ConsensusRecord
-    finality_ms: int | None  # from the block's time to its being final here; None: came by sync
-    runnable: Sequence[Checked] = ()  # what waited in the pool for a nonce that the block used
 
 
 class _Waiting(Struct, frozen=True):

@@ -6,7 +6,8 @@ from typing import Final
 
 from chain.types import Address
 from chain.validators import ValidatorSet
-from node.consensus.driver import Committed, Driver
+from node.consensus.committed import Committed
+from node.consensus.driver import Driver
 
 _LATENCIES_KEPT: Final = 256
 

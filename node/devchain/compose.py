@@ -9,8 +9,8 @@ from msgspec import Struct
 from chain.crypto.secp256k1 import address_of
 from chain.ledger import Ledger
 from chain.machine import Machine
-from node.agreement import parse_coinbase
-from node.consensus.driver import Committed
+from node.coinbase import parse_coinbase
+from node.consensus.committed import Committed
 from node.devchain.chain import DevChain
 from node.devchain.fork.beginning import ForkPoint
 from node.devchain.notes import Notes

@@ -28,7 +28,7 @@ from chain.validators import (
     encode_record,
     validator_set,
 )
-from node.consensus.driver import Committed
+from node.consensus.committed import Committed
 from node.devchain.blobs import Blobs
 from node.devchain.fork.origin import ForkOrigin
 from node.devchain.prints import CONSOLE, Prints

@@ -7,7 +7,7 @@ from typing import Final
 from chain.crypto.keccak import keccak
 from chain.types import ZERO_ADDRESS, Address, Hash
 from node import VERSION
-from node.agreement import parse_coinbase
+from node.coinbase import parse_coinbase
 from node.rpc import registry
 from node.rpc.context import Context
 from node.rpc.errors import server_error

@@ -19,7 +19,7 @@ from chain.types import Height
 from chain.validators import Domain, Validator, ValidatorSet, encode_record, validator_set
 from contracts.system.genesis import validators_alloc
 from contracts.vm import Interpreter
-from node.consensus.driver import Committed
+from node.consensus.committed import Committed
 from node.net.network import PeerId, Receiver
 from node.settings import ConsensusSettings, Settings, VmSettings
 from node.simulator.byzantine import MISDEEDS, HostileLinks, Liar

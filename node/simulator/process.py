@@ -12,7 +12,7 @@ from chain.errors import Fault
 from chain.genesis import Genesis
 from chain.ledger import Ledger
 from chain.types import Address, Hash
-from node.consensus.driver import Committed
+from node.consensus.committed import Committed
 from node.environment import Environment
 from node.net.network import PeerId, Receiver
 from node.node import Node

@@ -13,7 +13,7 @@ from chain.crypto.secp256k1 import address_of
 from chain.genesis import DEV_CHAIN_ID, DEV_MNEMONIC, Genesis, dev_genesis
 from chain.ledger import Ledger as StoredLedger
 from chain.storage.memory import MemoryStore
-from node.consensus.driver import Committed
+from node.consensus.committed import Committed
 from node.dev import checksummed
 from node.devchain.compose import Developing
 from node.devchain.contracts import first_contracts

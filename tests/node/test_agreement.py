@@ -22,9 +22,9 @@ from node.agreement import (
     build_driver,
     genesis_set,
     is_quorum,
-    parse_coinbase,
     timing_of,
 )
+from node.coinbase import parse_coinbase
 from node.consensus.driver import Driver, Threads
 from node.consensus.log_file import LogFile, MemoryFile
 from node.consensus.pacing import Timing

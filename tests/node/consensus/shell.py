@@ -45,7 +45,8 @@ from contracts.vm import Interpreter
 from node.agreement import genesis_set
 from node.consensus.admission import Admission
 from node.consensus.candidates import Candidate, Candidates
-from node.consensus.driver import Committed, Driver, Threads
+from node.consensus.committed import Committed
+from node.consensus.driver import Driver, Threads
 from node.consensus.epochs import Epochs
 from node.consensus.log_file import MemoryFile
 from node.consensus.outbox import ProposedBlock
