@@ -53,7 +53,9 @@ def heights(ctx: Context, wanted: LogFilter) -> range:
     if first > last:
         raise invalid_params("invalid block range params")
     if last > head:
-        raise invalid_params("block range extends beyond current head block")
+        if ctx.node.developer is None or first > head:
+            raise invalid_params("block range extends beyond current head block")
+        last = head  # as on anvil, whose callers name any high block
     limit = ctx.node.settings.rpc.log_heights_max
     if last - first >= limit:
         raise RpcError(

@@ -111,6 +111,14 @@ def test_times_and_depths_that_cannot_be_are_refused_in_known_words(dev: Served)
         )
 
 
+def test_logs_can_be_asked_for_up_to_a_block_that_is_still_to_come(dev: Served) -> None:
+    contract = dev.send(data=COUNTER_INITCODE)["contractAddress"]
+    logs = dev.send(to=contract, gas="0x30000")["logs"]
+    assert dev.call("eth_getLogs", {"fromBlock": "0x0", "toBlock": "0xffff"}) == logs
+    refused = dev.refusal("eth_getLogs", {"fromBlock": "0xfff", "toBlock": "0xffff"})
+    assert refused.message == "block range extends beyond current head block"
+
+
 # -- the chain id ----------------------------------------------------------------------------------
 
 
