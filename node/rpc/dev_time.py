@@ -87,7 +87,13 @@ async def set_min_gas_price(ctx: Context, price: Amount) -> None:
     raise invalid_params("anvil_setMinGasPrice is not supported when EIP-1559 is active")
 
 
-@control({"anvil_setPrevRandao": None, "hardhat_setPrevRandao": True})
+@control(
+    {
+        "anvil_setPrevRandao": None,
+        "hardhat_setPrevRandao": True,
+        "anvil_setNextBlockPrevRandao": None,
+    }
+)
 async def set_randomness(ctx: Context, value: Hash) -> None:
     """PREVRANDAO of the next block."""
     ctx.developer.producer.wishes.randomness = value
