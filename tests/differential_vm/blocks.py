@@ -6,6 +6,7 @@ states they happen, so that a machine has to tell states apart; what they do is 
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from random import Random
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from chain.crypto import secp256k1
 from chain.crypto.keccak import keccak
 from chain.forks import Fork
 from chain.transition import DELEGATION_PREFIX, contract_address
+from contracts.vm import OPCODES
 from node.conformance.networks import fork_named
 from tests.differential_vm import actors
 from tests.differential_vm.bytecode import (
@@ -46,6 +48,7 @@ _SALTED: Final = tuple(SALTED)
 _MESSAGE_GASES: Final = (30_000, 100_000, 300_000, 1_000_000, 1_000_000, 3_000_000)
 _CALL_GASES: Final = (0, 3_000, 9_000, 30_000, 50_000, 50_000, 100_000, 100_000)
 _ALL_GAS: Final = 2**60
+_TLOAD: Final = 0x5C
 _NESTED_MAX: Final = 3  # scripts in scripts
 _CHANGES: Final = (
     "balance", "balance", "nonce", "code", "storage", "storage", "override_storage",
@@ -81,11 +84,12 @@ class _Director:
         self.cast += random.sample(actors.KEEPERS, 2)
         self.cast.append(random.choice(actors.SCRIPTS))
         self.cast.append(random.choice(actors.FACTORIES))
+        self.has_transient = OPCODES[_TLOAD].available(self.fork)
         if self.fork.delegations:
             self.cast.append(random.choice((DELEGATED, SENDERS[1])))
         self.everybody: Sequence[bytes] = everybody
         self.author = Author(random, self.fork, tuple(actors.ACTORS))
-        self.quiet = random.random()  # how rarely is looked at the state
+        self.quiet = random.choice((random.random(), 1.0))  # how rarely is looked at the state
         self.two_states = random.random() < 0.3
 
     def block(self) -> Json:
@@ -101,7 +105,12 @@ class _Director:
             "currentExcessBlobGas": "0x00",
         }
         pre = self._accounts()
-        steps = [self._step() for _ in range(random.randrange(2, 14))]
+        steps: list[Json] = []
+        for _ in range(random.randrange(2, 14)):
+            again = steps and steps[-1]["do"] in ("transaction", "message")
+            steps.append(
+                self._again(steps[-1]) if again and random.random() < 0.3 else self._step()
+            )
         return {"fork": self.fork_name, "env": environment, "pre": pre, "steps": steps}
 
     def _accounts(self) -> Json:
@@ -142,6 +151,14 @@ class _Director:
         )[0]()
         step["on"] = int(self.two_states and random.random() < 0.5)
         step["look"] = random.random() > self.quiet
+        return step
+
+    def _again(self, step: Json) -> Json:
+        """The same once more, with other things warm."""
+        step = deepcopy(step)
+        told = step.get("transaction", {})
+        if told.get("accessLists"):
+            told["accessLists"] = [self._access_list()]
         return step
 
     def _transaction(self) -> Json:
@@ -199,9 +216,9 @@ class _Director:
         return [
             {
                 "address": _hex(random.choice(self.cast)),
-                "storageKeys": [f"0x{random.choice(SLOTS):064x}" for _ in range(2)],
+                "storageKeys": [f"0x{random.choice(SLOTS):064x}" for _ in range(3)],
             }
-            for _ in range(random.randrange(3))
+            for _ in range(random.randrange(5))
         ]
 
     def _message(self) -> Json:
@@ -212,7 +229,9 @@ class _Director:
             "caller": _hex(random.choice((*SENDERS, COINBASE, random.choice(self.cast)))),
             "gas": hex(random.choice(_MESSAGE_GASES)),
             "value": hex(random.choice((0, 0, 0, 1, 10**9))),
-            "begins": random.random() < 0.3,
+            # Native code takes transient storage for empty when a message begins, as it is
+            # in transactions: they have one message.
+            "begins": self.has_transient or random.random() < 0.3,
             "ends": random.random() < 0.3,
             "undone": random.random() < 0.2,
             "static": random.random() < 0.05,
