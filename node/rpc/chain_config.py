@@ -11,7 +11,7 @@ from chain.forks import (
     WITHDRAWAL_REQUESTS_ADDRESS,
     Fork,
 )
-from chain.types import Address, Hash, Height
+from chain.types import Address, Hash
 from node.rpc.context import Context
 from node.rpc.formats import Json, data
 from node.rpc.registry import method
@@ -52,7 +52,7 @@ async def get_config(ctx: Context) -> Json:
     """The configuration of the forks by time: the current one, the next and the last."""
     ledger = ctx.ledger
     now = ctx.header(ledger.height).timestamp
-    genesis_time = ctx.header(Height(0)).timestamp
+    genesis_time = ctx.header(ctx.lowest).timestamp
     # Of forks that begin at the same time the last one counts.
     by_time = dict(ledger.config.times)
     passed = [time for time in by_time if time <= now]

@@ -159,6 +159,14 @@ class Context:
     def ledger(self) -> "Ledger":
         return self.node.ledger
 
+    @property
+    def lowest(self) -> Height:
+        """The first height that there is something to say about.
+
+        A forked ledger's source has the blocks before its first; those before a file's are nowhere.
+        """
+        return self.ledger.first if self.fork is None else Height(0)
+
     def find(self, block: BlockTag) -> Height | None:
         """The height that a block parameter names, or None when there is no such block.
 
@@ -166,12 +174,10 @@ class Context:
         "pending" wherever a block that does not exist yet can't be meant.
         """
         ledger = self.ledger
-        # A forked ledger's source has the blocks before its first; those of a file are nowhere.
-        lowest = ledger.first if self.fork is None else Height(0)
         if isinstance(block, str):
-            return lowest if block == "earliest" else ledger.height
+            return self.lowest if block == "earliest" else ledger.height
         if isinstance(block, int):
-            return Height(block) if lowest <= block <= ledger.height else None
+            return Height(block) if self.lowest <= block <= ledger.height else None
         return ledger.height_of(block.hash)
 
     def height(self, block: BlockTag) -> Height:

@@ -139,9 +139,10 @@ def fee_history(
     head = ctx.ledger.height
     if isinstance(newest, int) and newest > head:
         raise server_error(f"request beyond head block: requested {newest}, head {head}")
-    last = newest if isinstance(newest, int) else (0 if newest == "earliest" else head)
+    last = newest if isinstance(newest, int) else (ctx.lowest if newest == "earliest" else head)
     limit = ctx.node.settings.rpc.fee_history_heights_max
     first = max(ctx.ledger.first, last + 1 - min(count, limit))
+    last = max(first, last)
     base_fees: list[int] = []
     blob_fees: list[int] = []
     fullness: list[float] = []

@@ -63,7 +63,7 @@ def heights(ctx: Context, wanted: LogFilter) -> range:
             f"block range too large: {last - first + 1} blocks, at most {limit}; "
             f"try fromBlock {first:#x} with toBlock {first + limit - 1:#x}",
         )
-    return range(first, last + 1)
+    return range(max(first, ctx.lowest), last + 1)
 
 
 def _bound(block: BlockNumber | None, head: int) -> int:

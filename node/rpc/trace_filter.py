@@ -121,7 +121,7 @@ def _range(ctx: Context, wanted: TraceFilter) -> range:
             f"block range too large: {last - first + 1} blocks, at most {limit}; "
             f"try fromBlock {first:#x} with toBlock {first + limit - 1:#x}",
         )
-    return range(first, last + 1)
+    return range(max(first, ctx.lowest), last + 1)
 
 
 def _candidates(

@@ -202,6 +202,14 @@ def test_blocks_that_are_no_chain_end_where_it_breaks(dev: Served) -> None:
         other.call("anvil_loadState", _file(document))
         assert other.call("eth_getBlockByNumber", "earliest", False)["number"] == "0x2"
         assert other.call("eth_getBlockByNumber", "0x1", False) is None
+        mined = other.call("eth_getLogs", {"fromBlock": "earliest"})
+        assert {log["blockNumber"] for log in mined} == {"0x2", "0x4"}
+        assert other.call("eth_getLogs", {"fromBlock": "0x0"}) == mined
+        assert other.call("eth_getLogs", {"fromBlock": "0x0", "toBlock": "0x1"}) == []
+        assert other.call("eth_feeHistory", "0x9", "latest", [])["oldestBlock"] == "0x2"
+        assert other.call("eth_config")["current"] is not None
+        found = other.call("ots_searchTransactionsAfter", SENDER, 0, 10)["txs"]
+        assert sorted(each["blockNumber"] for each in found) == ["0x2", "0x3", "0x4"]
         other.send(to=OTHER)
 
 
