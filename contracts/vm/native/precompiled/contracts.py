@@ -12,7 +12,7 @@ from chain.types import Address
 from contracts.vm.native import objects
 from contracts.vm.native.areas import address_of_bytes
 from contracts.vm.native.curves.bn254 import load_curve
-from contracts.vm.native.precompiled import blst, machine_code, powers
+from contracts.vm.native.precompiled import blst, gmp, machine_code, powers
 from contracts.vm.native.precompiled.definition import Definition
 from contracts.vm.native.precompiled.entries import CONTRACT
 from contracts.vm.native.records import ENTERS_COMPILED
@@ -141,7 +141,9 @@ def _constants(name: str, fork: Fork) -> int:
         return library.first if name in _OF_FIRST_GROUP else library.pairings
     if name == "ECREC":
         return ctypes.addressof(_recovery_record())
-    return powers.PRICINGS[fork.modexp_pricing] if name == "MODEXP" else 0
+    if name == "MODEXP":
+        return ctypes.addressof(gmp.record(powers.PRICINGS[fork.modexp_pricing]))
+    return 0
 
 
 @cache

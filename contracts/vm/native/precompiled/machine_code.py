@@ -24,6 +24,7 @@ from contracts.vm.native.precompiled import (
     blst,
     entries,
     exchange,
+    gmp,
     halves,
     kernels,
     numbers,
@@ -57,8 +58,8 @@ def load(folder: Path | None) -> Any:
 def sources() -> list[Path]:
     """The files that the machine code depends on."""
     modules = (assembly, blake2, blake2_constants, bls12, blocks, blst, declared, dialect, emitter,
-               entries, exchange, halves, kernels, limbs, numbers, objects, outside, permutation,
-               powers, records, recovery, residues, sha256, sums, words)  # fmt: skip
+               entries, exchange, gmp, halves, kernels, limbs, numbers, objects, outside,
+               permutation, powers, records, recovery, residues, sha256, sums, words)  # fmt: skip
     return [Path(__file__), *(Path(str(module.__file__)) for module in modules)]
 
 
@@ -72,6 +73,7 @@ def module(public: Iterable[str]) -> Module:
     residues.add_residues(whole)
     outside.add_outside(whole, entries.ask_python, "i64")
     blst.add_blst(whole)
+    gmp.add_gmp(whole)
     for source in (exchange, kernels, numbers, halves, powers, bls12):
         dialect.compile_kernels(whole, source)
     for kernel in ENTERED:

@@ -1,4 +1,4 @@
-"""MODEXP's kernel: powers modulo numbers of up to 256 bytes; Python has the others.
+"""MODEXP's kernel: powers modulo short numbers, or where there is no GMP; it has the others.
 
 Prices and meaning are those of contracts.vm.precompiles.modexp.
 """
@@ -8,6 +8,7 @@ from typing import Final
 from chain.forks import ModexpPricing
 from contracts.vm.native.precompiled.entries import Contract
 from contracts.vm.native.precompiled.exchange import give_output, take
+from contracts.vm.native.precompiled.gmp import Powers, raise_modulo
 from contracts.vm.native.precompiled.halves import inverse_word, raise_low, unite
 from contracts.vm.native.precompiled.kernels import run_in_python
 from contracts.vm.native.precompiled.numbers import (
@@ -21,6 +22,7 @@ from contracts.vm.native.precompiled.residues import LIMBS, STEP, montgomery
 from contracts.vm.native.records import NO_GAS, U64, Words
 from contracts.vm.native.words import (
     address_of,
+    at,
     clear_bytes,
     leading_zeros,
     load_byte,
@@ -41,7 +43,7 @@ PRICINGS: Final = {
 
 HEADER = 96  # bytes of the three lengths
 SIZE_MAX = 1_024  # bytes of base, exponent and modulus
-MODULUS_MAX = LIMBS << 3  # bytes without leading zeros
+OWN_LIMBS = 8  # of moduli for which we are faster than the library
 
 SCRATCH = LIMBS + 2
 BASE_LIMBS = (SIZE_MAX >> 3) + LIMBS  # whole numbers of the modulus's size
@@ -192,36 +194,18 @@ def power(
     montgomery(out, out, digit, modulus, factor, limbs, scratch)
 
 
-def run_modexp(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
-    header = address_of(room(12))
-    take(header, data, size, 0, HEADER)
-    base_size = length(header, 0)
-    exponent_size = length(header, 1)
-    modulus_size = length(header, 2)
-    if base_size > SIZE_MAX or exponent_size > SIZE_MAX or modulus_size > SIZE_MAX:
-        return run_in_python(contract, data, size, gas)
-    exponent = address_of(room(128))
-    take(exponent, data, size, HEADER + base_size, exponent_size)
-    head_bits = bit_length(exponent, min(exponent_size, 32))
-    longer = max(base_size, modulus_size)
-    price = modexp_price(contract.constants, longer, exponent_size, head_bits)
-    if price > gas:
-        return NO_GAS
-    number = address_of(room(128))
-    take(number, data, size, HEADER + base_size + exponent_size, modulus_size)
-    bits = bit_length(number, modulus_size)
-    if bits > 8 * MODULUS_MAX:
-        return run_in_python(contract, data, size, gas)
-    give_output(contract, modulus_size)
-    clear_bytes(contract.output_at, modulus_size)
-    if bits < 2:
-        return gas - price
+def own_power(
+    end: U64, base: U64, base_size: U64, exponent: U64, exponent_size: U64,
+    number: U64, bits: U64,
+) -> None:  # fmt: skip
+    """base ** exponent modulo a number of so many bits, at least 2, in bytes that end at `end`.
+
+    The modulus begins with its first byte that is not 0.
+    """
     limbs = size_in_limbs(bits)
-    bytes_ = (bits + 7) >> 3
+    size = (bits + 7) >> 3
     modulus = room(LIMBS)
-    load_number(modulus, limbs, number + modulus_size - bytes_, bytes_)
-    base = address_of(room(128))
-    take(base, data, size, HEADER, base_size)
+    load_number(modulus, limbs, number, size)
     found = room(LIMBS)
     clear_bytes(address_of(found), limbs << 3)
     zeros = count_zeros(modulus)
@@ -242,7 +226,72 @@ def run_modexp(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
         odd_part = room(LIMBS)
         move_bytes(address_of(odd_part), address_of(found), limbs << 3)
         unite(found, low, odd_part, modulus, zeros, limbs)
-    start = contract.output_at + modulus_size
-    for i in range(bytes_):
-        store_byte(start - 1 - i, load_byte(address_of(found) + i))
+    store_number(end, address_of(found), size)
+
+
+def store_number(end: U64, limbs: U64, size: U64) -> None:
+    """So many bytes of limbs, the most significant first, so that they end at an address."""
+    for i in range(size):
+        store_byte(end - 1 - i, load_byte(limbs + i))
+
+
+def make_integer(place: U64, limbs: U64, bytes_: U64, size: U64) -> None:
+    """The library's integer of so many bytes; there is room for those of SIZE_MAX."""
+    load_number(words_at(limbs), (size + 7) >> 3, bytes_, size)
+    words_at(place)[0] = ((bit_length(bytes_, size) + 63) >> 6 << 32) | (SIZE_MAX >> 3)
+    words_at(place)[1] = limbs
+
+
+def library_power(
+    powers: Powers, end: U64, base: U64, base_size: U64, exponent: U64, exponent_size: U64,
+    number: U64, size: U64,
+) -> None:  # fmt: skip
+    """Likewise, by the library; the modulus has so many bytes."""
+    of_base = address_of(room(2))
+    of_exponent = address_of(room(2))
+    of_modulus = address_of(room(2))
+    found = room(2)
+    make_integer(of_base, address_of(room(128)), base, base_size)
+    make_integer(of_exponent, address_of(room(128)), exponent, exponent_size)
+    make_integer(of_modulus, address_of(room(128)), number, size)
+    found[0] = SIZE_MAX >> 3
+    found[1] = address_of(room(128))
+    raise_modulo(powers, address_of(found), of_base, of_exponent, of_modulus)
+    store_number(end, found[1], min(size, found[0] >> 32 << 3))
+
+
+def run_modexp(contract: Contract, data: U64, size: U64, gas: U64) -> U64:
+    powers = at(Powers, contract.constants)
+    header = address_of(room(12))
+    take(header, data, size, 0, HEADER)
+    base_size = length(header, 0)
+    exponent_size = length(header, 1)
+    modulus_size = length(header, 2)
+    if base_size > SIZE_MAX or exponent_size > SIZE_MAX or modulus_size > SIZE_MAX:
+        return run_in_python(contract, data, size, gas)
+    exponent = address_of(room(128))
+    take(exponent, data, size, HEADER + base_size, exponent_size)
+    head_bits = bit_length(exponent, min(exponent_size, 32))
+    longer = max(base_size, modulus_size)
+    price = modexp_price(powers.pricing, longer, exponent_size, head_bits)
+    if price > gas:
+        return NO_GAS
+    number = address_of(room(128))
+    take(number, data, size, HEADER + base_size + exponent_size, modulus_size)
+    bits = bit_length(number, modulus_size)
+    if bits > 64 * LIMBS and powers.raise_modulo == 0:
+        return run_in_python(contract, data, size, gas)
+    give_output(contract, modulus_size)
+    clear_bytes(contract.output_at, modulus_size)
+    if bits < 2:
+        return gas - price
+    base = address_of(room(128))
+    take(base, data, size, HEADER, base_size)
+    end = contract.output_at + modulus_size
+    bytes_ = (bits + 7) >> 3
+    first = number + modulus_size - bytes_
+    if bits > 64 * OWN_LIMBS and powers.raise_modulo != 0:
+        library_power(powers, end, base, base_size, exponent, exponent_size, first, bytes_)
+    else:
+        own_power(end, base, base_size, exponent, exponent_size, first, bits)
     return gas - price

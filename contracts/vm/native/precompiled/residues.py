@@ -16,7 +16,7 @@ from contracts.vm.native.records import U64, Words
 
 STEP: Final = 4  # limbs; sizes are multiples of it
 _SHORT: Final = (1, 2, 3, 4, 6, 8)
-LIMBS: Final = 32  # the most for which this is faster than a library
+LIMBS: Final = 32  # the most for which this is about as fast as a library
 
 
 def montgomery(

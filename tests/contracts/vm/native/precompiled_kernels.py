@@ -38,9 +38,11 @@ def has_kernel(number: int) -> bool:
     return kernel_of(PRECOMPILES[number]) in machine_code.ENTERED[:-1]
 
 
-def natively(number: int, data: bytes, fork: Fork, gas: int) -> tuple[int, bytes] | None:
+def natively(
+    number: int, data: bytes, fork: Fork, gas: int, code: PrecompiledCode | None = None
+) -> tuple[int, bytes] | None:
     """The gas left and the output of a call; None when it fails."""
-    code = _code(number, fork)
+    code = code or _code(number, fork)
     # At an odd address: input is wherever memory has it.
     place = ctypes.create_string_buffer(b"\0" + data, len(data) + 1)
     start = ctypes.addressof(place) + 1

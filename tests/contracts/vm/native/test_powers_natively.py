@@ -1,5 +1,8 @@
 """MODEXP in native code: pow()'s results at the definition's price, whatever sizes are claimed."""
 
+import ctypes
+from functools import cache
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -7,7 +10,8 @@ from hypothesis import strategies as st
 from chain import forks
 from chain.errors import Fault
 from chain.forks import BERLIN, BYZANTIUM, OSAKA
-from contracts.vm.native.precompiled import powers
+from contracts.vm.native.precompiled import gmp, powers
+from contracts.vm.native.precompiled.contracts import code_of
 from contracts.vm.native.precompiled.definition import Definition
 from contracts.vm.precompiles import PRECOMPILES, modexp
 from tests.contracts.vm.laboratory import assemble
@@ -115,13 +119,35 @@ def sized(number):
 @example(2**64 - 1, 3, 2**128 - 1, 65)
 @example(2**2_047, 2, 2**2_047 - 1, 1)
 def test_powers_modulo_numbers_that_two_divides_often(base, exponent, odd, zeros):
+    """By our own products and by the library's, whichever is there."""
     modulus = (odd | 1) << zeros
     for wanted in (modulus, modulus % 2**2_048):
         data = packed(sized(base), sized(exponent), sized(wanted))
         expected = pow(base, exponent, wanted) if wanted else 0
-        found = natively(5, data, BERLIN, 2**60)
-        assert found is not None
-        assert found[1] == expected.to_bytes(len(sized(wanted)), "big")
+        for code in (None, without_library()):
+            found = natively(5, data, BERLIN, 2**60, code)
+            assert found is not None
+            assert found[1] == expected.to_bytes(len(sized(wanted)), "big")
+
+
+NO_LIBRARY = (ctypes.c_uint64 * 2)(powers.PRICINGS[BERLIN.modexp_pricing], 0)
+
+
+@cache
+def without_library():
+    """MODEXP of a process in which gmpy2 does not show GMP's functions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gmp, "record", lambda pricing: NO_LIBRARY)
+        return code_of(PRECOMPILES[5], BERLIN, 0)
+
+
+def test_a_library_with_other_limbs_or_memory_is_not_used(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(gmp, "_LIMB", 32)
+        assert gmp._power_function() == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(gmp, "_address", lambda library, symbol: 1)
+        assert gmp._power_function() == 0
 
 
 sizes = st.one_of(
@@ -166,12 +192,11 @@ def test_an_error_in_the_definition_is_a_fault(monkeypatch, capsys):
     def wrong(self, data, gas):
         raise KeyError("it is broken")
 
-    long = packed(b"\x05", b"\x01", b"\x08" * 257)
-    price = PRECOMPILES[5].gas(long, OSAKA)
-    expected = (1, bytes(256) + b"\x05")
-    assert called(long, OSAKA, price) == expected
+    long = packed(bytes(1_024) + b"\x05", b"\x01", b"\x08")
+    price = PRECOMPILES[5].gas(long, BERLIN)
+    assert called(long, BERLIN, price) == (1, b"\x05")
     with monkeypatch.context() as patch, pytest.raises(Fault, match="reason: 255"):
         patch.setattr(Definition, "_run", wrong)
-        called(long, OSAKA, price)
+        called(long, BERLIN, price)
     assert "it is broken" in capsys.readouterr().err
-    assert called(long, OSAKA, price) == expected
+    assert called(long, BERLIN, price) == (1, b"\x05")
