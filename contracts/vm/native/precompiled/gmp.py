@@ -41,9 +41,9 @@ def record(pricing: int) -> Any:
 
 def _power_function() -> int:
     """The function's address; 0 where the library hides it, or is unlike what is said above."""
-    from gmpy2 import gmpy2
-
     try:
+        from gmpy2 import gmpy2
+
         library: Any = ctypes.CDLL(gmpy2.__file__)
         if ctypes.c_int.in_dll(library, "__gmp_bits_per_limb").value != _LIMB:
             return 0
@@ -54,7 +54,7 @@ def _power_function() -> int:
         if [function.value for function in functions] != [_address(library, n) for n in names]:
             return 0
         return _address(library, "__gmpz_powm")
-    except (OSError, AttributeError, ValueError):
+    except (ImportError, OSError, AttributeError, ValueError):
         return 0
 
 
