@@ -1,7 +1,7 @@
 """What is written for a ledger whose blocks others ran: they are believed as they are told.
 
-A developer's chain takes the blocks of a file so. States are there for the newest blocks; where
-one is not the state that its header names, it stands as amended (decision 0007).
+A developer's chain takes the blocks of a file so (decision 0013). States are there for the newest
+blocks; where one is not the state that its header names, it stands as amended (decision 0007).
 """
 
 from collections.abc import Callable, Iterator, Sequence
