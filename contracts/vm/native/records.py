@@ -9,6 +9,7 @@ from typing import Annotated, Final, TypeAlias, get_args, get_type_hints
 
 from chain.machine import Halt
 from contracts.vm.frame import DEPTH_MAX, STACK_MAX
+from contracts.vm.native.declared import compiled
 
 U64: TypeAlias = int
 
@@ -17,10 +18,10 @@ class Words:
     """A pointer to consecutive 64-bit words. In kernels only: Python has no such thing."""
 
     def __getitem__(self, index: U64) -> U64:
-        raise NotImplementedError("kernels are compiled, not run")
+        compiled()
 
     def __setitem__(self, index: U64, value: U64) -> None:
-        raise NotImplementedError("kernels are compiled, not run")
+        compiled()
 
 
 Word: TypeAlias = Annotated[Words, 32]  # 256 bits, the least significant 64 first
@@ -238,6 +239,7 @@ LEFT_GROW_RETURNED: Final = 7
 LEFT_STEP: Final = 8  # before every opcode, when traced
 LEFT_ACCOUNT: Final = 9  # Session.account_missed is wanted; the opcode starts over
 LEFT_GROW_ACCOUNTS: Final = 10
+LEFT_BROKEN: Final = 0xFF  # a precompiled contract's definition raised what it never should
 
 # What a kernel gives in place of the gas left: that there is not enough, or why to leave.
 # Messages with so much gas run on the plain interpreter.
@@ -251,5 +253,6 @@ FULL_SLOTS: Final = NO_GAS - LEFT_GROW_SLOTS
 FULL_RETURNED: Final = NO_GAS - LEFT_GROW_RETURNED
 MISSING_ACCOUNT: Final = NO_GAS - LEFT_ACCOUNT
 FULL_ACCOUNTS: Final = NO_GAS - LEFT_GROW_ACCOUNTS
+BROKEN: Final = NO_GAS - LEFT_BROKEN
 
 MEMORY_MAX: Final = 0x1FFFFFFFE0  # bytes; no gas pays for more (contracts.vm.frame)

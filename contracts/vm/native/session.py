@@ -25,6 +25,7 @@ from contracts.vm.native.records import (
     FRAME_STRIDE,
     HASHED_SIZE,
     HASHES,
+    LEFT_BROKEN,
     LEFT_GROW_ACCOUNTS,
     LEFT_GROW_JOURNAL,
     LEFT_GROW_LOGS,
@@ -424,6 +425,8 @@ class Session:
         elif what == LEFT_GROW_ACCOUNTS:
             self.tables.grow_accounts()
             return
+        elif what == LEFT_BROKEN:
+            raise Fault("a precompiled contract's definition failed; its error was printed")
         else:
             raise Fault(f"native code was left for an unknown reason: {what}")
         self._set_areas()

@@ -6,7 +6,7 @@ from chain.machine import Halt
 from contracts.vm.native.assembly import THREADED, Module, constant
 from contracts.vm.native.declared import compiled
 from contracts.vm.native.emitter import FRAME, HANDLER_PARAMETERS
-from contracts.vm.native.records import NO_GAS, NUMBER_OF, U64, Words, layout
+from contracts.vm.native.records import BROKEN, NUMBER_OF, U64, Words, layout
 
 
 class Contract:
@@ -26,9 +26,6 @@ class Contract:
 
 CONTRACT: Final = layout(Contract)
 
-
-# What a kernel gives when Python has had an error: native code is left for no known reason.
-BROKEN: Final = NO_GAS - 0xFF
 
 # What Python answers: FAILED, or more than LEFT by the gas left.
 FAILED: Final = 1

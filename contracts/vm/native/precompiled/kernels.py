@@ -1,6 +1,6 @@
 """Kernels of the contracts that copy and hash: gas, input and output as the definitions say."""
 
-from contracts.vm.native.precompiled.entries import BROKEN, FAILED, LEFT, Contract, ask_python
+from contracts.vm.native.precompiled.entries import FAILED, LEFT, Contract, ask_python
 from contracts.vm.native.precompiled.exchange import give_output, take
 from contracts.vm.native.precompiled.recovery import (
     SERIALIZED,
@@ -13,7 +13,7 @@ from contracts.vm.native.precompiled.recovery import (
 )
 from contracts.vm.native.precompiled.sha256 import START, sha256_blocks
 from contracts.vm.native.precompiled.sums import RIPEMD160_START, blake2_rounds, ripemd160_blocks
-from contracts.vm.native.records import NO_GAS, U64, Words
+from contracts.vm.native.records import BROKEN, NO_GAS, U64, Words
 from contracts.vm.native.words import (
     address_of,
     at,
