@@ -275,6 +275,14 @@ class Function:
         kind = f"<{len(lanes)} {a.type[a.type.index('x') :]}"
         return self._do(kind, f"shufflevector {a}, {b}, <{len(lanes)} x i32> <{chosen}>")
 
+    def first_lane(self, value: Value, type_: str) -> Value:
+        """A vector that begins with the value; nothing is known of its other lanes."""
+        return self._do(type_, f"insertelement {type_} poison, {value}, i32 0")
+
+    def lane(self, vector: Value, number: int) -> Value:
+        kind = vector.type[vector.type.index("x") + 1 : -1].strip()
+        return self._do(kind, f"extractelement {vector}, i32 {number}")
+
     def pointer(self, address: Value) -> Value:
         return self._do("ptr", f"inttoptr {address} to ptr")
 

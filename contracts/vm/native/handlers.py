@@ -4,6 +4,7 @@ They jump to each other through a table of addresses that travels in a register;
 is such a table, and so is tracing. Frame, position, stack and gas stay in registers too.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from chain.errors import Fault
@@ -57,10 +58,10 @@ PUBLISHED: Final = (
 )
 
 
-def interpreter_module() -> Module:
-    """All of it, ready to be compiled."""
+def interpreter_module(features: Collection[str]) -> Module:
+    """All of it, ready to be compiled for a processor that has the features."""
     module = Module()
-    add_permutation(module)
+    add_permutation(module, features)
     for kernels in (division, memory, journal, storage, accounts, undoing, frames):
         compile_kernels(module, kernels)
     _add_power(module)

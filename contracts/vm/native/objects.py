@@ -81,7 +81,9 @@ def load_native(folder: Path | None) -> Native | None:
         *Path(__file__).parent.glob("*.py"),
         *Path(kernels.__file__).parent.glob("*.py"),
     ]
-    engine = load_engine("interpreter", sources, lambda: interpreter_module().text(), folder)
+    engine = load_engine(
+        "interpreter", sources, lambda: interpreter_module(processor_features()).text(), folder
+    )
     return None if engine is None else Native(engine)
 
 
@@ -117,6 +119,13 @@ def target_machine(binding: Any, opt: int) -> Any:
         codemodel="jitdefault",
         jit=True,
     )
+
+
+def processor_features() -> frozenset[str]:
+    """LLVM's names of what this machine's processor has."""
+    from llvmlite import binding
+
+    return frozenset(name for name, has in binding.get_host_cpu_features().items() if has)
 
 
 def engine_of(binding: Any, machine: Any, code: bytes) -> Any:

@@ -72,13 +72,17 @@ def keccak(digest: Words, data: Words, size: U64) -> None:
         keccak_permute(state)
         source += RATE
         size -= RATE
-    tail = room(17)
-    for i in range(17):
-        tail[i] = 0
-    move_bytes(address_of(tail), source, size)
-    store_byte(address_of(tail) + size, 1)
-    for i in range(17):
-        state[i] = state[i] ^ tail[i]
+    # Whole words, then the one that the padding begins in: a word written in parts would have
+    # to be waited for when it is read as one.
+    rest = words_at(source)
+    count = size >> 3
+    for i in range(count):
+        state[i] = state[i] ^ rest[i]
+    last = 1
+    while size & 7 != 0:
+        size -= 1
+        last = (last << 8) | load_byte(source + size)
+    state[count] = state[count] ^ last
     state[16] = state[16] ^ (1 << 63)
     keccak_permute(state)
     for i in range(4):

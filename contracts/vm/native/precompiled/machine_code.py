@@ -66,9 +66,10 @@ def sources() -> list[Path]:
 def module(public: Iterable[str]) -> Module:
     """All kernels; those named can be called from Python, as call_ and their name."""
     whole = Module()
-    sha256.add_sha256(whole, _processor_features())
+    features = objects.processor_features()
+    sha256.add_sha256(whole, features)
     sums.add_sums(whole)
-    permutation.add_permutation(whole)
+    permutation.add_permutation(whole, features)
     recovery.add_recovery(whole)
     residues.add_residues(whole)
     outside.add_outside(whole, entries.ask_python, "i64")
@@ -83,12 +84,6 @@ def module(public: Iterable[str]) -> Module:
         f = whole.function(f"call_{name}", "i64", kernel_signature.parameters, public=True)
         f.give(f.call(kernel_signature, f.arguments))
     return whole
-
-
-def _processor_features() -> frozenset[str]:
-    from llvmlite import binding
-
-    return frozenset(name for name, has in binding.get_host_cpu_features().items() if has)
 
 
 # Working state of 16 words, message of 16, number of rounds; gives the state after them.
