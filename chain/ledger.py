@@ -361,11 +361,6 @@ class Ledger:
         return self._store.get(schema.META, schema.FORK)
 
     @property
-    def first_amendments(self) -> int:
-        """How many amendments the first height has had from the beginning."""
-        return 1 if self.fork_record is not None else 0
-
-    @property
     def indexed_from(self) -> Height:
         """The first height that the indexes of logs and addresses know."""
         return self._indexed_from
