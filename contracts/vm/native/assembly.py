@@ -231,6 +231,12 @@ class Function:
     def urem(self, a: Value, b: Value) -> Value:
         return self._binary("urem", a, b)
 
+    def sdiv(self, a: Value, b: Value) -> Value:
+        return self._binary("sdiv", a, b)
+
+    def srem(self, a: Value, b: Value) -> Value:
+        return self._binary("srem", a, b)
+
     def and_(self, a: Value, b: Value) -> Value:
         return self._binary("and", a, b)
 
@@ -264,6 +270,10 @@ class Function:
     def widen(self, value: Value, type_: str) -> Value:
         """With zeros; a value of that type already stays itself."""
         return value if value.type == type_ else self._do(type_, f"zext {value} to {type_}")
+
+    def extend(self, value: Value, type_: str) -> Value:
+        """With the sign."""
+        return self._do(type_, f"sext {value} to {type_}")
 
     def narrow(self, value: Value, type_: str) -> Value:
         return value if value.type == type_ else self._do(type_, f"trunc {value} to {type_}")

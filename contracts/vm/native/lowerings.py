@@ -53,12 +53,49 @@ def _divide(e: "Emitter", a: Value, b: Value, *, words: int, remainder: bool) ->
     return e.unspill(rest if remainder else quotient)
 
 
+def _in_64_bits_if(
+    e: "Emitter",
+    short: Value,
+    a: Value,
+    b: Value,
+    operation: Callable[[Value, Value], Value],
+    widen: Callable[[Value, str], Value],
+    otherwise: Callable[[], Value],
+) -> Value:
+    """The machine's own division where both are `short`; 0 when b is 0."""
+    f = e.f
+    quick, long, after = f.new_block(), f.new_block(), f.new_block()
+    f.branch(short, quick, long)
+    f.block = quick
+    low, by = f.narrow(a, "i64"), f.narrow(b, "i64")
+    zero = f.compare("eq", by, constant(0))
+    found = operation(low, f.select(zero, constant(1), by))
+    quickly = widen(f.select(zero, constant(0), found), "i256")
+    f.go_to(after)
+    f.block = long
+    slowly = otherwise()
+    ended = f.block
+    f.go_to(after)
+    f.block = after
+    return f.phi((quickly, quick), (slowly, ended))
+
+
+def _unsigned(e: "Emitter", a: Value, b: Value, *, remainder: bool) -> Value:
+    f = e.f
+    short = f.compare("eq", f.lshr(f.or_(a, b), word(64)), word(0))
+
+    def long() -> Value:
+        return _divide(e, a, b, words=4, remainder=remainder)
+
+    return _in_64_bits_if(e, short, a, b, f.urem if remainder else f.udiv, f.widen, long)
+
+
 def div(e: "Emitter", a: Value, b: Value) -> Value:
-    return _divide(e, a, b, words=4, remainder=False)
+    return _unsigned(e, a, b, remainder=False)
 
 
 def mod(e: "Emitter", a: Value, b: Value) -> Value:
-    return _divide(e, a, b, words=4, remainder=True)
+    return _unsigned(e, a, b, remainder=True)
 
 
 def _negative(e: "Emitter", a: Value) -> Value:
@@ -69,15 +106,31 @@ def _magnitude(e: "Emitter", a: Value) -> Value:
     return e.f.select(_negative(e, a), e.f.sub(word(0), a), a)
 
 
+def _has_63_bits(e: "Emitter", a: Value) -> Value:
+    """One less than there are, because the least of 64 by -1 has no quotient."""
+    return e.f.compare("eq", e.f.extend(e.f.narrow(a, "i63"), "i256"), a)
+
+
+def _signed(e: "Emitter", a: Value, b: Value, *, remainder: bool) -> Value:
+    f = e.f
+    short = f.and_(_has_63_bits(e, a), _has_63_bits(e, b))
+
+    def long() -> Value:
+        found = _divide(e, _magnitude(e, a), _magnitude(e, b), words=4, remainder=remainder)
+        negative = _negative(e, a)
+        if not remainder:
+            negative = f.xor(negative, _negative(e, b))
+        return f.select(negative, f.sub(word(0), found), found)
+
+    return _in_64_bits_if(e, short, a, b, f.srem if remainder else f.sdiv, f.extend, long)
+
+
 def sdiv(e: "Emitter", a: Value, b: Value) -> Value:
-    quotient = div(e, _magnitude(e, a), _magnitude(e, b))
-    unlike = e.f.xor(_negative(e, a), _negative(e, b))
-    return e.f.select(unlike, e.f.sub(word(0), quotient), quotient)
+    return _signed(e, a, b, remainder=False)
 
 
 def smod(e: "Emitter", a: Value, b: Value) -> Value:
-    rest = mod(e, _magnitude(e, a), _magnitude(e, b))
-    return e.f.select(_negative(e, a), e.f.sub(word(0), rest), rest)
+    return _signed(e, a, b, remainder=True)
 
 
 def addmod(e: "Emitter", a: Value, b: Value, n: Value) -> Value:

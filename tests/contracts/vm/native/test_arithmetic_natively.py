@@ -58,6 +58,20 @@ def test_long_division_survives_its_rare_corrections(a, b, n):
     assert natively("MOD", [a, n]) == (a % n if n else 0)
 
 
+@pytest.mark.parametrize("name", ["DIV", "SDIV", "MOD", "SMOD"])
+def test_division_is_right_on_both_sides_of_what_one_instruction_can_do(name):
+    """All pairs of words around 0 and the least and greatest of 62, 63, 64 and 256 bits.
+
+    Among them are the ones that a processor traps on: by 0, and the least number by -1.
+    """
+    semantics = next(row.semantics for row in PURE if row.name == name)
+    sizes = [sign * 2**bits for bits in (0, 62, 63, 64, 128, 255) for sign in (1, -1)]
+    edges = sorted({(size + off) % 2**256 for size in sizes for off in (-1, 0, 1)} | {0, 7})
+    for a in edges:
+        for b in edges:
+            assert natively(name, [a, b]) == semantics(a, b), (a, b)
+
+
 @pytest.mark.parametrize("size", range(33))
 def test_a_push_takes_its_bytes_also_at_the_end_of_the_code(size):
     operand = bytes(range(1, size + 1))
