@@ -37,32 +37,59 @@ def _round_constants() -> list[int]:
 
 
 def add_permutation(module: Module, features: Collection[str]) -> None:
-    """Add `keccak_permute(state)`, for a processor that has the features."""
+    """Add `keccak_permute(state)` and `keccak_word(digest, data)`, for a processor's features."""
     kind = _VECTOR if WIDE in features else "i64"
-    f = module.function("keccak_permute", "i64", ["ptr"], attributes="noinline")
     table = module.table("round_constants", "i64", [str(n) for n in _round_constants()])
+    f = module.function("keccak_permute", "i64", ["ptr"], attributes="noinline")
     state = f.arguments[0]
-    places = [f.local(kind) for _ in range(25)]
-    for i, place in enumerate(places):
-        f.store(_load(f, kind, f.offset(state, 8 * i)), place)
+    lanes = [_load(f, kind, f.offset(state, 8 * i)) for i in range(25)]
+    _store(f, _rounds(f, table, lanes, range(_ROUNDS)), state)
+    f.give(constant(0))
+    # Of 32 bytes most words are known before the first round, and four are wanted of the last.
+    f = module.function("keccak_word", "i64", ["ptr", "ptr"], attributes="noinline")
+    digest, data = f.arguments
+    lanes = [_both(0, kind)] * 25
+    lanes[:4] = [_load(f, kind, f.offset(data, 8 * i)) for i in range(4)]
+    lanes[4], lanes[16] = _both(1, kind), _both(1 << 63, kind)
+    first, last = 0, _ROUNDS - 1
+    lanes = _with_constant(f, table, _round(f, lanes), constant(first))
+    lanes = _rounds(f, table, lanes, range(first + 1, last))
+    lanes = _with_constant(f, table, _round(f, lanes), constant(last))
+    _store(f, lanes[:4], digest)
+    f.give(constant(0))
+
+
+def _rounds(f: Function, table: Value, lanes: list[Value], numbers: range) -> list[Value]:
+    """The rounds with these numbers, in a loop."""
+    kind = lanes[0].type
+    places = [f.local(kind) for _ in lanes]
+    for lane, place in zip(lanes, places):
+        f.store(lane, place)
     count = f.local("i64")
-    f.store(constant(0), count)
+    f.store(constant(numbers.start), count)
     again, after = f.new_block(), f.new_block()
     f.go_to(again)
     f.block = again
-    lanes = _round(f, [f.load(kind, place) for place in places])
     done = f.load("i64", count)
-    lanes[0] = f.xor(lanes[0], _load(f, kind, f.offset(table, f.shl(done, constant(3)))))
+    lanes = _with_constant(f, table, _round(f, [f.load(kind, place) for place in places]), done)
     for lane, place in zip(lanes, places):
         f.store(lane, place)
     done = f.add(done, constant(1))
     f.store(done, count)
-    f.branch(f.compare("eq", done, constant(_ROUNDS)), after, again)
+    f.branch(f.compare("eq", done, constant(numbers.stop)), after, again)
     f.block = after
-    for i, place in enumerate(places):
-        lane = f.load(kind, place)
-        f.store(lane if kind == "i64" else f.lane(lane, 0), f.offset(state, 8 * i))
-    f.give(constant(0))
+    return [f.load(kind, place) for place in places]
+
+
+def _with_constant(f: Function, table: Value, lanes: list[Value], number: Value) -> list[Value]:
+    """Iota."""
+    place = f.offset(table, f.shl(number, constant(3)))
+    return [f.xor(lanes[0], _load(f, lanes[0].type, place)), *lanes[1:]]
+
+
+def _store(f: Function, lanes: list[Value], place: Value) -> None:
+    for i, lane in enumerate(lanes):
+        f.store(lane if lane.type == "i64" else f.lane(lane, 0), f.offset(place, 8 * i))
 
 
 def _load(f: Function, kind: str, place: Value) -> Value:

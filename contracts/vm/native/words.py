@@ -67,6 +67,11 @@ def keccak_permute(state: Words) -> None:
     compiled()
 
 
+def keccak_word(digest: Words, data: Words) -> None:
+    """Keccak-256 of 32 bytes (contracts.vm.native.permutation)."""
+    compiled()
+
+
 Kernel = TypeVar("Kernel")
 
 

@@ -18,6 +18,7 @@ from contracts.vm.native.words import (
     at,
     clear_bytes,
     keccak_permute,
+    keccak_word,
     load_byte,
     move_bytes,
     room,
@@ -61,6 +62,9 @@ def copy_padded(to: U64, source: U64, source_size: U64, offset: U64, size: U64) 
 
 def keccak(digest: Words, data: Words, size: U64) -> None:
     """Keccak-256 of `size` bytes, as it stands in memory."""
+    if size == 32:
+        keccak_word(digest, data)
+        return
     source = address_of(data)
     state = room(25)
     for i in range(25):
