@@ -246,6 +246,11 @@ class State:
         if warm and key not in self._warm:
             self._set(self._warm, key, True)
 
+    def transients(self) -> Mapping[tuple[Address, int], int]:
+        """All transient slots that the current transaction has written."""
+        self._reclaim()
+        return self._transient
+
     def take_transient(self, address: Address, slot: int, value: int) -> None:
         if self._transient.get((address, slot), 0) != value:
             self._set(self._transient, (address, slot), value)
@@ -572,6 +577,7 @@ class State:
 
     def override_storage(self, address: Address, slots: Mapping[int, int]) -> None:
         """Make these the only slots of an account that are not 0."""
+        self._reclaim()
         account = self.account(address)
         if account is not None and self._has_storage(address, account):
             self._wipe(address)

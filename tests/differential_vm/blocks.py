@@ -15,7 +15,6 @@ from chain.crypto import secp256k1
 from chain.crypto.keccak import keccak
 from chain.forks import Fork
 from chain.transition import DELEGATION_PREFIX, contract_address
-from contracts.vm import OPCODES
 from node.conformance.networks import fork_named
 from tests.differential_vm import actors
 from tests.differential_vm.bytecode import (
@@ -48,7 +47,6 @@ _SALTED: Final = tuple(SALTED)
 _MESSAGE_GASES: Final = (30_000, 100_000, 300_000, 1_000_000, 1_000_000, 3_000_000)
 _CALL_GASES: Final = (0, 3_000, 9_000, 30_000, 50_000, 50_000, 100_000, 100_000)
 _ALL_GAS: Final = 2**60
-_TLOAD: Final = 0x5C
 _NESTED_MAX: Final = 3  # scripts in scripts
 _CHANGES: Final = (
     "balance", "balance", "nonce", "code", "storage", "storage", "override_storage",
@@ -84,7 +82,6 @@ class _Director:
         self.cast += random.sample(actors.KEEPERS, 2)
         self.cast.append(random.choice(actors.SCRIPTS))
         self.cast.append(random.choice(actors.FACTORIES))
-        self.has_transient = OPCODES[_TLOAD].available(self.fork)
         if self.fork.delegations:
             self.cast.append(random.choice((DELEGATED, SENDERS[1])))
         self.everybody: Sequence[bytes] = everybody
@@ -229,9 +226,7 @@ class _Director:
             "caller": _hex(random.choice((*SENDERS, COINBASE, random.choice(self.cast)))),
             "gas": hex(random.choice(_MESSAGE_GASES)),
             "value": hex(random.choice((0, 0, 0, 1, 10**9))),
-            # Native code takes transient storage for empty when a message begins, as it is
-            # in transactions: they have one message.
-            "begins": self.has_transient or random.random() < 0.3,
+            "begins": random.random() < 0.3,
             "ends": random.random() < 0.3,
             "undone": random.random() < 0.2,
             "static": random.random() < 0.05,

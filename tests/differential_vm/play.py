@@ -349,7 +349,6 @@ def _change(step: Json, state: State) -> None:
         case "storage":
             state.set_storage(address, slot, value)
         case "override_storage":
-            state.storage(address, slot)  # whoever reads has back what a machine keeps
             state.override_storage(address, {slot: value})
         case "override_account":
             state.override_account(address, Account(nonce=1, balance=value))

@@ -120,11 +120,34 @@ class Tables:
             self._forget_all()
             self._state, self._fork = weakref.ref(state), fork
             self._prewarmed = state.prewarmed
+            for (address, slot), word in state.transients().items():
+                self._take_transient(address, slot, word)
             state.lend(self, self._entries)
         if code_changes != self._code_changes:
             self._code_changes = code_changes
             for found in self._entries.values():
                 self.accounts.words[(found >> 3) + _KNOWN] = 0
+
+    def _take_transient(self, address: Address, slot: int, word: int) -> None:
+        """Know what the transaction has written before native code kept any of it."""
+        record, words = self._record.address, self._record.words
+        if words[_SLOTS_USED] >= self.slots.size // SLOT_SIZE // 2:
+            self.grow_slots()
+        account = self.number_of(address) | TRANSIENT
+        key = slot.to_bytes(32, "little")
+        entry = self._native.find_slot(record, account, address_of_bytes(key)) - self.slots.address
+        _SLOT_RECORD.pack_into(
+            self.slots.bytes,
+            entry,
+            key,
+            word.to_bytes(32, "little"),
+            b"",
+            account,
+            words[_GENERATION],
+            2 * words[_TRANSACTION],
+            1,
+        )
+        words[_SLOTS_USED] += 1
 
     def release(self) -> None:
         """Give the state that is served what it has lent."""

@@ -130,6 +130,31 @@ def test_a_mark_is_gone_back_to_over_whole_messages():
     assert state.storage(TARGET, 1) == 106
 
 
+def test_an_override_leaves_no_slot_that_was_kept():
+    machine, state = native(), world()
+    send(machine, state, added(5, 2))
+    state.override_storage(TARGET, {3: 7})
+    send(machine, state, added(1, 4))
+    assert [state.storage(TARGET, slot) for slot in (1, 2, 3, 4)] == [0, 0, 7, 1]
+
+
+def test_transient_slots_last_as_long_as_the_transaction():
+    """Also when the state has had them back in between, and however many they are."""
+    machine = native()
+    writes = assemble("3000 JUMPDEST DUP1 DUP1 TSTORE 1 SWAP1 SUB DUP1 3 JUMPI")
+    reads = assemble("5 TLOAD 0 MSTORE 2999 TLOAD 32 MSTORE 64 0 RETURN")
+    state = world(writes)
+    for given_back in (False, True):
+        send(machine, state, b"", writes)
+        if given_back:
+            assert state.transient(TARGET, 7) == 7
+        output = send(machine, state, b"", reads).output
+        assert output == (5).to_bytes(32, "big") + (2_999).to_bytes(32, "big")
+    state.end_transaction(OSAKA)
+    state.begin_transaction()
+    assert send(machine, state, b"", reads).output == bytes(64)
+
+
 def test_a_deleted_accounts_slots_are_empty_when_it_is_made_again():
     machine = native()
     gone = assemble("CALLER SELFDESTRUCT")
