@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from tests.support.daemon import running
 
-# Attackers need minutes and a machine of their own: `make e2e` runs them.
-collect_ignore: Final = [] if "CHAIN_NETWORK_LONG" in os.environ else ["test_network_attacks.py"]
+# What needs minutes: `make e2e` runs it. Attackers need a machine of their own, too.
+_LONG: Final = ["test_network_attacks.py", "test_clients_network_seconds.py"]
+collect_ignore: Final = [] if "CHAIN_NETWORK_LONG" in os.environ else _LONG
 
 
 class DevLedger(Struct, frozen=True):

@@ -3,7 +3,6 @@
 What comes at once elsewhere has to be waited for here: receipts, nonces, events.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
@@ -12,10 +11,6 @@ import pytest
 from tests.end_to_end.network import Testnet
 from tests.support.capabilities import Facts
 from tests.support.clients import FOUNDRY, LIBRARIES, Chain, Client, furnish, judge, report
-
-pytestmark = pytest.mark.skipif(
-    "CHAIN_NETWORK_LONG" not in os.environ, reason="minutes of waiting: make compat, make e2e"
-)
 
 CLIENTS = (*LIBRARIES, FOUNDRY)
 PAIRS = [(client, capability) for client in CLIENTS for capability in client.wanted("network")]
