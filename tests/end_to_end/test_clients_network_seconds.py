@@ -51,12 +51,16 @@ def test_a_client_does_all_that_it_is_for_with_a_block_a_second(
 
 
 def test_the_blocks_are_a_second_apart(net: Testnet) -> None:
-    """Times ascend, though nothing would hold faster blocks up; and all nodes have the same."""
+    """Though nothing would hold faster blocks up; and all nodes have the same.
+
+    Times are whole seconds here, so two blocks may have the same one (decision 0009).
+    """
     rpc = net[0].rpc
     head = rpc.height()
     times = [
         int(rpc.call("eth_getBlockByNumber", hex(height), False)["timestamp"], 16)
         for height in range(1, head + 1)
     ]
-    assert all(later > earlier for earlier, later in pairwise(times))
+    assert all(later >= earlier for earlier, later in pairwise(times))
+    assert times[-1] - times[0] >= 0.9 * (head - 1) - 1
     net.check_agreement()
