@@ -23,6 +23,7 @@ from msgspec import Struct
 from chain.errors import Fault
 from chain.forks import Fork
 from contracts.vm import arithmetic, calls, control, environment, memory, storage
+from contracts.vm.native import arithmetic as native_arithmetic
 from contracts.vm.native import lowerings
 from contracts.vm.native.lowerings import Lowering
 
@@ -137,39 +138,39 @@ def _own(*_: object) -> None:
 
 def _rows() -> Iterator[Opcode]:
     a, e, m, s = arithmetic, environment, memory, storage
-    low = lowerings
+    low, pure = lowerings, native_arithmetic
     end, send = Shape.END, Shape.SEND
 
     yield Opcode(0x00, "STOP", 0, 0, 0, end, control.stop, low.stop, "end without output")
-    yield _pure(0x01, "ADD", 2, 3, a.add, low.add, "a + b")
-    yield _pure(0x02, "MUL", 2, 5, a.mul, low.mul, "a * b")
-    yield _pure(0x03, "SUB", 2, 3, a.sub, low.sub, "a - b")
-    yield _pure(0x04, "DIV", 2, 5, a.div, low.div, "a / b, 0 when b is 0")
-    yield _pure(0x05, "SDIV", 2, 5, a.sdiv, low.sdiv, "signed a / b towards zero, 0 when b is 0")
-    yield _pure(0x06, "MOD", 2, 5, a.mod, low.mod, "a mod b, 0 when b is 0")
-    yield _pure(0x07, "SMOD", 2, 5, a.smod, low.smod, "signed remainder, sign of a; 0 when b is 0")
-    yield _pure(0x08, "ADDMOD", 3, 8, a.addmod, low.addmod, "(a + b) mod n without overflow")
-    yield _pure(0x09, "MULMOD", 3, 8, a.mulmod, low.mulmod, "(a * b) mod n without overflow")
-    yield _step(0x0A, "EXP", 2, 1, 10, e.exp, low.exp, "a to the power b; gas by the bytes of b")
+    yield _pure(0x01, "ADD", 2, 3, a.add, pure.add, "a + b")
+    yield _pure(0x02, "MUL", 2, 5, a.mul, pure.mul, "a * b")
+    yield _pure(0x03, "SUB", 2, 3, a.sub, pure.sub, "a - b")
+    yield _pure(0x04, "DIV", 2, 5, a.div, pure.div, "a / b, 0 when b is 0")
+    yield _pure(0x05, "SDIV", 2, 5, a.sdiv, pure.sdiv, "signed a / b towards zero, 0 when b is 0")
+    yield _pure(0x06, "MOD", 2, 5, a.mod, pure.mod, "a mod b, 0 when b is 0")
+    yield _pure(0x07, "SMOD", 2, 5, a.smod, pure.smod, "signed remainder, sign of a; 0 when b is 0")
+    yield _pure(0x08, "ADDMOD", 3, 8, a.addmod, pure.addmod, "(a + b) mod n without overflow")
+    yield _pure(0x09, "MULMOD", 3, 8, a.mulmod, pure.mulmod, "(a * b) mod n without overflow")
+    yield _step(0x0A, "EXP", 2, 1, 10, e.exp, pure.exp, "a to the power b; gas by the bytes of b")
     yield _pure(
-        0x0B, "SIGNEXTEND", 2, 5, a.signextend, low.signextend, "extend the sign of byte a of b"
+        0x0B, "SIGNEXTEND", 2, 5, a.signextend, pure.signextend, "extend the sign of byte a of b"
     )
 
-    yield _pure(0x10, "LT", 2, 3, a.lt, low.lt, "a < b")
-    yield _pure(0x11, "GT", 2, 3, a.gt, low.gt, "a > b")
-    yield _pure(0x12, "SLT", 2, 3, a.slt, low.slt, "signed a < b")
-    yield _pure(0x13, "SGT", 2, 3, a.sgt, low.sgt, "signed a > b")
-    yield _pure(0x14, "EQ", 2, 3, a.eq, low.eq, "a = b")
-    yield _pure(0x15, "ISZERO", 1, 3, a.iszero, low.iszero, "a = 0")
-    yield _pure(0x16, "AND", 2, 3, a.and_, low.and_, "bits of a and b")
-    yield _pure(0x17, "OR", 2, 3, a.or_, low.or_, "bits of a or b")
-    yield _pure(0x18, "XOR", 2, 3, a.xor, low.xor, "bits of a unlike b")
-    yield _pure(0x19, "NOT", 1, 3, a.not_, low.not_, "all bits flipped")
-    yield _pure(0x1A, "BYTE", 2, 3, a.byte, low.byte, "byte a of b from the most significant")
-    yield _pure(0x1B, "SHL", 2, 3, a.shl, low.shl, "b shifted left by a", "has_shifts")
-    yield _pure(0x1C, "SHR", 2, 3, a.shr, low.shr, "b shifted right by a", "has_shifts")
-    yield _pure(0x1D, "SAR", 2, 3, a.sar, low.sar, "signed b shifted right by a", "has_shifts")
-    yield _pure(0x1E, "CLZ", 1, 5, a.clz, low.clz, "leading zero bits", "has_count_leading_zeros")
+    yield _pure(0x10, "LT", 2, 3, a.lt, pure.lt, "a < b")
+    yield _pure(0x11, "GT", 2, 3, a.gt, pure.gt, "a > b")
+    yield _pure(0x12, "SLT", 2, 3, a.slt, pure.slt, "signed a < b")
+    yield _pure(0x13, "SGT", 2, 3, a.sgt, pure.sgt, "signed a > b")
+    yield _pure(0x14, "EQ", 2, 3, a.eq, pure.eq, "a = b")
+    yield _pure(0x15, "ISZERO", 1, 3, a.iszero, pure.iszero, "a = 0")
+    yield _pure(0x16, "AND", 2, 3, a.and_, pure.and_, "bits of a and b")
+    yield _pure(0x17, "OR", 2, 3, a.or_, pure.or_, "bits of a or b")
+    yield _pure(0x18, "XOR", 2, 3, a.xor, pure.xor, "bits of a unlike b")
+    yield _pure(0x19, "NOT", 1, 3, a.not_, pure.not_, "all bits flipped")
+    yield _pure(0x1A, "BYTE", 2, 3, a.byte, pure.byte, "byte a of b from the most significant")
+    yield _pure(0x1B, "SHL", 2, 3, a.shl, pure.shl, "b shifted left by a", "has_shifts")
+    yield _pure(0x1C, "SHR", 2, 3, a.shr, pure.shr, "b shifted right by a", "has_shifts")
+    yield _pure(0x1D, "SAR", 2, 3, a.sar, pure.sar, "signed b shifted right by a", "has_shifts")
+    yield _pure(0x1E, "CLZ", 1, 5, a.clz, pure.clz, "leading zero bits", "has_count_leading_zeros")
 
     yield _step(0x20, "KECCAK256", 2, 1, 30, m.keccak256, low.keccak256, "keccak-256 of memory")
 
