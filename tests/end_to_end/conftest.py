@@ -9,6 +9,9 @@ from typing import Any, Final
 import pytest
 from msgspec import Struct
 
+from tests.end_to_end.network import Testnet
+from tests.support.capabilities import Facts
+from tests.support.clients import Chain, Client, Reports, furnish, report
 from tests.support.daemon import running
 
 # What needs minutes: `make e2e` runs it. Attackers need a machine of their own, too.
@@ -28,6 +31,22 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevLedger]:
     """A dev ledger of its own for each module, on a disk and a free port."""
     with running("dev", "--datadir", str(tmp_path_factory.mktemp("ledger"))) as daemon:
         yield DevLedger(daemon.url, daemon.url.replace("http", "ws", 1))
+
+
+@pytest.fixture(scope="module")
+def reports(net: Testnet, tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    """What each client saw at the module's network, asked once; each asks another node."""
+    multicall = furnish(net[0].rpc)
+    known: dict[str, dict[str, Facts]] = {}
+
+    def ask(client: Client) -> dict[str, Facts]:
+        if client.name not in known:
+            url = net[len(known) % len(net.nodes)].url
+            chain = Chain("network", url, url.replace("http", "ws", 1), net.chain_id, multicall)
+            known[client.name] = report(client, chain, tmp_path_factory.mktemp("client"))
+        return known[client.name]
+
+    return ask
 
 
 @pytest.hookimpl(wrapper=True)

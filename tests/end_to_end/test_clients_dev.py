@@ -6,7 +6,6 @@ that need an environment of their own take their turn in `make e2e`.
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,11 @@ from msgspec.structs import replace
 
 from tests.end_to_end.conftest import DevLedger
 from tests.support.capabilities import Facts
-from tests.support.clients import EVERY, QUICK, Chain, Client, deploy_token, judge, report
+from tests.support.clients import EVERY, QUICK, Chain, Client, Reports, deploy_token, judge, report
 from tests.support.daemon import Rpc, running
 
 CLIENTS = EVERY if "CHAIN_NETWORK_LONG" in os.environ else QUICK
 PAIRS = [(client, capability) for client in CLIENTS for capability in client.wanted("dev")]
-
-Reports = Callable[[Client], dict[str, Facts]]
 
 
 @pytest.fixture(scope="module")

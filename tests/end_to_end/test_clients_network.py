@@ -5,18 +5,15 @@ take their turn in `make e2e`.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.end_to_end.network import Testnet
-from tests.support.capabilities import Facts
-from tests.support.clients import EVERY, LIBRARIES, Chain, Client, furnish, judge, report
+from tests.support.clients import EVERY, LIBRARIES, Client, Reports, judge
 
 CLIENTS = EVERY if "CHAIN_NETWORK_LONG" in os.environ else LIBRARIES
 PAIRS = [(client, capability) for client in CLIENTS for capability in client.wanted("network")]
-
-Reports = Callable[[Client], dict[str, Facts]]
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +22,6 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
     # Not a developer's chain id: tools take such a chain for one that they control.
     with Testnet.running(folder, "--interval-ms", "100", "--chain-id", "7357") as net:
         yield net
-
-
-@pytest.fixture(scope="module")
-def reports(net: Testnet, tmp_path_factory: pytest.TempPathFactory) -> Reports:
-    """What each client saw, asked once; each asks another node."""
-    multicall = furnish(net[0].rpc)
-    known: dict[str, dict[str, Facts]] = {}
-
-    def ask(client: Client) -> dict[str, Facts]:
-        if client.name not in known:
-            url = net[CLIENTS.index(client) % len(net.nodes)].url
-            chain = Chain("network", url, url.replace("http", "ws", 1), net.chain_id, multicall)
-            known[client.name] = report(client, chain, tmp_path_factory.mktemp("client"))
-        return known[client.name]
-
-    return ask
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,16 @@
 What comes at once elsewhere has to be waited for here: receipts, nonces, events.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 
 from tests.end_to_end.network import Testnet
-from tests.support.capabilities import Facts
-from tests.support.clients import FOUNDRY, LIBRARIES, Chain, Client, furnish, judge, report
+from tests.support.clients import FOUNDRY, LIBRARIES, Client, Reports, judge
 
 CLIENTS = (*LIBRARIES, FOUNDRY)
 PAIRS = [(client, capability) for client in CLIENTS for capability in client.wanted("network")]
-
-Reports = Callable[[Client], dict[str, Facts]]
 
 
 @pytest.fixture(scope="module")
@@ -23,22 +20,6 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
     folder = tmp_path_factory.mktemp("seconds") / "net"
     with Testnet.running(folder, "--interval-ms", "1000", "--chain-id", "7358") as net:
         yield net
-
-
-@pytest.fixture(scope="module")
-def reports(net: Testnet, tmp_path_factory: pytest.TempPathFactory) -> Reports:
-    """What each client saw, asked once; each asks another node."""
-    multicall = furnish(net[0].rpc)
-    known: dict[str, dict[str, Facts]] = {}
-
-    def ask(client: Client) -> dict[str, Facts]:
-        if client.name not in known:
-            url = net[CLIENTS.index(client) % len(net.nodes)].url
-            chain = Chain("network", url, url.replace("http", "ws", 1), net.chain_id, multicall)
-            known[client.name] = report(client, chain, tmp_path_factory.mktemp("client"))
-        return known[client.name]
-
-    return ask
 
 
 @pytest.mark.parametrize(

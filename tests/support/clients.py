@@ -136,6 +136,10 @@ QUICK: Final = (*LIBRARIES, FOUNDRY, HARDHAT, BOA)
 EVERY: Final = (*QUICK, APE, BROWNIE)
 
 
+# What each client saw, by capability.
+Reports = Callable[[Client], dict[str, Facts]]
+
+
 def report(client: Client, chain: Chain, folder: Path) -> dict[str, Facts]:
     """Let a client do all that it is for, once; what it saw, by capability."""
     modules = node_modules()
