@@ -292,7 +292,7 @@ class _Reporter:
                 self._ledger, self._machine, self._artefacts, committed.executed, time.monotonic
             )
             lines = dev.block_lines(committed, self._artefacts, self._code_of, autopsy.explain)
-        except Exception:
+        except Exception:  # sources and artefacts are anybody's; the block stands
             number = committed.executed.block.header.number
             _log.exception("what ran in block %d can't be told", number)
             return

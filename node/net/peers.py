@@ -350,7 +350,7 @@ class Peers:
                 socket, fingerprint = await self._dialler.dial(address)
                 try:
                     link = await self._prove(socket, fingerprint, address)
-                except BaseException:
+                except BaseException:  # being cancelled too: nobody else knows of the socket
                     socket.abort()
                     raise
             self._dialling.pop(address.node, None)

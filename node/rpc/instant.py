@@ -149,7 +149,7 @@ def _bound(request: _Request, method: registry.Method, ctx: Context) -> _Call:
         raise _UnusualError
     try:
         arguments = method.bind(request.params)
-    except Exception:
+    except Exception:  # whatever it is, `protocol` meets it again and says it
         raise _UnusualError from None
     if is_pending(method, arguments):
         raise _UnusualError

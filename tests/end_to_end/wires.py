@@ -194,7 +194,7 @@ class Namespaces:
         try:
             for place in range(len(nodes)):
                 self._make(place)
-        except BaseException:
+        except BaseException:  # an interrupted run leaves no namespaces behind
             self._remove()
             raise
         self._thread.start()

@@ -167,7 +167,7 @@ class NativeInterpreter:
                 outcome = self._call(message, state, block, transaction, rules)
             else:
                 outcome = self._send(message, state, block, transaction, rules, tracer)
-        except BaseException:
+        except BaseException:  # an interrupt too must not leave half a message in the tables
             session.abandon()
             raise
         finally:
@@ -209,7 +209,7 @@ class NativeInterpreter:
                 rules.fill_account(session, state, traced=False)
             else:
                 break
-        env = self._environment(state, block, transaction, rules, None)
+        env = self._environment(state, block, transaction, rules)
         run = Run(session, rules, env, None, self._step_table)
         frame = first_frame(env, message)
         # Until here the state has not changed since the message began.
@@ -228,7 +228,7 @@ class NativeInterpreter:
         tracer: Tracer | None,
     ) -> Outcome:
         """Any message."""
-        env = self._environment(state, block, transaction, rules, None)
+        env = self._environment(state, block, transaction, rules)
         frame = first_frame(env, message)
         if messages.begin(frame):
             run = Run(self._session, rules, env, self._on_step, self._step_table)
@@ -247,10 +247,9 @@ class NativeInterpreter:
         block: BlockContext,
         transaction: TransactionContext,
         rules: Rules,
-        tracer: Tracer | None,
     ) -> Environment:
         codes = cast(Programs, rules.codes)  # contracts.vm.messages asks it for code only
-        return Environment(state, block, transaction, rules.fork, codes, rules.precompiles, tracer)
+        return Environment(state, block, transaction, rules.fork, codes, rules.precompiles, None)
 
     def _heat(self, code: bytes, native_code: NativeCode, gas: int) -> None:
         """As `_count`, of one code that only native code has run."""

@@ -12,12 +12,8 @@ from contracts.vm.native.codes import NativeCode, NativeCodes
 from contracts.vm.native.jit.tier import ForkCodes
 from contracts.vm.native.objects import Native
 from contracts.vm.native.precompiled.contracts import PrecompiledCodes
-from contracts.vm.native.records import (
-    ENTERS_COMPILED,
-)
-from contracts.vm.native.session import (
-    Session,
-)
+from contracts.vm.native.records import ENTERS_COMPILED
+from contracts.vm.native.session import Session
 from contracts.vm.native.tables import ReadyCode
 from contracts.vm.opcodes import OPCODES
 from contracts.vm.precompiles import Precompile, precompiles_of

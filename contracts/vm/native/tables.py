@@ -224,10 +224,6 @@ class Tables:
 
     # -- what native code has told --
 
-    def told(self, state: State, warmed: "list[tuple[int, Address]]") -> None:
-        for _, address in warmed:
-            state.warm_address(address)
-
     def newly_warm(self, journal: Area, since: int) -> list[tuple[int, Address]]:
         """Accounts made warm behind this place of the journal, with where; the last one first."""
         found = []

@@ -31,7 +31,7 @@ class Definition:
     def _called(self, data: int, size: int, gas: int) -> int:
         try:
             left = self._run(ctypes.string_at(data, size), gas)
-        except BaseException:
+        except BaseException:  # none may pass through native code; the message becomes a Fault
             sys.excepthook(*sys.exc_info())
             return 0
         return FAILED if left is None else left + LEFT
