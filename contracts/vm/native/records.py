@@ -28,6 +28,9 @@ Word: TypeAlias = Annotated[Words, 32]  # 256 bits, the least significant 64 fir
 Prices: TypeAlias = Annotated[Words, 256 * 8]  # a number for every opcode
 
 
+MULTIPLIERS: Final = 9  # one for each half of a key's 64-bit words, one for its account
+
+
 class Frame:
     """A message in execution. Its stack follows right after it in memory."""
 
@@ -157,6 +160,7 @@ class Session:
     base_fee: Word
     blob_base_fee: Word
     account_missed: Word  # the address that Python is asked about
+    multipliers: Annotated[Words, 8 * MULTIPLIERS]  # random, odd: by them the tables are laid out
     static_gas: Prices
 
 

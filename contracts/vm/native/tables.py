@@ -7,6 +7,7 @@ states count as free.
 """
 
 import ctypes
+import os
 import struct
 import weakref
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from contracts.vm.native.records import (
     ACCOUNT_SIZE,
     ALWAYS_WARM,
     JOURNAL_RECORD,
+    MULTIPLIERS,
     SLOT_SIZE,
     TRANSIENT,
     layout,
@@ -76,6 +78,9 @@ class Tables:
         self._code_changes = 0
         # A state may ask from another thread for what it is about to be given in this one.
         self._giving = Lock()
+        words, first = record.words, _SESSION.index("multipliers")
+        for at in range(first, first + MULTIPLIERS):
+            words[at] = int.from_bytes(os.urandom(8), "little") | 1
         self.slots, self.accounts = Area(_SLOTS * SLOT_SIZE), Area(_ACCOUNTS * ACCOUNT_SIZE)
         self._forget_all()
 
@@ -168,10 +173,10 @@ class Tables:
         found = (ctypes.c_uint64 * (words[_SLOTS_USED] + 1))()
         count = self._native.collect_slots(self._record.address, ctypes.addressof(found))
         transaction, start = words[_TRANSACTION], self.slots.address
-        for place in found[:count]:
-            key, value, original, account, _, stamp, _ = _SLOT_RECORD.unpack_from(
-                self.slots.bytes, place - start
-            )
+        shown = [_SLOT_RECORD.unpack_from(self.slots.bytes, at - start) for at in found[:count]]
+        # Where they are in the table is random, and the state's order should not be.
+        shown.sort(key=_owner_and_key)
+        for key, value, original, account, _, stamp, _ in shown:
             address, slot = self._addresses[account & ~TRANSIENT], int.from_bytes(key, "little")
             word = int.from_bytes(value, "little")
             if account & TRANSIENT:
@@ -362,6 +367,10 @@ class Tables:
         self._set_places()
         for address, found in self._entries.items():
             self._entries[address] = before.words[found >> 3] - larger.address
+
+
+def _owner_and_key(slot: tuple[bytes, bytes, bytes, int, int, int, int]) -> tuple[int, bytes]:
+    return slot[3], slot[0]
 
 
 def _larger(area: Area) -> Area:

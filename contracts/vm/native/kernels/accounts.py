@@ -21,7 +21,7 @@ from contracts.vm.native.words import address_of, at, words_at
 
 def find_account(session: Session, address: Words) -> U64:
     """The address of the account's entry, or of the free one where it would be."""
-    place = spread(address, 0)
+    place = spread(session, address, 0)
     account = at(Account, session.accounts + (place & session.accounts_mask) * ACCOUNT_SIZE)
     while account.generation == session.generation and not equal(account.address, address):
         place += 1

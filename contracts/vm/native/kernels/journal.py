@@ -26,10 +26,17 @@ def copy_word(to: Words, source: Words) -> None:
 
 
 @inlined
-def spread(key: Words, account: U64) -> U64:
-    """A number whose upper bits depend on all bits of the key and the account."""
-    mixed = key[0] ^ (key[1] * 0x9E3779B97F4A7C15) ^ (key[2] * 0xC2B2AE3D27D4EB4F) ^ key[3]
-    mixed = (mixed ^ (account * 0xA0761D6478BD642F)) * 0xFF51AFD7ED558CCD
+def spread(session: Session, key: Words, account: U64) -> U64:
+    """A number whose upper bits depend on all bits of the key and the account.
+
+    Any two keys come out the same by a chance of 2^-32, whoever chooses them: each half of a word
+    is multiplied by a number that nobody knows. Otherwise keys could be chosen that all
+    belong in the same place of a table.
+    """
+    mixed = account * session.multipliers[8]
+    for i in range(4):
+        mixed += (key[i] & 0xFFFFFFFF) * session.multipliers[2 * i]
+        mixed += (key[i] >> 32) * session.multipliers[2 * i + 1]
     mixed = (mixed ^ (mixed >> 32)) * 0xC4CEB9FE1A85EC53
     return mixed >> 24
 

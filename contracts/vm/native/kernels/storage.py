@@ -37,7 +37,7 @@ STIPEND = 2_300  # a frame with no more gas may not write storage (EIP-2200)
 
 def find_slot(session: Session, account: U64, key: Words) -> U64:
     """The address of the slot's entry, or of the free one where it would be."""
-    place = spread(key, account)
+    place = spread(session, key, account)
     slot = at(Slot, session.slots + (place & session.slots_mask) * SLOT_SIZE)
     while slot.generation == session.generation and not (
         slot.account == account and equal(slot.key, key)

@@ -11,6 +11,7 @@ from chain.machine import Message
 from chain.state import State
 from chain.types import Address
 from contracts.vm import Interpreter
+from contracts.vm.native.areas import address_of_bytes
 from contracts.vm.native.interpreter import NativeInterpreter
 from contracts.vm.native.tables import Tables
 from tests.contracts.vm.laboratory import (
@@ -249,3 +250,40 @@ def test_tables_grow_in_the_middle_of_a_message():
     for end in ("", " 0 0 REVERT"):
         outcome = agree(Case(assemble(text + end), gas=10**9))
         assert outcome.gas_left < 10**9 - 3_000 * 24_000
+
+
+def places_of(machine, keys) -> list[int]:
+    """Where slots of the first account would be in an empty table."""
+    tables = machine._session.tables
+    tables.release()
+    tables._forget_all()
+    record, words = machine._session.record.address, [key.to_bytes(32, "little") for key in keys]
+    places = [machine._native.find_slot(record, 1, address_of_bytes(word)) for word in words]
+    return [place - tables.slots.address for place in places]
+
+
+def test_nobody_can_choose_slots_that_all_belong_in_the_same_place():
+    """Each slot that does has to be passed by the next one, so many would take forever."""
+    odd = 0x9E3779B97F4A7C15
+    chosen = {
+        "in a row": [*range(1_000)],
+        "their first halves": [n << 224 for n in range(1_000)],
+        "their upper bits": [(n & 31) << 59 | (n >> 5) << 123 for n in range(1_000)],
+        "a multiple in the other word": [n << 64 | n * odd % 2**64 for n in range(1_000)],
+    }
+    machine, another = (NativeInterpreter(cache=CACHE) for _ in range(2))
+    for name, keys in chosen.items():
+        places = places_of(machine, keys)
+        assert len(set(places)) > 500, name
+        assert places != places_of(another, keys), name
+
+
+def test_the_state_has_slots_back_in_an_order_that_anybody_finds():
+    code = assemble(" ".join(f"1 {slot * 7919} SSTORE" for slot in range(40, 0, -1)))
+    orders = []
+    for machine in (NativeInterpreter(cache=CACHE) for _ in range(3)):
+        state = world(code)
+        send(machine, state, b"", code)
+        state.storage(TARGET, 0)
+        orders.append([key for table, key, _ in state._journal if table is not None])
+    assert orders[0] == orders[1] == orders[2]
