@@ -10,11 +10,13 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from contracts.vm import opcodes
+from chain import machine as machines
+from contracts.vm import frame, opcodes
 from contracts.vm.native import kernels
 from contracts.vm.native.handlers import (
     COMPILED,
@@ -160,7 +162,8 @@ def object_key(binding: Any, sources: Iterable[Path]) -> str:
         binding.get_host_cpu_features().flatten(),
     ):
         digest.update(part.encode() + b"\0")
-    for path in sorted(sources):
+    # Numbers of halts, and limits of the stack and of depth, are in all of it.
+    for path in sorted({*sources, Path(machines.__file__), Path(frame.__file__)}):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:32]
 
@@ -184,8 +187,12 @@ def store_object(path: Path, code: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(dir=path.parent)
+    except OSError:
+        return
+    try:
         with os.fdopen(handle, "wb") as file:
             file.write(hashlib.sha256(code).digest() + code)
         os.replace(name, path)
     except OSError:
-        return
+        with suppress(OSError):
+            os.unlink(name)  # or a full disk would be fuller with each start

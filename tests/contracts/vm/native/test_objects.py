@@ -1,5 +1,7 @@
 """Machine code on disk: believed only when it is whole and nobody else's."""
 
+import errno
+
 import pytest
 
 from contracts.vm import Interpreter
@@ -69,12 +71,37 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(cache):
     assert load()
 
 
+def test_a_disk_that_is_full_gets_no_fuller(cache, monkeypatch):
+    folder, load = cache
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objects.os, "replace", full)
+        assert load()
+    assert not list(folder.iterdir())
+    assert load()
+    assert len(list(folder.iterdir())) == 1
+
+
 def test_what_the_code_depends_on_is_in_its_name(cache, monkeypatch):
     folder, load = cache
     load()
     monkeypatch.setattr(objects.kernels, "__file__", str(folder.parent / "__init__.py"))
     assert load()
     assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize("module", ["machines", "frame"])
+def test_numbers_of_halts_and_limits_are_in_its_name(cache, monkeypatch, module):
+    """Machine code has them; with others Python would take one halt for another."""
+    folder, load = cache
+    load()
+    changed = folder.parent / "changed.py"
+    changed.write_text("# other numbers")
+    monkeypatch.setattr(getattr(objects, module), "__file__", str(changed))
+    assert load()
 
 
 def test_the_users_cache_is_where_the_desktop_standard_says(monkeypatch, tmp_path):
