@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from threading import BoundedSemaphore
@@ -104,7 +105,7 @@ def prepare(
 
     def begin(store: Store) -> tuple[Genesis, Origin | None]:
         nonlocal point
-        made, point = open_fork(store, forking, lambda chain_id: _genesis(settings, chain_id))
+        made, point = open_fork(store, forking, int(time.time()), partial(_genesis, settings))
         return made, None if point is None else point.origin
 
     key: bytes | None = None
@@ -133,12 +134,13 @@ def prepare(
     return Prepared(settings, folder, ledger, accounts, key, node_key, dev, point, forking.answers)
 
 
-def _genesis(settings: Settings, chain_id: int | None) -> Genesis:
+def _genesis(settings: Settings, chain_id: int | None, timestamp: int) -> Genesis:
     """A developer's first block; `chain_id` None: that of the settings."""
     return dev_genesis(
         settings.dev.chain_id if chain_id is None else chain_id,
         accounts=list(keys.dev_accounts(settings.dev.mnemonic, settings.dev.accounts)),
         balance=settings.dev.balance * _COIN,
+        timestamp=timestamp,
         contracts=first_contracts(),
     )
 

@@ -29,6 +29,7 @@ from node.rpc.filters import Filters
 from node.rpc.heavy import HeavyCalls
 from node.rpc.instant import Heavy, answer_at_once, answer_heavy
 from node.rpc.protocol import Dispatcher
+from node.rpc.quick import QuickCalls
 from node.settings import Settings
 from node.testing.borrowed_loop import BorrowedLoop
 
@@ -104,12 +105,8 @@ class Ledger:
         self.accounts = list(self.keys)
         self.chain_id = chain_id if genesis is None else genesis.config.chain_id
         self._signers = signers
-        self._genesis = genesis or dev_genesis(
-            chain_id,
-            accounts=list(signers),
-            balance=balance * _COIN,
-            contracts=first_contracts(),
-        )
+        self._genesis = genesis
+        self._balance = balance * _COIN
         height = NEWEST if fork_height is None else fork_height
         self._forking = Forking(fork_url, height, fork_cache)
         self._settings = settings or Settings()
@@ -151,7 +148,9 @@ class Ledger:
     async def _start(self) -> None:
         settings = replace(self._settings, pool=replace(self._settings.pool, journal=False))
         store = MemoryStore()
-        genesis, point = open_fork(store, self._forking, lambda _: self._genesis)
+        environment = replace(real_environment(), threads=_inline)
+        now = int(environment.clock())
+        genesis, point = open_fork(store, self._forking, now, self._genesis_of)
         origin = None if point is None else point.origin
         self._node = Node(
             settings,
@@ -159,7 +158,7 @@ class Ledger:
             accounts=self._signers,
             validator_key=new_key(),
             votes=None,
-            environment=replace(real_environment(), threads=_inline),
+            environment=environment,
             developing=Developing(fork=point, forks=self._forking.answers),
             on_commit=_say,
         )
@@ -167,8 +166,18 @@ class Ledger:
         filters = Filters(settings.rpc, self._node)
         filters.start()
         heavy = HeavyCalls(settings.rpc, _inline)
-        self._context = Context(self._node, filters, heavy, TipOracle(), local=True)
+        quick = QuickCalls(self._node.machines.new(), watched=False)
+        self._context = Context(self._node, filters, heavy, TipOracle(), local=True, quick=quick)
         self._dispatcher = Dispatcher(settings.rpc)
+
+    def _genesis_of(self, _: int | None, timestamp: int) -> Genesis:
+        return self._genesis or dev_genesis(
+            self.chain_id,
+            accounts=list(self._signers),
+            balance=self._balance,
+            timestamp=timestamp,
+            contracts=first_contracts(),
+        )
 
     async def _stop(self) -> None:
         await self._context.filters.stop()

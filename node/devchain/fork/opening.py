@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from chain.errors import Reason, Rejected
-from chain.genesis import Genesis
+from chain.genesis import Genesis, parse_genesis
 from chain.storage import schema
 from chain.storage.store import Store
 from node.devchain.fork.beginning import ForkPoint, find_fork, first_changes, reopen_fork
@@ -25,14 +25,18 @@ class Forking(Struct, frozen=True):
 
 
 def open_fork(
-    store: Store, forking: Forking, genesis_of: Callable[[int | None], Genesis]
+    store: Store, forking: Forking, now: int, genesis_of: Callable[[int | None, int], Genesis]
 ) -> tuple[Genesis, ForkPoint | None]:
     """The genesis of a store's ledger, and where it left another one, if it did.
 
-    `genesis_of` makes the genesis with the given chain id, or with its own for None. An empty
-    store is begun with the fork that is wanted. `Rejected` (WRONG_CHAIN) when the store holds
+    `genesis_of` makes the genesis with the given chain id, or with its own for None, and the given
+    time: that of the store's, or `now` (seconds since 1970) for an empty one, for contracts and
+    tests reckon with dates from the first block on. An empty store is begun with the fork that is
+    wanted. `Rejected` (WRONG_CHAIN) when the store holds
     something else, and as `find_fork`; `SourceFailed`.
     """
+    begun = store.get(schema.META, schema.GENESIS)
+    began = parse_genesis(begun).timestamp if begun else now
     record = store.get(schema.META, schema.FORK)
     if record is not None:
         point = reopen_fork(record, forking.answers, forking.url)
@@ -43,7 +47,7 @@ def open_fork(
                 f"the data folder holds a fork at height {point.height}, not {forking.height}",
             )
     elif not forking.url:
-        return genesis_of(None), None
+        return genesis_of(None, began), None
     elif store.get(schema.META, schema.SCHEMA) is not None:
         raise Rejected(
             Reason.WRONG_CHAIN, "the data folder holds a ledger that is no fork; name another"
@@ -51,7 +55,7 @@ def open_fork(
     else:
         height = None if forking.height == NEWEST else forking.height
         point = find_fork(forking.url, height, forking.answers)
-    genesis = genesis_of(point.chain_id if forking.takes_chain_id else None)
+    genesis = genesis_of(point.chain_id if forking.takes_chain_id else None, began)
     if record is None:
         store.write(first_changes(point, genesis), sync=True)
     return genesis, point

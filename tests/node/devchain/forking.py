@@ -14,7 +14,7 @@ def url_of(served: Served) -> str:
     return f"http://127.0.0.1:{served.port}"
 
 
-def _genesis(chain_id: int | None) -> Genesis:
+def _genesis(chain_id: int | None, _: int) -> Genesis:
     return dev_genesis() if chain_id is None else dev_genesis(chain_id)
 
 
@@ -29,7 +29,7 @@ def forked_from(
     """A developer's node, still to be entered, on a fork of another."""
     url = source if isinstance(source, str) else url_of(source)
     store = MemoryStore()
-    genesis, point = open_fork(store, Forking(url, height, answers, not own_id), _genesis)
+    genesis, point = open_fork(store, Forking(url, height, answers, not own_id), 0, _genesis)
     assert point is not None
     ledger = Ledger.open(store, genesis, origin=point.origin)
     return Served(ledger=ledger, developing=Developing(fork=point, forks=answers), vm=vm)

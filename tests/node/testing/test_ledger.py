@@ -176,6 +176,15 @@ def test_a_batch_of_bytes_is_answered_as_over_http(ledger: Ledger) -> None:
     assert json.loads(ledger.answer(b"nonsense"))["error"]["code"] == -32700
 
 
+def test_a_date_after_the_first_block_is_still_to_come() -> None:
+    """A contract that locks something for a day after the newest block's time can be made."""
+    with Ledger() as ledger:
+        first = int(ledger.request("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        ledger.mine()
+        second = int(ledger.request("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        assert 0 < second - first < 3_600
+
+
 def test_ledgers_live_side_by_side_and_end_cleanly() -> None:
     first, second = Ledger(chain_id=5, accounts=2, balance=1), Ledger(chain_id=6)
     with first, second:
