@@ -105,6 +105,19 @@ _NOTHING_WARM: Final[frozenset[Address]] = frozenset()  # compared by identity
 _RIPEMD: Final = Address((3).to_bytes(20, "big"))
 
 
+def _place(address: Address, slot: int) -> bytes:
+    """A key for a slot.
+
+    Of numbers anybody can choose many with the same hash() (which is modulo 2^61 - 1), and a
+    dictionary would compare them one by one; of bytes nobody can.
+    """
+    return address + slot.to_bytes(32, "big")
+
+
+def _slot_of(key: bytes) -> int:
+    return int.from_bytes(key[20:], "big")
+
+
 def _no_logs(content: bytes) -> Sequence[Log]:
     return ()
 
@@ -133,6 +146,7 @@ class State:
         "_transient",
         "_undone",
         "_warm",
+        "_warm_slots",
         "_wiped",
         "refund",
         "view",
@@ -145,8 +159,9 @@ class State:
         self._kept: Container[Address] = ()  # the accounts that the keeper wants to be told of
         self._base: dict[Address, Account | None] = {}
         self._accounts: dict[Address, Account | None] = {}
-        self._storage: dict[Address, dict[int, int]] = {}
-        self._base_storage: dict[Address, dict[int, int]] = {}
+        # Slots are named by `_place` in all that follows.
+        self._storage: dict[Address, dict[bytes, int]] = {}
+        self._base_storage: dict[Address, dict[bytes, int]] = {}
         self._wiped: dict[Address, bool] = {}
         self._codes: dict[Hash, bytes] = {}
         self._journal: list[tuple[Any, Any, Any]] = []
@@ -155,9 +170,10 @@ class State:
         self._late_logs: list[bytes] = []  # those after `_logs`, as `_read_logs` reads them
         self._read_logs: Callable[[bytes], Sequence[Log]] = _no_logs
         self._prewarmed = _NOTHING_WARM
-        self._original: dict[tuple[Address, int], int] = {}
-        self._transient: dict[tuple[Address, int], int] = {}
-        self._warm: dict[Address | tuple[Address, int], bool] = {}
+        self._original: dict[bytes, int] = {}
+        self._transient: dict[bytes, int] = {}
+        self._warm: dict[Address, bool] = {}
+        self._warm_slots: dict[bytes, bool] = {}
         self._created: dict[Address, bool] = {}
         self._destructed: dict[Address, bool] = {}
         self._touched: dict[Address, bool] = {}
@@ -185,10 +201,10 @@ class State:
             elif old is _MISSING:
                 if table is self._touched and key == _RIPEMD:
                     keep_ripemd = True
-                elif table is self._warm and isinstance(key, bytes):
-                    self._undone.add(Address(key))
+                elif table is self._warm:
+                    self._undone.add(key)
                     if key in kept:
-                        self._tell_changed(Address(key))
+                        self._tell_changed(key)
                 del table[key]
             else:
                 table[key] = old
@@ -227,33 +243,34 @@ class State:
 
     def slot(self, address: Address, slot: int) -> tuple[int, int, bool]:
         """Value, original value, and whether it is warm, as a keeper finds it."""
-        value = self._load(address, slot)
-        key = (address, slot)
-        return value, self._original.get(key, value), key in self._warm
+        key = _place(address, slot)
+        value = self._load(address, slot, key)
+        return value, self._original.get(key, value), key in self._warm_slots
 
     def take_slot(
         self, address: Address, slot: int, value: int, original: int | None, warm: bool
     ) -> None:
         """What a slot has become; `original` is None when no transaction now cares."""
-        slots = self._storage[address]
-        old = slots[slot]
+        slots, key = self._storage[address], _place(address, slot)
+        old = slots[key]
         if value != old:
-            self._journal.append((slots, slot, old))
-            slots[slot] = value
-        key = (address, slot)
+            self._journal.append((slots, key, old))
+            slots[key] = value
         if original is not None and original != value:
             self._original.setdefault(key, original)
-        if warm and key not in self._warm:
-            self._set(self._warm, key, True)
+        if warm and key not in self._warm_slots:
+            self._set(self._warm_slots, key, True)
 
-    def transients(self) -> Mapping[tuple[Address, int], int]:
-        """All transient slots that the current transaction has written."""
+    def transients(self) -> Iterator[tuple[Address, int, int]]:
+        """All transient slots that the current transaction has written, and their values."""
         self._reclaim()
-        return self._transient
+        for key, value in self._transient.items():
+            yield Address(key[:20]), _slot_of(key), value
 
     def take_transient(self, address: Address, slot: int, value: int) -> None:
-        if self._transient.get((address, slot), 0) != value:
-            self._set(self._transient, (address, slot), value)
+        key = _place(address, slot)
+        if self._transient.get(key, 0) != value:
+            self._set(self._transient, key, value)
 
     def note_undone(self, address: Address) -> None:
         """The keeper made it warm, and took that back."""
@@ -431,13 +448,13 @@ class State:
 
     def storage(self, address: Address, slot: int) -> int:
         self._reclaim()
-        return self._load(address, slot)
+        return self._load(address, slot, _place(address, slot))
 
-    def _load(self, address: Address, slot: int) -> int:
+    def _load(self, address: Address, slot: int, key: bytes) -> int:
         slots = self._storage.get(address)
         if slots is None:
             slots = self._storage[address] = {}
-        value = slots.get(slot)
+        value = slots.get(key)
         if value is None:
             if address in self._wiped:
                 value = 0
@@ -446,31 +463,34 @@ class State:
                 before = self._base_storage.get(address)
                 if before is None:
                     before = self._base_storage[address] = {}
-                before[slot] = value
-            slots[slot] = value
+                before[key] = value
+            slots[key] = value
         return value
 
     def set_storage(self, address: Address, slot: int, value: int) -> None:
-        old = self.storage(address, slot)
-        key = (address, slot)
+        self._reclaim()
+        key = _place(address, slot)
+        old = self._load(address, slot, key)
         if key not in self._original:
             self._original[key] = old
         slots = self._storage[address]
-        self._journal.append((slots, slot, old))
-        slots[slot] = value
+        self._journal.append((slots, key, old))
+        slots[key] = value
 
     def original_storage(self, address: Address, slot: int) -> int:
         """The slot's value when the current transaction began."""
-        value = self.storage(address, slot)
-        return self._original.get((address, slot), value)
+        self._reclaim()
+        key = _place(address, slot)
+        value = self._load(address, slot, key)
+        return self._original.get(key, value)
 
     def transient(self, address: Address, slot: int) -> int:
         self._reclaim()
-        return self._transient.get((address, slot), 0)
+        return self._transient.get(_place(address, slot), 0)
 
     def set_transient(self, address: Address, slot: int, value: int) -> None:
         self._reclaim()
-        self._set(self._transient, (address, slot), value)
+        self._set(self._transient, _place(address, slot), value)
 
     # -- warm and cold (EIP-2929) ----------------------------------------------
 
@@ -485,10 +505,10 @@ class State:
 
     def warm_slot(self, address: Address, slot: int) -> bool:
         """Make the slot warm; True when it was cold."""
-        key = (address, slot)
-        if key in self._warm:
+        key = _place(address, slot)
+        if key in self._warm_slots:
             return False
-        self._set(self._warm, key, True)
+        self._set(self._warm_slots, key, True)
         return self._keeper is None or self._keeper.slot_warmed(address, slot)
 
     def prewarm(self, addresses: frozenset[Address]) -> None:
@@ -504,7 +524,7 @@ class State:
 
     def is_warm_slot(self, address: Address, slot: int) -> bool:
         self._reclaim()
-        return (address, slot) in self._warm
+        return _place(address, slot) in self._warm_slots
 
     def touched_addresses(self, ignored: frozenset[Address]) -> tuple[Address, ...]:
         """The addresses that the current transaction made warm, but for those ignored.
@@ -513,8 +533,7 @@ class State:
         """
         if not self._warm and not self._undone and not self._prewarmed:
             return ()
-        warm: set[Address] = {key for key in self._warm if isinstance(key, bytes)}
-        return tuple((warm | self._undone | self._prewarmed) - ignored)
+        return tuple((self._warm.keys() | self._undone | self._prewarmed) - ignored)
 
     # -- transactions and blocks -----------------------------------------------
 
@@ -524,6 +543,7 @@ class State:
         self._original.clear()
         self._transient.clear()
         self._warm.clear()
+        self._warm_slots.clear()
         self._created.clear()
         self._destructed.clear()
         self._touched.clear()
@@ -565,7 +585,10 @@ class State:
     def known(self) -> Known:
         """All accounts and slots read or written so far, as they stand now."""
         self._reclaim()
-        slots = {address: dict(slots) for address, slots in self._storage.items()}
+        slots = {
+            address: {_slot_of(key): value for key, value in slots.items()}
+            for address, slots in self._storage.items()
+        }
         return Known(dict(self._accounts), slots, frozenset(self._wiped))
 
     def override_account(self, address: Address, account: Account | None) -> None:
@@ -591,7 +614,9 @@ class State:
         storage: dict[Address, Mapping[int, int]] = {}
         for address, slots in self._storage.items():
             before = {} if address in self._wiped else self._base_storage.get(address, {})
-            written = {slot: value for slot, value in slots.items() if value != before.get(slot, 0)}
+            written = {
+                _slot_of(key): value for key, value in slots.items() if value != before.get(key, 0)
+            }
             if written:
                 storage[address] = written
                 self.account(address)  # its storage root changes, so it belongs to the delta

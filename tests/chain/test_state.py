@@ -194,3 +194,23 @@ def test_code_is_in_the_delta_only_while_an_account_has_it() -> None:
     state.set_code(C, b"\x02")
     assert state.delta().codes == {keccak(b"\x02"): b"\x02"}
     assert state.code(C) == b"\x02" and state.code(B) == b""
+
+
+def test_slots_that_python_hashes_alike_are_different_keys():
+    """Numbers are hashed modulo 2^61 - 1; whoever chooses slots could choose only such."""
+    alike = [n * (2**61 - 1) for n in range(1, 50)]
+    assert len({hash(slot) for slot in alike}) == 1
+    state = State(rich())
+    mark = state.checkpoint()
+    for slot in alike:
+        state.set_storage(A, slot, slot)
+        state.set_transient(A, slot, slot)
+        state.warm_slot(A, slot)
+    for table in (state._storage[A], state._original, state._transient, state._warm_slots):
+        assert len({hash(key) for key in table}) == len(alike)
+    assert all(state.storage(A, slot) == state.transient(A, slot) == slot for slot in alike)
+    assert sorted(state.transients()) == [(A, slot, slot) for slot in alike]
+    assert state.delta().storage == {A: {slot: slot for slot in alike}}
+    assert state.known().slots == {A: {slot: slot for slot in alike}}
+    state.revert(mark)
+    assert state.delta().storage == {} and not any(state.is_warm_slot(A, slot) for slot in alike)

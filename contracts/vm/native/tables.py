@@ -125,7 +125,7 @@ class Tables:
             self._forget_all()
             self._state, self._fork = weakref.ref(state), fork
             self._prewarmed = state.prewarmed
-            for (address, slot), word in state.transients().items():
+            for address, slot, word in state.transients():
                 self._take_transient(address, slot, word)
             state.lend(self, self._entries)
         if code_changes != self._code_changes:

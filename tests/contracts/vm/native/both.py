@@ -104,7 +104,8 @@ class Case:
 def effects(outcome: Outcome, state: State, fork: Fork) -> dict[str, object]:
     """All that a message leaves behind, and then its transaction."""
     state.delta()  # so that the state has back what a machine keeps
-    warm, transient = set(state._warm), {k: word for k, word in state._transient.items() if word}
+    warm = {*state._warm, *state._warm_slots}
+    transient = {k: word for k, word in state._transient.items() if word}
     destructed = list(state.destructed())
     logs = list(state.logs)
     if fork.deletes_empty_accounts:
