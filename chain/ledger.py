@@ -176,6 +176,11 @@ class Ledger:
 
     # -- state -------------------------------------------------------------------------------------
 
+    @property
+    def head_state(self) -> object:
+        """Stands for the head's state: another one as soon as that changes."""
+        return self._head[1]
+
     def view(self, height: Height | None = None) -> TrieView:
         """The state after the block at `height`, by default the head's.
 

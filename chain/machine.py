@@ -129,3 +129,18 @@ class Machine(Protocol):
         fork: Fork,
         tracer: Tracer | None = None,
     ) -> Outcome: ...
+
+
+class Peeker(Protocol):
+    """A machine that can tell what a message would give, without doing it."""
+
+    def peek(
+        self,
+        message: Message,
+        state: "State",
+        block: BlockContext,
+        transaction: TransactionContext,
+        fork: Fork,
+    ) -> Outcome | None:
+        """What `Machine.execute` would give; `state` stays as it was. None: it can't tell."""
+        ...

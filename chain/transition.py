@@ -113,7 +113,7 @@ def simulate(
         if shows_base_fee:
             return _execute(state, transaction, sender, block, machine, fork, tracer)
         pays_for_blobs = transaction.max_blob_fee > 0 or not transaction.blob_hashes
-        block = _without_fees(block, keep_blob_fee=pays_for_blobs)
+        block = without_fees(block, keep_blob_fee=pays_for_blobs)
     elif transaction.max_fee < block.base_fee:
         raise Rejected(
             Reason.FEE_CAP_BELOW_BASE_FEE,
@@ -123,7 +123,8 @@ def simulate(
 
 
 @lru_cache(maxsize=2)  # calls come in rows, and a machine knows the block again
-def _without_fees(block: BlockContext, *, keep_blob_fee: bool) -> BlockContext:
+def without_fees(block: BlockContext, *, keep_blob_fee: bool = False) -> BlockContext:
+    """The block as a call without fees sees it."""
     return BlockContext(
         number=block.number,
         timestamp=block.timestamp,
@@ -173,7 +174,7 @@ def _execute(
     gas_limit = transaction.gas_limit
     gas_price = effective_gas_price(transaction, block.base_fee)
     intrinsic = intrinsic_gas(transaction, fork)
-    floor = floor_gas(transaction, fork)
+    floor = floor_gas(transaction.data, fork)
     if gas_limit < intrinsic:
         raise Rejected(Reason.INTRINSIC_GAS_TOO_LOW, f"have {gas_limit}, want {intrinsic}")
     if gas_limit < floor:

@@ -24,25 +24,29 @@ _BATCH: Final = 512  # signatures; 20 ms of native work, long beside the wait fo
 
 def intrinsic_gas(transaction: Transaction, fork: Fork) -> int:
     """Gas that the transaction costs before any code runs."""
-    gas = fork.gas_transaction
-    data = transaction.data
-    if data:
-        zeros = data.count(0)
-        gas += zeros * fork.gas_data_zero + (len(data) - zeros) * fork.gas_data_nonzero
+    gas = intrinsic_gas_of_call(transaction.data, fork)
     if transaction.to is None:
         gas += fork.gas_transaction_create
-        gas += fork.gas_initcode_word * ((len(data) + 31) // 32)
+        gas += fork.gas_initcode_word * ((len(transaction.data) + 31) // 32)
     for _, slots in transaction.access_list:
         gas += fork.gas_access_list_address + fork.gas_access_list_slot * len(slots)
     return gas + fork.gas_authorization * len(transaction.authorizations)
 
 
-def floor_gas(transaction: Transaction, fork: Fork) -> int:
-    """Gas that the transaction pays at least, for its data alone (EIP-7623); 0: no floor."""
+def intrinsic_gas_of_call(data: bytes, fork: Fork) -> int:
+    """As `intrinsic_gas`, of a transaction that has nothing but data and whom it calls."""
+    if not data:
+        return fork.gas_transaction
+    zeros = data.count(0)
+    price = zeros * fork.gas_data_zero + (len(data) - zeros) * fork.gas_data_nonzero
+    return fork.gas_transaction + price
+
+
+def floor_gas(data: bytes, fork: Fork) -> int:
+    """Gas that a transaction pays at least, for its data alone (EIP-7623); 0: no floor."""
     per_token = fork.gas_floor_per_token
     if not per_token:
         return 0
-    data = transaction.data
     zeros = data.count(0)
     tokens = zeros + _TOKENS_PER_NONZERO_BYTE * (len(data) - zeros)
     return fork.gas_transaction + per_token * tokens
@@ -200,7 +204,7 @@ def _check_gas(transaction: Transaction, fork: Fork) -> None:
     intrinsic = intrinsic_gas(transaction, fork)
     if limit < intrinsic:
         raise Rejected(Reason.INTRINSIC_GAS_TOO_LOW, f"have {limit}, want {intrinsic}")
-    floor = floor_gas(transaction, fork)
+    floor = floor_gas(transaction.data, fork)
     if limit < floor:
         raise Rejected(Reason.FLOOR_GAS_TOO_LOW, f"have {limit}, want {floor}")
 

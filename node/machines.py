@@ -143,7 +143,7 @@ def _from_cache() -> "Native | None":
 
 
 class TieredMachine:
-    """A chain.machine.Machine on the best tier that is ready. Not thread-safe."""
+    """A chain.machine.Machine and Peeker on the best tier that is ready. Not thread-safe."""
 
     def __init__(self, machines: Machines, *, compiles: bool) -> None:
         self._machines = machines
@@ -177,6 +177,26 @@ class TieredMachine:
             tier = JIT
         self.messages[tier] += 1
         self.gas[tier] += message.gas - outcome.gas_left
+        return outcome
+
+    def peek(
+        self,
+        message: Message,
+        state: State,
+        block: BlockContext,
+        transaction: TransactionContext,
+        fork: Fork,
+    ) -> Outcome | None:
+        """As chain.machine.Peeker says; None too until native code is ready."""
+        native = self._native
+        if native is None:
+            native = self._native = self._machines.native(compiles=self._compiles)
+            if native is None:
+                return None
+        outcome = native.peek(message, state, block, transaction, fork)
+        if outcome is not None:
+            self.messages[NATIVE] += 1
+            self.gas[NATIVE] += message.gas - outcome.gas_left
         return outcome
 
     def _compiled_messages(self) -> int:

@@ -16,7 +16,7 @@ from chain.blocks import Header
 from chain.errors import Reason, Rejected
 from chain.execution import block_context
 from chain.forks import Fork
-from chain.machine import BlockContext, Halt, Machine, Tracer
+from chain.machine import BlockContext, Halt, Machine, Outcome, Tracer
 from chain.state import State, StateView
 from chain.transactions import Kind, Transaction
 from chain.transition import TransactionResult, simulate
@@ -99,14 +99,10 @@ def scene(
     if around is not None and around.number is not None:
         header = replace(header, number=around.number)
 
-    def make(header: Header) -> tuple[Fork, BlockContext]:
-        fork = ctx.fork_of(header)
-        return fork, block_context(header, fork, ctx.ledger.config, ctx.block_hash)
-
     if block == "pending" or around is not None:
-        fork, context = make(header)
+        fork, context = _made_surroundings(ctx, header)
     else:
-        fork, context = ctx.surroundings.of(header, make)
+        fork, context = surroundings(ctx, header)
     if around is not None:
         context = overridden_block(context, around)
     machine: Machine = ctx.node.machine
@@ -115,6 +111,16 @@ def scene(
         fork, machine = place_precompiles(state, fork, machine)
     seconds = ctx.node.settings.rpc.call_timeout_ms / 1000
     return Scene(view, context, fork, machine, time.monotonic() + seconds)
+
+
+def surroundings(ctx: Context, header: Header) -> tuple[Fork, BlockContext]:
+    """The fork and the block of a header of the ledger's."""
+    return ctx.surroundings.of(header, _made_surroundings, ctx)
+
+
+def _made_surroundings(ctx: Context, header: Header) -> tuple[Fork, BlockContext]:
+    fork = ctx.fork_of(header)
+    return fork, block_context(header, fork, ctx.ledger.config, ctx.block_hash)
 
 
 def call_fees(call: CallRequest, base_fee: int) -> tuple[int, int]:
@@ -221,7 +227,7 @@ _HALTS: Final[dict[Halt, str]] = {
 }
 
 
-def failure(result: TransactionResult) -> RpcError | None:
+def failure(result: TransactionResult | Outcome) -> RpcError | None:
     """The error for a call that failed, None for one that did not.
 
     A revert has code 3, its data, and its reason in words where it has any.
@@ -235,7 +241,25 @@ def failure(result: TransactionResult) -> RpcError | None:
     return RpcError(REVERTED, message, data(result.output))
 
 
-@method("eth_call")
+def _call_quickly(
+    ctx: Context,
+    request: CallRequest,
+    block: BlockTag,
+    state: StateOverrides | None,
+    around: BlockOverrides | None,
+) -> bytes | None:
+    """As `call`, in the event loop; None where that might take long."""
+    if ctx.quick is None or state is not None or around is not None:
+        return None
+    outcome = ctx.quick.ask(ctx, request, block)
+    if outcome is None:
+        return None
+    if (error := failure(outcome)) is not None:
+        raise error
+    return outcome.output
+
+
+@method("eth_call", quickly=_call_quickly)
 def call(
     ctx: Context,
     request: CallRequest,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from node.rpc.fees import TipOracle
     from node.rpc.filters import Filters
     from node.rpc.heavy import HeavyCalls
+    from node.rpc.quick import QuickCalls
     from node.rpc.registry import Method
     from node.rpc.websocket import Connection
 
@@ -63,12 +64,15 @@ class Surroundings:
         self._last: tuple[Header, Fork, BlockContext] | None = None
 
     def of(
-        self, header: Header, make: Callable[[Header], tuple[Fork, BlockContext]]
+        self,
+        header: Header,
+        make: Callable[["Context", Header], tuple[Fork, BlockContext]],
+        ctx: "Context",
     ) -> tuple[Fork, BlockContext]:
         """The fork and the block of a header of the ledger's; `make` gives them."""
         last = self._last
         if last is None or last[0] is not header:
-            last = self._last = (header, *make(header))
+            last = self._last = (header, *make(ctx, header))
         return last[1], last[2]
 
     def forget(self) -> None:
@@ -87,6 +91,7 @@ class Context:
         "node",
         "pending",
         "pending_states",
+        "quick",
         "signing",
         "surroundings",
         "tips",
@@ -101,8 +106,12 @@ class Context:
         connection: "Connection | None" = None,
         *,
         local: bool = False,
+        quick: "QuickCalls | None" = None,
     ) -> None:
-        """`local` says that the caller is on this machine, and nobody speaks through it."""
+        """`local` says that the caller is on this machine, and nobody speaks through it.
+
+        Without `quick` all heavy calls go to threads.
+        """
         self.node = node
         self.filters = filters
         self.heavy = heavy
@@ -111,6 +120,7 @@ class Context:
         self.signing = asyncio.Lock()
         self.connection = connection
         self.local = local
+        self.quick = quick
         self.pending: TrieView | None = None  # the state after the next block, once it is known
         self.pending_states = PendingStates()
         self.surroundings = Surroundings()
@@ -130,7 +140,15 @@ class Context:
         return context
 
     def _again(self, connection: "Connection | None", *, local: bool) -> "Context":
-        context = Context(self.node, self.filters, self.heavy, self.tips, connection, local=local)
+        context = Context(
+            self.node,
+            self.filters,
+            self.heavy,
+            self.tips,
+            connection,
+            local=local,
+            quick=self.quick,
+        )
         context.signing = self.signing
         context.pending_states = self.pending_states
         context.surroundings = self.surroundings

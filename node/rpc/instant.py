@@ -1,16 +1,17 @@
 """Requests that need no task of their own: those answered at once, and single heavy calls.
 
 Most requests that programs poll with call methods that look up what is in memory or near it;
-answering them in the turn in which they arrive takes a fifth of the time. Heavy calls go to
-the threads' line straight away. Whatever is unusual about a request - its form, its arguments,
-a method that waits - is left to `protocol`, which defines what is answered; what is answered
-here is the same.
+answering them in the turn in which they arrive takes a fifth of the time. Heavy calls are
+answered here too if they are sure to be short (`node.rpc.quick`), or else go to the threads'
+line straight away. Whatever is unusual about a request - its form, its arguments, a method
+that waits - is left to `protocol`, which defines what is answered; what is answered here is
+the same.
 """
 
 import asyncio
 import dis
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from functools import cache
 from time import perf_counter
 from typing import Any, Final, Literal
@@ -27,6 +28,7 @@ from node.watch.metrics import CallCounts
 # Methods of these kinds are short when they don't wait; others may encode whole blocks.
 _KINDS: Final = ("eth_", "net_", "web3_")
 _AT_ONCE: Final = 128  # calls of a batch before others get a turn
+_TURN_SECONDS: Final = 0.003  # after which quick ones of a batch give others a turn too
 _WAITS: Final = frozenset({"GET_AWAITABLE", "GET_AITER", "BEFORE_ASYNC_WITH"})
 
 
@@ -57,6 +59,13 @@ class _UnusualError(Exception):
 
 
 @cache
+def _methods() -> dict[str, registry.Method]:
+    """Those, and the heavy ones."""
+    heavy = {name: method for name, method in registry.METHODS.items() if method.heavy}
+    return instant_methods() | heavy
+
+
+@cache
 def instant_methods() -> dict[str, registry.Method]:
     """The methods that never wait for anything, by name."""
     return {name: method for name, method in registry.METHODS.items() if _is_instant(method)}
@@ -80,69 +89,103 @@ def answer_at_once(
     try:
         if body[:1] != b"[":
             request = _decode_one(body)
-            method = registry.METHODS.get(request.method)
-            if method is not None and method.heavy:
-                return Heavy(*_bound(request, method, ctx))
             call = _read(request, ctx)
             start = perf_counter()
-            answer, failed = _run(call, ctx)
-            counts.count(call[1].name, failed, perf_counter() - start)
-            return answer
+            answered = _run(call, ctx)
+            if answered is None:
+                return Heavy(*call)
+            counts.count(call[1].name, answered[1], perf_counter() - start)
+            return answered[0]
         requests = _decode_many(body)
         if not 0 < len(requests) <= settings.batch_items_max:
             return None
         calls = [_read(each, ctx) for each in requests]
     except (msgspec.DecodeError, _UnusualError, RecursionError, UnicodeDecodeError):
         return None
-    if len(calls) <= _AT_ONCE:
-        return b"[" + b",".join(_part(calls, 0, ctx, settings, counts)) + b"]"
-    return _in_parts(calls, ctx, settings, counts)
+    batch = _Batch(calls, ctx, settings, counts)
+    batch.take_turn()
+    return batch.all_answers() if batch.is_over else batch.answer_rest()
 
 
-async def _in_parts(
-    calls: Sequence[_Call], ctx: Context, settings: RpcSettings, counts: CallCounts
-) -> bytes:
-    answers: list[bytes] = []
-    size = 0
-    for start in range(0, len(calls), _AT_ONCE):
-        part = _part(calls[start : start + _AT_ONCE], size, ctx, settings, counts)
-        size += sum(map(len, part))
-        answers += part
-        await asyncio.sleep(0)
-    return b"[" + b",".join(answers) + b"]"
+class _Batch:
+    """A batch that is being answered, in its order."""
 
+    def __init__(
+        self, calls: list[_Call], ctx: Context, settings: RpcSettings, counts: CallCounts
+    ) -> None:
+        self._calls = calls
+        self._ctx = ctx
+        self._bytes_max = settings.response_bytes_max
+        self._counts = counts
+        self._answers: list[bytes] = []
+        self._size = 0  # bytes of these
 
-def _part(
-    calls: Sequence[_Call], size: int, ctx: Context, settings: RpcSettings, counts: CallCounts
-) -> list[bytes]:
-    """Answers to some calls of a batch whose answers have `size` bytes so far."""
-    start = perf_counter()
-    answers: list[bytes] = []
-    outcomes: Counter[tuple[str, bool]] = Counter()
-    for call in calls:
-        if size > settings.response_bytes_max:
-            answers.append(protocol.too_large(call[0]))
-            continue
-        answer, failed = _run(call, ctx)
-        answers.append(answer)
-        size += len(answer)
-        outcomes[call[1].name, failed] += 1
-    each = (perf_counter() - start) / len(calls)
-    for (name, failed), times in outcomes.items():
-        counts.count(name, failed, each, times)
-    return answers
+    @property
+    def is_over(self) -> bool:
+        return len(self._answers) == len(self._calls)
+
+    def all_answers(self) -> bytes:
+        return b"[" + b",".join(self._answers) + b"]"
+
+    def take_turn(self) -> None:
+        """Answer the next calls, up to one that may take long."""
+        first = len(self._answers)
+        start = perf_counter()
+        outcomes: Counter[tuple[str, bool]] = Counter()
+        for call in self._calls[first : first + _AT_ONCE]:
+            if self._size > self._bytes_max:
+                self._answers.append(protocol.too_large(call[0]))
+                continue
+            answered = _run(call, self._ctx)
+            if answered is None:
+                break
+            answer, failed = answered
+            self._answers.append(answer)
+            self._size += len(answer)
+            outcomes[call[1].name, failed] += 1
+            if call[1].heavy and perf_counter() - start > _TURN_SECONDS:
+                break
+        self._count(outcomes, perf_counter() - start)
+
+    def _count(self, outcomes: Counter[tuple[str, bool]], seconds: float) -> None:
+        each = seconds / max(outcomes.total(), 1)
+        for (name, failed), times in outcomes.items():
+            self._counts.count(name, failed, each, times)
+
+    async def answer_rest(self) -> bytes:
+        """All answers, when others have had turns in between."""
+        while not self.is_over:
+            before = len(self._answers)
+            await asyncio.sleep(0)
+            self.take_turn()
+            if len(self._answers) == before:
+                await self._have_computed()
+        return self.all_answers()
+
+    async def _have_computed(self) -> None:
+        """Answer the next calls, which are heavy, as far as a thread comes in its turn."""
+        calls = []
+        for call in self._calls[len(self._answers) :]:
+            if not call[1].heavy:
+                break
+            calls.append(call)
+        start = perf_counter()
+        outcomes: Counter[tuple[str, bool]] = Counter()
+        try:
+            answers = await self._ctx.heavy.run(_computed_in_turn, calls, self._ctx)
+        except Exception as error:  # there is no room in the line, or no answer in time
+            answers = [(protocol.failure(calls[0][0], calls[0][1], error, self._ctx), True)]
+        for call, (answer, failed) in zip(calls, answers, strict=False):
+            self._answers.append(answer)
+            self._size += len(answer)
+            outcomes[call[1].name, failed] += 1
+        self._count(outcomes, perf_counter() - start)
 
 
 def _read(request: _Request, ctx: Context) -> _Call:
     """The call that a request makes."""
-    method = instant_methods().get(request.method)
-    if method is None:
-        raise _UnusualError
-    return _bound(request, method, ctx)
-
-
-def _bound(request: _Request, method: registry.Method, ctx: Context) -> _Call:
-    if not ctx.may_call(method):
+    method = _methods().get(request.method)
+    if method is None or not ctx.may_call(method):
         raise _UnusualError
     request_id = bytes(request.id)
     if not (request_id.isdigit() or _is_plain_text(request_id)):
@@ -160,9 +203,11 @@ def _is_plain_text(request_id: bytes) -> bool:
     return request_id[:1] == b'"' and request_id.isascii()
 
 
-def _run(call: _Call, ctx: Context) -> tuple[bytes, bool]:
-    """The answer to a call, and whether it is a failure."""
+def _run(call: _Call, ctx: Context) -> tuple[bytes, bool] | None:
+    """The answer to a call, and whether it is a failure; None: a thread has to compute it."""
     request_id, method, arguments = call
+    if method.heavy:
+        return _run_quickly(call, ctx)
     try:
         method.function(ctx, *arguments).send(None)
     except StopIteration as end:
@@ -176,8 +221,36 @@ def _run(call: _Call, ctx: Context) -> tuple[bytes, bool]:
     raise AssertionError(f"{method.name} waits")
 
 
+def _run_quickly(call: _Call, ctx: Context) -> tuple[bytes, bool] | None:
+    request_id, method, arguments = call
+    if method.quickly is None:
+        return None
+    try:
+        result = method.quickly(ctx, *arguments)
+    except Exception as error:
+        return protocol.failure(request_id, method, error, ctx), True
+    return (
+        None if result is None else (_succeeded(request_id, protocol.encode_result(result)), False)
+    )
+
+
 def _succeeded(request_id: bytes, result: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (request_id, result)
+
+
+def _computed_in_turn(calls: list[_Call], ctx: Context) -> list[tuple[bytes, bool]]:
+    """Answers to calls of heavy methods one after another, for some milliseconds."""
+    answers = []
+    stop = perf_counter() + protocol.HEAVY_TURN_SECONDS
+    for request_id, method, arguments in calls:
+        try:
+            result = _computed(method, ctx, arguments)
+            answers.append((_succeeded(request_id, result), False))
+        except Exception as error:
+            answers.append((protocol.failure(request_id, method, error, ctx), True))
+        if perf_counter() > stop:
+            break
+    return answers
 
 
 def answer_heavy(call: Heavy, ctx: Context, counts: CallCounts) -> bytes:

@@ -37,7 +37,7 @@ _VERSION: Final = b'"2.0"'
 # How many calls of a batch run before others get a turn.
 _BATCH_TURN: Final = 32
 # For how long calls of a batch share a thread's turn.
-_HEAVY_TURN_SECONDS: Final = 0.01
+HEAVY_TURN_SECONDS: Final = 0.01
 
 
 class _Request(Struct):
@@ -211,7 +211,7 @@ def _called(call: _Call, ctx: Context) -> Coroutine[Any, Any, Any]:
 def _run_heavy(calls: list[_Call], ctx: Context) -> list[Any]:
     """Outcomes of calls of heavy methods one after another, for some milliseconds."""
     outcomes: list[Any] = []
-    stop = time.monotonic() + _HEAVY_TURN_SECONDS
+    stop = time.monotonic() + HEAVY_TURN_SECONDS
     for call in calls:
         assert call.method is not None
         try:

@@ -37,7 +37,7 @@ PARSERS: Final[dict[Any, Parser]] = {
     parameters.BlockTag: parameters.parse_block,
     parameters.BlockNumber: parameters.parse_block_number,
     parameters.Count: parameters.parse_count,
-    parameters.Index: parameters.parse_uint64,
+    parameters.Index: parameters.parse_index,
     parameters.Slot: parameters.parse_slot,
     requests.CallRequest: requests.parse_call,
     requests.StateOverrides: requests.parse_state_overrides,
@@ -79,6 +79,7 @@ class Method:
         "local_only",
         "name",
         "parameters",
+        "quickly",
         "together",
     )
 
@@ -90,8 +91,10 @@ class Method:
         together: bool,
         local_only: bool,
         developer_only: bool,
+        quickly: Callable[..., Any] | None,
     ) -> None:
         self.name = name
+        self.quickly = quickly
         self.developer_only = developer_only
         self.local_only = local_only
         self.together = together
@@ -107,11 +110,11 @@ class Method:
         arguments = []
         for index, parameter in enumerate(self.parameters):
             value = values[index] if index < given else None
-            if value is None:
-                if parameter.required:
-                    raise invalid_params(f"missing value for required argument {index}")
+            if value is None and not parameter.required:
                 arguments.append(parameter.default)
                 continue
+            if index >= given or (value is None and parameter.annotation is Any):
+                raise invalid_params(f"missing value for required argument {index}")
             try:
                 arguments.append(parameter.parse(value))
             except ValueError as error:
@@ -123,14 +126,20 @@ METHODS: Final[dict[str, Method]] = {}
 
 
 def method(
-    name: str, *, together: bool = False, local_only: bool = False, developer_only: bool = False
+    name: str,
+    *,
+    together: bool = False,
+    local_only: bool = False,
+    developer_only: bool = False,
+    quickly: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the function below as the method `name`.
 
     `together`: calls that follow each other in a batch begin in their order, but do
     not wait for each other to end. `local_only`: for callers on this machine alone; to
     others there is no such method. `developer_only`: on developers' chains alone; on other
-    ledgers there is no such method.
+    ledgers there is no such method. `quickly` does the same as a heavy function, in the event
+    loop, where that is sure to be short; elsewhere it gives None.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -141,6 +150,7 @@ def method(
             together=together,
             local_only=local_only,
             developer_only=developer_only,
+            quickly=quickly,
         )
         return function
 

@@ -18,6 +18,7 @@ from node.rpc.heavy import HeavyCalls
 from node.rpc.outgoing import Outgoing
 from node.rpc.plain import Head, PlainConnections, read_fields
 from node.rpc.protocol import Dispatcher
+from node.rpc.quick import QuickCalls
 from node.settings import RpcSettings
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class RpcServer:
         self._dispatcher = Dispatcher(settings)
         self._outgoing = Outgoing()
         self._filters = Filters(settings, node)
-        self._context = Context(node, self._filters, self._heavy, TipOracle())
+        self._quick = QuickCalls(node.machines.new())
+        self._context = Context(node, self._filters, self._heavy, TipOracle(), quick=self._quick)
         self._local_context = self._context.of_this_machine()
         self._guards = Guards(settings)
         self._full: FullServer | None = None  # from the first connection on that needs it
@@ -93,6 +95,7 @@ class RpcServer:
         parts = [part for part in (self._full, self._plain) if part is not None]
         await asyncio.gather(*(part.stop(_SHUTDOWN_SECONDS) for part in parts))
         await self._heavy.close()
+        self._quick.close()
         if self._nudging is not None:  # until now, since calls that run are waited for
             self._nudging.cancel()
 

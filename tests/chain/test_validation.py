@@ -214,8 +214,8 @@ def test_less_gas_than_intrinsic_is_refused():
 def test_less_gas_than_the_floor_of_the_data_is_refused():
     """Given 10 bytes other than zero: 40 tokens of 10 gas (EIP-7623)."""
     transaction = _unsigned(data=b"\1" * 10)
-    assert floor_gas(transaction, CANCUN) == 0
-    assert floor_gas(transaction, PRAGUE) == 21_400
+    assert floor_gas(transaction.data, CANCUN) == 0
+    assert floor_gas(transaction.data, PRAGUE) == 21_400
     low = _signed(data=b"\1" * 10, gas_limit=21_399)
     assert _refusal(low, PRAGUE) is Reason.FLOOR_GAS_TOO_LOW
     check_transaction(low, CANCUN, CHAIN)

@@ -30,6 +30,7 @@ from contracts.vm.native.records import (
     LEFT_ACCOUNT,
     LEFT_END,
     LEFT_SLOT,
+    LEFT_STEP,
 )
 from contracts.vm.native.rules import TABLE_BYTES, Rules
 from contracts.vm.native.run import Run, StepHook
@@ -114,6 +115,63 @@ class NativeInterpreter:
         finally:
             self._in_use.release()
 
+    def peek(
+        self,
+        message: Message,
+        state: State,
+        block: BlockContext,
+        transaction: TransactionContext,
+        fork: Fork,
+    ) -> Outcome | None:
+        """What `execute` would give, where native code finds it out alone, and soon.
+
+        `state` stays as it was. None where it takes Python, more room than there is at first, a
+        precompiled contract that may run long, or longer than until somebody nudges. What it
+        has read of the state is kept for the next message on it.
+        """
+        native = self._native
+        if native is None or message.value or not message.code or not fork.access_lists:
+            return None
+        if message.to is None or not self.serves(message, transaction, None):
+            return None
+        if not self._in_use.acquire(blocking=False):
+            raise Fault("a native interpreter serves one thread, and one message at a time")
+        session = self._session
+        try:
+            self._running = rules = self._rules_for(fork, native)
+            if message.code_address in rules.precompiles:
+                return None
+            session.begin(state, fork, block, transaction, self._code_changes())
+            return self._peek(message, state, rules)
+        except BaseException:  # an interrupt too must not leave half a message in the tables
+            session.abandon()
+            raise
+        finally:
+            self._running = None
+            session.tables.running = False
+            self._in_use.release()
+
+    def _peek(self, message: Message, state: State, rules: Rules) -> Outcome | None:
+        session, code = self._session, rules.codes.of(message.code)
+        enter, table, words = code.native.enter, rules.table, session.record.words
+        current = first = session.push_first(message, code)
+        while True:
+            left = enter(current, table, table)
+            reason, current = left & 0xFF, words[CURRENT]
+            if reason == LEFT_SLOT:
+                session.tables.fill_slot(state)
+            elif reason == LEFT_ACCOUNT:
+                rules.fill_account(session, state, in_a_hurry=True)
+            else:
+                break
+        if reason == LEFT_STEP:
+            rules.restore()
+        outcome = None
+        if reason == LEFT_END and current == first:
+            outcome = _outcome(session, left >> 8)
+        session.undo(0)
+        return outcome
+
     def nudge(self) -> None:
         """Have what runs look at its state before one of the next opcodes. From any thread.
 
@@ -146,14 +204,8 @@ class NativeInterpreter:
         native: Native,
         tracer: Tracer | None,
     ) -> Outcome:
-        rules, session, tier = self._last_rules, self._session, self.tier
-        if rules is None or rules.fork is not fork:
-            rules = self._last_rules = self._rules_of(fork, native)
-        changes = 0
-        if tier is not None:
-            tier.poll()
-            changes = tier.changes
-        session.begin(state, fork, block, transaction, changes)
+        rules, session, tier = self._rules_for(fork, native), self._session, self.tier
+        session.begin(state, fork, block, transaction, self._code_changes())
         self._running = rules
         try:
             if (
@@ -206,7 +258,7 @@ class NativeInterpreter:
             if reason == LEFT_SLOT:
                 session.tables.fill_slot(state)
             elif reason == LEFT_ACCOUNT:
-                rules.fill_account(session, state, traced=False)
+                rules.fill_account(session, state)
             else:
                 break
         env = self._environment(state, block, transaction, rules)
@@ -273,13 +325,24 @@ class NativeInterpreter:
         for code, gas in used.items():
             rules.codes.used(code, gas)
 
-    def _rules_of(self, fork: Fork, native: Native) -> Rules:
+    def _code_changes(self) -> int:
+        """Another number when codes have been compiled since."""
+        if self.tier is None:
+            return 0
+        self.tier.poll()
+        return self.tier.changes
+
+    def _rules_for(self, fork: Fork, native: Native) -> Rules:
+        rules = self._last_rules
+        if rules is not None and rules.fork is fork:
+            return rules
         rules = self._rules.get(id(fork))
         if rules is None:
             if len(self._rules) >= _FORKS_MAX:
                 self._rules.clear()
             codes = self._codes if self.tier is None else ForkCodes(self.tier, native, fork)
             rules = self._rules[id(fork)] = Rules(native, fork, self._moved, codes)
+        self._last_rules = rules
         return rules
 
 

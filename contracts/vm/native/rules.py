@@ -19,6 +19,8 @@ from contracts.vm.opcodes import OPCODES
 from contracts.vm.precompiles import Precompile, precompiles_of
 
 TABLE_BYTES: Final = 256 * 8
+# The precompiled contracts that are over soon, whatever they are given.
+_SHORT: Final = frozenset({"ECREC", "ID"})
 
 
 class Rules:
@@ -41,18 +43,24 @@ class Rules:
             for code in range(256)
         ]
         addresses[ENTERS_COMPILED] = native.compiled
+        self.lengthy = {
+            address for address, each in self.precompiles.items() if each.name not in _SHORT
+        }
         self.precompiled = PrecompiledCodes(fork, self.precompiles, native.finish)
         self.no_code = NativeCode(b"", native)
         self._table = (ctypes.c_uint64 * 256)(*addresses)
         self._pristine = bytes(self._table)
         self.table = ctypes.addressof(self._table)
 
-    def fill_account(self, session: Session, state: State, *, traced: bool) -> None:
+    def fill_account(
+        self, session: Session, state: State, *, traced: bool = False, in_a_hurry: bool = False
+    ) -> None:
         """Tell native code of the account that it asks about.
 
         Delegated accounts, and precompiled contracts that only Python has, it may not call.
         Nor accounts that would go away because of the call's touch (EIP-161). When `traced`,
-        nor any account without code: there would be a step where there is no opcode.
+        nor any account without code: there would be a step where there is no opcode. When
+        `in_a_hurry`, nor precompiled contracts that may run long, for nobody can stop them.
         """
         address = session.tables.account_missed()
         account, code = state.account(address), b""
@@ -66,7 +74,7 @@ class Rules:
             may_call = not traced and self.fork.deletes_empty_accounts and state.would_stay(address)
             if address in self.precompiles:
                 precompiled = self.precompiled.of(address)
-                if precompiled is None:
+                if precompiled is None or (in_a_hurry and address in self.lengthy):
                     may_call = False
                 else:
                     native_code = precompiled

@@ -1,0 +1,75 @@
+"""Calls that only ask, one after another on the same state: short, since they are no transactions.
+
+A query gives what chain.transition.simulate gives for a call without fees and value; what it
+costs it does not say. What one query has read the next need not read again, and what it has
+written is undone.
+"""
+
+from chain.forks import Fork
+from chain.machine import BlockContext, Message, Outcome, Peeker, TransactionContext
+from chain.state import State, StateView
+from chain.transition import delegate_of, without_fees
+from chain.types import ZERO_ADDRESS, Address
+from chain.validation import floor_gas, intrinsic_gas_of_call
+
+
+class Queries:
+    """Queries on one state, in one block. Not thread-safe.
+
+    A machine keeps what it has read of the last state that it was asked about, so it should
+    serve nobody else meanwhile.
+    """
+
+    def __init__(self, view: StateView, block: BlockContext, fork: Fork, machine: Peeker) -> None:
+        self._view = view
+        self._block = without_fees(block)
+        self._fork = fork
+        self._machine = machine
+        self._begin(ZERO_ADDRESS)
+
+    def _begin(self, sender: Address) -> None:
+        """Know nothing but the view, where `sender` is about to call."""
+        self._state = State(self._view)
+        self._set_out(sender)
+
+    def _set_out(self, sender: Address) -> None:
+        self._sender, self._before = sender, self._state.account(sender)
+        self._transaction = TransactionContext(sender, 0)
+        self._state.charge_and_count(sender, 0)
+
+    def ask(self, sender: Address, to: Address, data: bytes, gas: int) -> Outcome | None:
+        """The end of a call with so much gas, `sender`'s transaction.
+
+        None: it has to be simulated. That is so where it is refused, or runs no code, or what
+        the machine can't tell.
+        """
+        fork, state, block = self._fork, self._state, self._block
+        intrinsic = intrinsic_gas_of_call(data, fork)
+        if gas < intrinsic or gas < floor_gas(data, fork):
+            return None
+        state.begin_transaction()
+        if sender != self._sender:
+            state.override_account(self._sender, self._before)
+            self._set_out(sender)
+        code = state.code(to)
+        if not code or delegate_of(code) is not None:
+            return None
+        state.prewarm(fork.precompiles)
+        state.warm_address(sender)
+        state.warm_address(to)
+        if fork.warm_coinbase:
+            state.warm_address(block.coinbase)
+        message = Message(
+            caller=sender,
+            to=to,
+            address=to,
+            value=0,
+            data=data,
+            gas=gas - intrinsic,
+            code=code,
+            code_address=to,
+        )
+        outcome = self._machine.peek(message, state, block, self._transaction, fork)
+        if outcome is None:  # perhaps for want of room: what was read is forgotten
+            self._begin(sender)
+        return outcome
