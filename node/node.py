@@ -358,7 +358,8 @@ class Node:
     @property
     def machine(self) -> Machine:
         """The calling thread's machine: each keeps decoded code of its own."""
-        return self.machines.of_thread()
+        usual, developer = self.machines.of_thread(), self.developer
+        return usual if developer is None else developer.producer.signatures.machine(usual)
 
     @property
     def pending_view(self) -> TrieView:

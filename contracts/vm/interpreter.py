@@ -36,18 +36,34 @@ class _Rules:
 
     __slots__ = ("fork", "precompiles", "programs")
 
-    def __init__(self, fork: Fork, moved: Mapping[Address, Address]) -> None:
+    def __init__(
+        self,
+        fork: Fork,
+        moved: Mapping[Address, Address],
+        instead: Mapping[Address, Precompile],
+    ) -> None:
         self.fork = fork
         self.programs = Programs(fork)
-        self.precompiles: Mapping[Address, Precompile] = precompiles_of(fork, moved)
+        precompiles = precompiles_of(fork, moved)
+        self.precompiles: Mapping[Address, Precompile] = {
+            address: instead.get(address, usual) for address, usual in precompiles.items()
+        }
 
 
 class Interpreter:
     """A chain.machine.Machine. Keeps decoded code between messages; not thread-safe."""
 
-    def __init__(self, moved: Mapping[Address, Address] | None = None) -> None:
-        """`moved` says for unusual addresses in a fork's precompiles whose place they take."""
+    def __init__(
+        self,
+        moved: Mapping[Address, Address] | None = None,
+        instead: Mapping[Address, Precompile] | None = None,
+    ) -> None:
+        """`moved` says for unusual addresses in a fork's precompiles whose place they take.
+
+        `instead` are precompiles that others stand for, where the fork has any.
+        """
         self._moved = moved or {}
+        self._instead = instead or {}
         # By identity: hashing a fork means hashing all of its fields.
         self._rules: dict[int, _Rules] = {}
 
@@ -74,7 +90,7 @@ class Interpreter:
         if rules is None:
             if len(self._rules) >= _FORKS_MAX:
                 self._rules.clear()
-            rules = self._rules[id(fork)] = _Rules(fork, self._moved)
+            rules = self._rules[id(fork)] = _Rules(fork, self._moved, self._instead)
         return rules
 
 

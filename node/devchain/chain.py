@@ -350,6 +350,7 @@ class DevChain:
             self.producer.fork = None if fork is None else fork.origin
             wishes, times = self.producer.wishes, self.producer.times
             wishes.passed()
+            self.producer.signatures.clear()
             wishes.coinbase, wishes.gas_limit = self._first_coinbase, None
             times.exact = times.interval = None
             times.offset = 0

@@ -32,6 +32,7 @@ from node.consensus.committed import Committed
 from node.devchain.blobs import Blobs
 from node.devchain.fork.origin import ForkOrigin
 from node.devchain.prints import CONSOLE, Prints
+from node.devchain.signatures import Signatures
 from node.devchain.times import Times
 from node.devchain.wishes import Wishes
 from node.handing import InlineExecutor, handed
@@ -93,6 +94,7 @@ class Producer:
         self.pace = pace
         self.turn = asyncio.Lock()
         self.blobs = Blobs()
+        self.signatures = Signatures()
         self.fork: ForkOrigin | None = None  # what a forked ledger reads from
         self._members = validator_set([Validator(validator, 1)])
         self._mempool = mempool
@@ -364,7 +366,7 @@ class Producer:
                     chosen,
                     record,
                     header.coinbase,
-                    machine=self._machine,
+                    machine=self.signatures.machine(self._machine),
                     config=self.ledger.config,
                     clock=self._stopwatch,
                     base_fee=wishes.base_fee,

@@ -1,9 +1,13 @@
-"""Developers' methods: sending for accounts whose keys nobody has."""
+"""Developers' methods: sending, and signing, for accounts whose keys nobody has."""
+
+from typing import Any
 
 from chain.types import Address, Hash
 from node.rpc.accounts import fill_for, sign_for
 from node.rpc.context import Context
 from node.rpc.dev_registry import OWN, control
+from node.rpc.errors import invalid_params
+from node.rpc.parameters import parse_address, parse_data
 from node.rpc.registry import method
 from node.rpc.requests import CallRequest
 
@@ -24,6 +28,21 @@ async def stop_impersonating(ctx: Context, address: Address) -> bool:
 async def impersonate_all(ctx: Context, on: bool) -> None:
     """Whether every account is impersonated."""
     ctx.developer.automatic = on
+
+
+@control({"anvil_impersonateSignature": None})
+async def impersonate_signature(ctx: Context, signature: Any, signer: Any = None) -> None:
+    """Have contracts recover an address from a signature (r, s, v), whatever it is of.
+
+    Both may be given as one list, which is anvil's form.
+    """
+    try:
+        if isinstance(signature, list):
+            signature, signer = signature
+        found = parse_data(signature), parse_address(signer)
+    except ValueError as error:
+        raise invalid_params(f"invalid argument 0: {error}") from None
+    ctx.developer.producer.signatures.impersonate(*found)
 
 
 @method("eth_sendUnsignedTransaction", developer_only=True)
