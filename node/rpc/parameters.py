@@ -1,7 +1,8 @@
 """From JSON values to typed arguments: quantities, data, addresses, blocks.
 
 Every parser takes a decoded JSON value and gives the typed one, or raises
-`ValueError` in the words of geth's hexutil; the registry adds which argument it was.
+`ValueError` in the words of geth's decoders; the registry adds which argument it was.
+Null is what a decoder makes of it that is told nothing: false, no items, no text, or a refusal.
 Source: the Ethereum JSON-RPC specification's QUANTITY and DATA encodings.
 """
 
@@ -9,9 +10,11 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NewType
 
+import msgspec
 from msgspec import Struct
 
 from chain.types import Address, Hash
+from node.rpc.errors import server_error
 
 _HEX: Final = re.compile(r"[0-9a-fA-F]+\Z")
 _HEX_PAIRS: Final = re.compile(r"(?:[0-9a-fA-F]{2})*\Z")
@@ -40,9 +43,16 @@ Parser = Callable[[Any], Any]
 TAGS: Final = frozenset({"latest", "earliest", "pending", "safe", "finalized"})
 
 
-def _digits(value: Any, bits: int, go_type: str) -> int:
-    if not isinstance(value, str):
-        raise ValueError(f"json: cannot unmarshal non-string into Go value of type {go_type}")
+class GoError(ValueError):
+    """A JSON value that does not fit a type of geth's: what was found, and the type."""
+
+    def __init__(self, found: str, go_type: str) -> None:
+        super().__init__(f"json: cannot unmarshal {found} into Go value of type {go_type}")
+        self.found = found
+        self.go_type = go_type
+
+
+def _digits(value: str, bits: int) -> int:
     if not value:
         raise ValueError("empty hex string")
     if not value.startswith(("0x", "0X")):
@@ -59,46 +69,58 @@ def _digits(value: Any, bits: int, go_type: str) -> int:
     return int(digits, 16)
 
 
+def _number(value: Any, bits: int, go_type: str) -> int:
+    if not isinstance(value, str):
+        raise GoError("non-string", go_type)
+    try:
+        return _digits(value, bits) if value else 0  # geth reads the empty text as 0
+    except ValueError as error:
+        raise GoError(str(error), go_type) from None
+
+
 def parse_quantity(value: Any) -> int:
     """An integer below 2**256: hex with 0x and without leading zeros."""
-    return _digits(value, 256, "*hexutil.Big")
+    return _number(value, 256, "*hexutil.Big")
 
 
 def parse_uint64(value: Any) -> int:
-    return _digits(value, 64, "hexutil.Uint64")
+    return _number(value, 64, "hexutil.Uint64")
+
+
+def parse_index(value: Any) -> int:
+    """A place in a list."""
+    return _number(value, 64, "hexutil.Uint")
 
 
 def parse_count(value: Any) -> int:
     """An integer below 2**64 in any usual form: hex, decimal text or a JSON number."""
-    if isinstance(value, str):
-        if value.startswith(("0x", "0X")) and _HEX.match(value[2:]):
-            number = int(value, 0)
-        elif value.isascii() and value.isdigit():
-            number = int(value) if len(value) <= 20 else UINT64_MAX + 1
-        else:
-            raise ValueError(f'invalid hex or decimal integer "{value[:80]}"')
-    elif type(value) is int and value >= 0:
-        number = value
-    else:
-        raise ValueError("invalid hex or decimal integer")
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    number = UINT64_MAX + 1
+    if text.startswith(("0x", "0X")):
+        if _HEX.match(text[2:]):
+            number = int(text, 0)
+    elif text.isascii() and text.isdigit() and len(text) <= 20:
+        number = int(text)
     if number > UINT64_MAX:
-        raise ValueError("hex number > 64 bits")
+        raise ValueError(f'invalid hex or decimal integer "{text[:80]}"')
     return number
 
 
 def parse_data(value: Any) -> bytes:
     """Bytes of any length: hex with 0x and two digits a byte."""
+    return _data(value, "hexutil.Bytes")
+
+
+def _data(value: Any, go_type: str) -> bytes:
     if not isinstance(value, str):
-        raise ValueError("json: cannot unmarshal non-string into Go value of type hexutil.Bytes")
-    if not value:
-        raise ValueError("empty hex string")
-    if not value.startswith(("0x", "0X")):
-        raise ValueError("hex string without 0x prefix")
+        raise GoError("non-string", go_type)
+    if value and not value.startswith(("0x", "0X")):
+        raise GoError("hex string without 0x prefix", go_type)
     if len(value) % 2:
-        raise ValueError("hex string of odd length")
+        raise GoError("hex string of odd length", go_type)
     digits = value[2:]
     if not _HEX_PAIRS.match(digits):
-        raise ValueError("invalid hex string")
+        raise GoError("invalid hex string", go_type)
     return bytes.fromhex(digits)
 
 
@@ -107,24 +129,14 @@ def _fixed(value: Any, size: int, go_type: str) -> bytes:
         try:
             data = bytes.fromhex(value[2:])
         except ValueError:
-            raise _go_error("invalid hex string", go_type) from None
+            raise GoError("invalid hex string", go_type) from None
         if len(data) == size:  # fromhex skips spaces
             return data
-        raise _go_error("invalid hex string", go_type)
-    try:
-        data = parse_data(value)
-    except ValueError as error:
-        text = str(error)
-        if text.startswith("json:"):
-            raise ValueError(text.replace("hexutil.Bytes", go_type)) from None
-        raise _go_error(text, go_type) from None
+        raise GoError("invalid hex string", go_type)
+    data = _data(value, go_type)
     if len(data) != size:
         raise ValueError(f"hex string has length {2 * len(data)}, want {2 * size} for {go_type}")
     return data
-
-
-def _go_error(text: str, go_type: str) -> ValueError:
-    return ValueError(f"json: cannot unmarshal {text} into Go value of type {go_type}")
 
 
 def parse_address(value: Any) -> Address:
@@ -136,27 +148,27 @@ def parse_hash(value: Any) -> Hash:
 
 
 def parse_bool(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise ValueError(f"json: cannot unmarshal {json_kind(value)} into Go value of type bool")
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise GoError(json_kind(value), "bool")
 
 
 def parse_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    raise ValueError(f"json: cannot unmarshal {json_kind(value)} into Go value of type string")
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise GoError(json_kind(value), "string")
 
 
 def parse_object(value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    raise ValueError(f"json: cannot unmarshal {json_kind(value)} into Go value of type object")
+    if value is None or isinstance(value, dict):
+        return value or {}
+    raise GoError(json_kind(value), "object")
 
 
 def parse_list(value: Any) -> list[Any]:
-    if isinstance(value, list):
-        return value
-    raise ValueError(f"json: cannot unmarshal {json_kind(value)} into Go value of type array")
+    if value is None or isinstance(value, list):
+        return value or []
+    raise GoError(json_kind(value), "array")
 
 
 def json_kind(value: Any) -> str:
@@ -178,37 +190,60 @@ def json_kind(value: Any) -> str:
 
 def parse_block_number(value: Any) -> BlockNumber:
     """A tag or a height."""
-    if isinstance(value, str):
-        if value in TAGS:
-            return value
-        # geth trims what surrounds a number, and takes the empty string for latest.
-        number = _digits(value.strip(), 64, "rpc.BlockNumber")
-        if number >= 2**63:
-            raise ValueError("block number larger than int64")
-        return number
-    if type(value) is int:
+    return _block_number(value, "block number larger than int64")
+
+
+def _block_number(value: Any, too_high: str) -> BlockNumber:
+    if not isinstance(value, str):
         raise ValueError("hex string without 0x prefix")
-    raise ValueError(f"json: cannot unmarshal {json_kind(value)} into Go value of type string")
+    if value in TAGS:
+        return value
+    number = _digits(value, 64)
+    if number >= 2**63:
+        raise ValueError(too_high)
+    return number
 
 
 def parse_block(value: Any) -> BlockTag:
-    """A tag, a height, a hash, or an object naming one of them (EIP-1898)."""
+    """A tag, a height, a hash, or an object naming one of them (EIP-1898).
+
+    RpcError (-32000) for null, and for an object that names none.
+    """
     if isinstance(value, str) and len(value) == 66:
-        return BlockHash(parse_hash(value))
-    if isinstance(value, dict):
-        block_hash, number = value.get("blockHash"), value.get("blockNumber")
-        if block_hash is not None and number is not None:
+        return BlockHash(_hash_text(value))
+    if value is None or isinstance(value, dict):
+        return _named_block(value or {})
+    if not isinstance(value, str):
+        raise GoError(json_kind(value), "string")
+    return _block_number(value, "blocknumber too high")
+
+
+def _hash_text(value: str) -> Hash:
+    """A hash that stands for itself, whose refusal says no more than what is wrong."""
+    try:
+        return parse_hash(value)
+    except GoError as error:
+        raise ValueError(error.found) from None
+
+
+def _named_block(value: dict[str, Any]) -> BlockTag:
+    block_hash, number = value.get("blockHash"), value.get("blockNumber")
+    try:
+        parse_bool(value.get("requireCanonical"))
+        named_hash = None if block_hash is None else parse_hash(block_hash)
+        named_number = None if number is None else parse_block_number(number)
+    except ValueError:
+        # An object that can't be read is taken for a text, which it is not.
+        raise GoError("object", "string") from None
+    if named_hash is not None:
+        if named_number is not None:
             raise ValueError(
                 "cannot specify both BlockHash and BlockNumber, choose one or the other"
             )
-        if value.get("requireCanonical") is not None:
-            parse_bool(value["requireCanonical"])
-        if block_hash is not None:
-            return BlockHash(parse_hash(block_hash))
-        if number is not None:
-            return parse_block_number(number)
-        raise ValueError("invalid block reference: blockHash or blockNumber needed")
-    return parse_block_number(value)
+        return BlockHash(named_hash)
+    if named_number is None:
+        raise server_error("invalid arguments; neither block nor hash specified")
+    return named_number
 
 
 def parse_slot(value: Any) -> int:
@@ -221,7 +256,7 @@ def parse_storage_key(value: Any) -> tuple[int, int]:
     Odd lengths and a missing 0x are taken, as geth does ("0x0" is slot 0).
     """
     if not isinstance(value, str):
-        raise ValueError(f"json: cannot unmarshal {json_kind(value)} into Go value of type string")
+        raise GoError(json_kind(value), "string")
     digits = value[2:] if value.startswith(("0x", "0X")) else value
     if len(digits) > 64:
         raise ValueError(f'storage key too long (want at most 32 bytes): "{value[:80]}"')

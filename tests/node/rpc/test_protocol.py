@@ -81,13 +81,20 @@ def test_an_unknown_method_is_named(served: Served) -> None:
     }
 
 
+_GO_ERROR = "json: cannot unmarshal non-string into Go value of type common.Address"
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
         ('{"address":"0x"}', "non-array args"),
         ('"0x"', "non-array args"),
         ("[]", "missing value for required argument 0"),
-        ("[null]", "missing value for required argument 0"),
+        (
+            '["0x"]',
+            "invalid argument 0: hex string has length 0, want 40 for common.Address",
+        ),
+        ("[null]", "invalid argument 0: " + _GO_ERROR),
         ("[1,2,3]", "too many arguments, want at most 2"),
         ('["0x12"]', "invalid argument 0: hex string has length 2, want 40 for common.Address"),
         (
