@@ -175,8 +175,9 @@ class DevChain:
         return times.offset
 
     def set_time(self, timestamp: int) -> int:
-        """Set the chain's clock; by how many seconds it was moved."""
+        """Set the chain's clock, for the next block too; by how many seconds it was moved."""
         moved = timestamp - self.now()
+        self.producer.times.exact = None
         self.producer.times.set_to(self._clock(), timestamp)
         self._notes.shift(self.producer.times.offset)
         return moved

@@ -112,7 +112,7 @@ def _held(name: str, fields: Any, count: _Count, storage: Any = None, code: Any 
         }
         written = fields.get("code") if code is None else code
         held = Held(
-            nonce=_integer(fields.get("nonce", 0), 2**64 - 2),
+            nonce=_integer(fields.get("nonce", 0), 2**64 - 1),
             balance=_integer(fields.get("balance", 0), WORD),
             code=bytes.fromhex((written or "0x").removeprefix("0x")),
             storage=slots,

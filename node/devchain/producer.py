@@ -50,6 +50,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def _comes_down_to(base_fee: int, fee_cap: int) -> bool:
+    """Whether empty blocks are built for what offers no more than that (decision 0006)."""
+    return base_fee >= _FEE_FALLS_FROM and fee_cap * _FEE_FALL_MAX >= base_fee
+
+
 class Pace(Struct, frozen=True):
     """When blocks are built by themselves."""
 
@@ -170,7 +175,8 @@ class Producer:
     async def settled(self, transaction_hash: Hash) -> None:
         """Wait until a pooled transaction is in a block, or waits for more than a block.
 
-        Raises `SourceFailed` when it could not be run for want of a fork's state.
+        Raises `SourceFailed` when it could not be run for want of a fork's state, and `Rejected`
+        (FEE_CAP_BELOW_BASE_FEE) when it offers so little that no block would ever be built for it.
         """
         if (failed := self._lost.pop(transaction_hash, None)) is not None:
             raise failed
@@ -204,11 +210,29 @@ class Producer:
         """The first `count` that wait have been looked at; others go when they left the pool."""
         kept = []
         for index, (transaction_hash, done) in enumerate(self._waiting):
-            if index >= count and transaction_hash in self._mempool:
+            checked = self._mempool.get(transaction_hash)
+            if index >= count and checked is not None:
                 kept.append((transaction_hash, done))
-            elif not done.done():
+            elif done.done():
+                continue
+            elif checked is not None and (refused := self._too_cheap(checked)) is not None:
+                self._mempool.drop(transaction_hash)
+                done.set_exception(refused)
+            else:
                 done.set_result(None)
         self._waiting = kept
+
+    def _too_cheap(self, checked: Checked) -> Rejected | None:
+        """The refusal of a transaction that would wait for ever: for a fee that never falls."""
+        if not self.pace.automine or self.pace.interval or self._stopping:
+            return None
+        base_fee, fee_cap = self.upcoming().base_fee or 0, checked.transaction.max_fee
+        if fee_cap >= base_fee or _comes_down_to(base_fee, fee_cap):
+            return None
+        return Rejected(
+            Reason.FEE_CAP_BELOW_BASE_FEE,
+            f"address 0x{checked.sender.hex()}, maxFeePerGas: {fee_cap}, baseFee: {base_fee}",
+        )
 
     def _give_up(self, failed: SourceFailed) -> None:
         """No block can be begun: those that wait for one are told so."""
@@ -267,8 +291,7 @@ class Producer:
         if self._mempool.has_ready(base_fee):
             return False
         best = self._mempool.best_fee_cap()
-        falls = base_fee >= _FEE_FALLS_FROM and best * _FEE_FALL_MAX >= base_fee
-        return True if falls and best < base_fee else None
+        return True if best < base_fee and _comes_down_to(base_fee, best) else None
 
     # -- what --------------------------------------------------------------------------------------
 

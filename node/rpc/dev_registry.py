@@ -23,7 +23,8 @@ from node.rpc.registry import PARSERS, method
 OWN: Final = object()
 _PREFIXES: Final = ("hardhat", "evm")
 
-# Below 2**256, in any usual form: hex with or without leading zeros, decimal text, JSON number.
+# Below 2**256, in any usual form: hex with or without leading zeros, "0x" for 0, decimal text,
+# JSON number.
 Amount = NewType("Amount", int)
 
 _Control = Callable[..., Coroutine[Any, Any, Any]]
@@ -35,6 +36,8 @@ def parse_amount(value: Any) -> int:
         number = value
     elif isinstance(value, float) and value.is_integer():
         number = int(value)
+    elif value in ("0x", "0X"):
+        number = 0
     elif isinstance(value, str) and len(value) <= 80:
         try:
             number = int(value, 16) if value[:2] in ("0x", "0X") else int(value)

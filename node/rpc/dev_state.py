@@ -58,8 +58,8 @@ async def add_balance(ctx: Context, address: Address, amount: Amount) -> None:
 @control({"anvil_setNonce": None, "hardhat_setNonce": True, "evm_setAccountNonce": True})
 async def set_nonce(ctx: Context, address: Address, nonce: Amount) -> None:
     """The nonce of an account's next transaction."""
-    if nonce >= UINT64_MAX:
-        raise invalid_params("a nonce is below 2**64 - 1")
+    if nonce > UINT64_MAX:
+        raise invalid_params("a nonce is below 2**64")
     await ctx.developer.amend(lambda state: state.set_nonce(address, nonce))
 
 

@@ -119,6 +119,29 @@ def test_a_transaction_behind_a_gap_is_answered_and_waits(dev: Served) -> None:
     assert dev.receipt(late)["status"] == "0x1"
 
 
+def test_an_offer_that_no_block_is_ever_built_for_is_refused(dev: Served) -> None:
+    """As by anvil and Hardhat, instead of leaving its sender to wait for a receipt.
+
+    What empty blocks bring the fee down to is taken, as is anything where blocks come otherwise.
+    """
+    base_fee = int(dev.call("anvil_nodeInfo")["environment"]["baseFee"], 16)
+    request = {"from": SENDER, "to": OTHER, "gas": "0x5208"}
+    for fees in ({"gasPrice": "0x1"}, {"maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x0"}):
+        refused = dev.refusal("eth_sendTransaction", request | fees)
+        assert refused.code == -32000
+        assert refused.message == (
+            f"max fee per gas less than block base fee: address {SENDER}, "
+            f"maxFeePerGas: 1, baseFee: {base_fee}"
+        )
+    assert dev.call("txpool_status") == {"pending": "0x0", "queued": "0x0"}
+    assert dev.send(to=OTHER, gas="0x5208", gasPrice=hex(base_fee // 2))["status"] == "0x1"
+    dev.call("evm_setAutomine", False)
+    waits = dev.call("eth_sendTransaction", request | {"gasPrice": "0x1"})
+    dev.call("anvil_setNextBlockBaseFeePerGas", "0x1")
+    dev.call("evm_mine")
+    assert dev.receipt(waits)["status"] == "0x1"
+
+
 def test_blocks_can_be_taken_back(dev: Served) -> None:
     sent = [_pay(dev, 10**18) for _ in range(3)]
     balance = dev.call("eth_getBalance", OTHER, "0x1")

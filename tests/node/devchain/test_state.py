@@ -89,7 +89,16 @@ def test_numbers_are_taken_in_every_form(dev: Served) -> None:
     wrongs: list[object] = ["ten", -1, 1.5, "0x1" + "00" * 32, None, [], True]
     for wrong in wrongs:
         assert dev.refusal("anvil_setBalance", NOBODY, wrong).code == -32602
-    assert dev.refusal("anvil_setNonce", NOBODY, hex(2**64 - 1)).code == -32602
+    dev.call("anvil_setBalance", NOBODY, "0x")
+    assert dev.call("eth_getBalance", NOBODY, "latest") == "0x0"
+
+
+def test_an_account_may_be_at_the_end_of_its_nonces(dev: Served) -> None:
+    assert dev.refusal("anvil_setNonce", OTHER, hex(2**64)).code == -32602
+    assert dev.call("anvil_setNonce", OTHER, hex(2**64 - 1)) is None
+    assert dev.call("eth_getTransactionCount", OTHER, "latest") == hex(2**64 - 1)
+    refused = dev.refusal("eth_sendTransaction", {"from": OTHER, "to": NOBODY})
+    assert refused.message.startswith("nonce has max value")
 
 
 def test_a_waiting_transaction_sees_what_was_set(dev: Served) -> None:

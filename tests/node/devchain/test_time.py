@@ -60,6 +60,14 @@ def test_the_clock_is_set_in_seconds_or_milliseconds(dev: Served, factor: int) -
     assert wanted <= _mined_time(dev) < wanted + 60
 
 
+def test_a_clock_that_is_set_is_the_next_blocks_time(dev: Served) -> None:
+    """As on anvil, the last word on the time counts."""
+    now = _mined_time(dev)
+    dev.call("evm_setNextBlockTimestamp", now + 90_000)
+    dev.call("evm_setTime", now + 5_000)
+    assert now + 5_000 <= _mined_time(dev) < now + 9_000
+
+
 def test_a_fixed_distance_between_blocks(dev: Served) -> None:
     assert dev.call("anvil_setBlockTimestampInterval", 7) is None
     first = _mined_time(dev)
