@@ -40,8 +40,10 @@ def typed_data_hash(typed: Mapping[str, Any]) -> Hash:
 
     Without `primaryType`, it is the one struct that no other uses; without a definition of
     the domain's type, it has the fields that the domain has. Integers may be numbers or
-    texts (decimal or 0x), bytes are 0x-texts; a struct that is null hashes to zero. Raises
-    BAD_TYPED_DATA for anything that does not fit its type, and for fields without a type.
+    texts (decimal or 0x), bytes are 0x-texts; a struct that is null hashes to zero. Fields of
+    the message without a type are no part of what is signed, as for other wallets. Raises
+    BAD_TYPED_DATA for anything that does not fit its type, and for such fields of the domain, which
+    libraries read in different ways.
     """
     domain = _mapping(typed.get("domain"), "domain")
     message = _mapping(typed.get("message"), "message")
@@ -70,8 +72,7 @@ def encode_type(name: str, types: _Types) -> str:
 
 def _hash_struct(name: str, value: Mapping[str, Any], types: _Types, depth: int) -> Hash:
     fields = types[name]
-    unknown = set(value) - {field for field, _ in fields}
-    if unknown:
+    if name == DOMAIN_TYPE and (unknown := set(value) - {field for field, _ in fields}):
         raise _refused(f"{name} has no field {min(map(str, unknown))[:80]!r}")
     words = [keccak(encode_type(name, types).encode())]
     for field, kind in fields:

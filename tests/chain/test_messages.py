@@ -115,6 +115,12 @@ def test_the_primary_type_is_found_when_it_is_not_given():
     assert caught.value.reason is Reason.BAD_TYPED_DATA
 
 
+def test_fields_of_the_message_without_a_type_are_not_signed():
+    """As by MetaMask and anvil; the EIP says nothing of them."""
+    typed = _changed(["message", "extra"], 1)
+    assert typed_data_hash(typed) == typed_data_hash(MAIL)
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -146,7 +152,6 @@ def test_the_primary_type_is_found_when_it_is_not_given():
         (["message"], []),
         (["message", "to"], "Bob"),
         (["message", "to"], {"name": "Bob"}),
-        (["message", "extra"], 1),
         (["message", "contents"], None),
         (["message", "contents"], ["Hello"]),
         (["message", "contents"], "\ud800"),
