@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from chain.machine import Halt
 from contracts.vm.frame import Frame, Halted
 from contracts.vm.opcodes import Shape
 from contracts.vm.program import Priced
@@ -15,7 +16,8 @@ _FIXED: Final = (
 def whole_price(frame: Frame, priced: Priced) -> int:
     """The gas that the opcode about to run takes, static and dynamic, also if there is less.
 
-    A call's includes what it hands to the callee, a creation's does not, as in geth.
+    A call's includes what it hands to the callee, a creation's does not, as in geth. An opcode
+    that may not write here, or reads past what was returned, has its price all the same.
     Found by running the semantics on trial and undoing it, so that prices are
     written down only once. The static price alone when operands are missing.
     """
@@ -23,8 +25,32 @@ def whole_price(frame: Frame, priced: Priced) -> int:
     if priced.shape in _FIXED or not 0 < count <= len(frame.stack):
         return priced.gas
     operands = frame.stack[: -count - 1 : -1]
+    try:
+        return _tried(frame, priced, operands)[0]
+    except _PastTheEndError:
+        to, _, size = operands
+        if size > frame.gas:  # which could not be paid for
+            return priced.gas
+        returned, frame.return_data = frame.return_data, bytes(size)
+        price, _ = _tried(frame, priced, [to, 0, size])
+        frame.return_data = returned
+        return price
+
+
+def refund_of_writing(frame: Frame, priced: Priced) -> int:
+    """The transaction's refund once the SSTORE about to run is paid; it has its operands."""
+    return _tried(frame, priced, frame.stack[:-3:-1])[1]
+
+
+class _PastTheEndError(Exception):
+    """More was to be read than the last message returned."""
+
+
+def _tried(frame: Frame, priced: Priced, operands: list[int]) -> tuple[int, int]:
+    """The price of an opcode, and the refund after it. Everything is as before then."""
     state = frame.state
     gas, memory, mark = frame.gas, bytes(frame.memory), state.checkpoint()
+    static, frame.static = frame.static, False
     env, handed_over = frame.env, 0
     tracer, env.tracer = env.tracer, None  # a trial is no event
     frame.gas -= priced.gas
@@ -32,10 +58,14 @@ def whole_price(frame: Frame, priced: Priced) -> int:
         result = priced.opcode.semantics(frame, *operands)
         if isinstance(result, Frame) and result.creates:
             handed_over = result.gas
-    except Halted:
-        pass  # what it had charged until then is the price that could not be paid
-    env.tracer = tracer
-    price = gas - frame.gas - handed_over
-    frame.gas, frame.memory, frame.output, frame.halt = gas, bytearray(memory), b"", None
-    state.revert(mark)
-    return price
+    except Halted as halted:
+        # What it had charged until then is the price that could not be paid.
+        if halted.halt is Halt.RETURN_DATA_OUT_OF_BOUNDS:
+            raise _PastTheEndError from None
+    finally:
+        price, refund = gas - frame.gas - handed_over, state.refund
+        env.tracer = tracer
+        frame.gas, frame.memory, frame.output, frame.halt = gas, bytearray(memory), b"", None
+        frame.static = static
+        state.revert(mark)
+    return price, refund

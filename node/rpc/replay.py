@@ -41,6 +41,7 @@ class Replay:
         self._hash = block_hash
         self._senders = senders
         self._next = 0
+        self._logs = 0  # of the transactions so far
         header = block.header
         self.execution = BlockExecution(
             ctx.view_at(Height(header.number - 1)),
@@ -70,7 +71,7 @@ class Replay:
                 execution.state,
                 execution.context.coinbase,
                 execution.fork,
-                Place(self._hash, execution.header.number, transaction.hash, index),
+                Place(self._hash, execution.header.number, transaction.hash, index, self._logs),
             ),
             budget,
         )
@@ -81,12 +82,14 @@ class Replay:
         self._next += 1
         checked = Checked(self.block.transactions[index], self._senders[index])
         try:
-            return self.execution.run(checked, tracer)
+            result = self.execution.run(checked, tracer)
         except Rejected as rejected:  # only a block that is not on the chain
             transaction_hash = data(checked.transaction.hash)
             raise server_error(
                 f"transaction {transaction_hash} failed: {message_of(rejected)}"
             ) from None
+        self._logs += len(result.logs)
+        return result
 
 
 def replay_of(ctx: Context, height: Height) -> Replay:

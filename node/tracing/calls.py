@@ -43,7 +43,7 @@ class Message:
         self.output = b""
         self.halt: Halt | None = None
         self.calls: list[Message] = []
-        self.logs: list[tuple[Log, int, int]] = []  # with index, and how many calls came before
+        self.logs: list[tuple[Log, int, int]] = []  # with index in the block, and calls before
 
 
 class MessageTracer:
@@ -128,7 +128,8 @@ class MessageTracer:
             message = self._open[-1]
             for index in range(self._logs_seen, len(logs)):
                 self._budget.take(_MESSAGE_BYTES + 2 * len(logs[index].data))
-                message.logs.append((logs[index], index, len(message.calls)))
+                place = self._subject.place.logs_before + index
+                message.logs.append((logs[index], place, len(message.calls)))
         self._logs_seen = len(logs)  # fewer after a revert
 
     def result(self, outcome: TransactionResult) -> Any:

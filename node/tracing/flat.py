@@ -46,8 +46,6 @@ def parity(root: Message, subject: Subject) -> list[dict[str, Any]]:
             item["error"] = _PARITY.get(message.halt) or error_of(message.halt)
         if message.kind == "SELFDESTRUCT":
             item["result"] = None
-        elif message.kind in CREATIONS:
-            item["action"]["creationMethod"] = message.kind.lower()
         items.append(item)
     return items
 
@@ -92,6 +90,7 @@ def _action(message: Message) -> dict[str, Any]:
     action = {"from": sender, "gas": hex(message.gas), "value": value}
     result = {"gasUsed": hex(message.gas_used)}
     if message.kind in CREATIONS:
+        action["creationMethod"] = message.kind.lower()
         action["init"] = f"0x{message.data.hex()}"
         result["code"] = f"0x{message.output.hex()}"
         if message.halt is None:

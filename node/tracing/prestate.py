@@ -14,9 +14,9 @@ from contracts.vm.calls import created_address
 from contracts.vm.frame import Frame
 from node.tracing.tracer import Budget, Subject
 
-_SLOTS: Final = frozenset({0x54, 0x55})  # SLOAD, SSTORE
+_SLOTS: Final = {0x54: 1, 0x55: 2}  # SLOAD, SSTORE, and their operands
 _FIRST: Final = frozenset({0x31, 0x3B, 0x3C, 0x3F, 0xFF})  # BALANCE, EXTCODE*, SELFDESTRUCT
-_CALLS: Final = frozenset({0xF1, 0xF2, 0xF4, 0xFA})
+_CALLS: Final = {0xF1: 7, 0xF2: 7, 0xF4: 6, 0xFA: 6}
 _CREATE: Final = 0xF0
 _CREATE2: Final = 0xF5
 _ACCOUNT_BYTES: Final = 250  # of an answer, without code
@@ -82,8 +82,10 @@ class PrestateTracer:
         self._budget.tick()
         stack = frame.stack
         height = len(stack)
+        if cost > gas:
+            return  # what can't be paid touches nothing
         if opcode in _SLOTS:
-            if height and self._options.storage:
+            if height >= _SLOTS[opcode] and self._options.storage:
                 slots, slot = self._touch(frame.address).slots, stack[-1]
                 if slot not in slots:
                     self._budget.take(_SLOT_BYTES)
@@ -92,11 +94,11 @@ class PrestateTracer:
             if height:
                 self._touch(_address(stack[-1]))
         elif opcode in _CALLS:
-            if height >= 5:
+            if height >= _CALLS[opcode]:
                 self._touch_callee(_address(stack[-2]))
-        elif opcode == _CREATE:
+        elif opcode == _CREATE and height >= 3:
             self._touch(created_address(frame.address, self._state.nonce(frame.address)))
-        elif opcode == _CREATE2 and height >= 4 and cost <= gas:
+        elif opcode == _CREATE2 and height >= 4:
             offset, size, salt = stack[-2], stack[-3], stack[-4]
             # Memory that is not there yet reads as zeros; the gas was just found to pay for it.
             initcode = bytes(frame.memory[offset : offset + size]).ljust(size, b"\0")
@@ -127,7 +129,7 @@ class PrestateTracer:
             slots = seen.slots
             if self._options.changes and address not in gone:
                 changed = self._changes(address, seen)
-                if not changed:
+                if changed is None:
                     continue
                 after[f"0x{address.hex()}"] = changed
                 slots = {
@@ -139,8 +141,8 @@ class PrestateTracer:
                 before[f"0x{address.hex()}"] = _account(seen, slots)
         return {"pre": before, "post": after} if self._options.changes else before
 
-    def _changes(self, address: Address, seen: _Seen) -> dict[str, Any]:
-        """What is unlike before; a slot that became 0 is left out but counts."""
+    def _changes(self, address: Address, seen: _Seen) -> dict[str, Any] | None:
+        """What is unlike before, None when nothing is; a slot that became 0 is left out."""
         old, now = seen.account, self._state.account(address) or EMPTY_ACCOUNT
         changed: dict[str, Any] = {}
         if now.balance != old.balance:
@@ -153,7 +155,9 @@ class PrestateTracer:
                 changed["code"] = f"0x{self._state.code(address).hex()}"
         new = {slot: self._state.storage(address, slot) for slot in seen.slots}
         slots = {slot: value for slot, value in new.items() if value != seen.slots[slot]}
-        if slots:
+        if not changed and not slots:
+            return None
+        if any(slots.values()):
             changed["storage"] = _words({slot: value for slot, value in slots.items() if value})
         return changed
 

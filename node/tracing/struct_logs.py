@@ -13,6 +13,8 @@ from chain.transition import TransactionResult
 from chain.types import Address
 from contracts.vm.frame import STACK_MAX, Frame
 from contracts.vm.opcodes import OPCODES, Opcode
+from contracts.vm.program import Priced
+from contracts.vm.tracing import refund_of_writing
 from node.tracing.tracer import Budget, Subject
 
 _SLOAD: Final = 0x54
@@ -21,7 +23,7 @@ _encode: Final = msgspec.json.encode
 
 
 class StructLogOptions(Struct, frozen=True):
-    """What each step shows; `limit` is a number of steps, 0 for all."""
+    """What each step shows; after `limit` bytes of steps there are no more, 0 for all."""
 
     memory: bool = False
     stack: bool = True
@@ -40,18 +42,22 @@ class StructLogTracer:
         self._budget = budget
         self._options = options
         self._steps: list[Raw] = []
+        self._size = 0  # of the steps, in bytes
+        self._sstore = Priced(OPCODES[_SSTORE], subject.fork)
         self._storage: dict[Address, dict[str, str]] = {}  # seen so far
 
     def on_step(self, pc: int, opcode: int, gas: int, cost: int, frame: object) -> None:
         assert isinstance(frame, Frame)
         self._budget.tick()
         options = self._options
-        if options.limit and len(self._steps) >= options.limit:
+        if options.limit and self._size > options.limit:
             return
         row, stack = OPCODES.get(opcode), frame.stack
         name = f"opcode 0x{opcode:x} not defined" if row is None else row.name
         text = f'{{"pc":{pc},"op":"{name}","gas":{gas},"gasCost":{cost},"depth":{frame.depth + 1}'
-        if refund := self._state.refund:
+        # What a write gives back counts from its own step on.
+        writes = opcode == _SSTORE and len(stack) >= 2
+        if refund := refund_of_writing(frame, self._sstore) if writes else self._state.refund:
             text += f',"refund":{refund}'
         if (error := _error(row, stack, gas, cost)) is not None:
             text += f',"error":"{error}"'
@@ -66,6 +72,7 @@ class StructLogTracer:
         if options.storage and opcode in (_SLOAD, _SSTORE):
             text += self._touched(opcode, frame)
         encoded = f"{text}}}".encode()
+        self._size += len(encoded)
         self._budget.take(len(encoded))
         self._steps.append(Raw(encoded))
 

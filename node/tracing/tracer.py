@@ -24,6 +24,7 @@ class Place(Struct, frozen=True):
     height: int = 0
     transaction_hash: Hash | None = None
     index: int = 0
+    logs_before: int = 0  # of the block's transactions before it
 
 
 class Subject(Struct, frozen=True):

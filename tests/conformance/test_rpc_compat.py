@@ -101,7 +101,7 @@ def test_answers_about_every_block_fit_the_specification(folder: Path, served: S
 
 
 def test_traces_of_every_transaction_agree_with_its_receipt(ledger: Ledger, served: Served) -> None:
-    """Gas, failure and logs come out again; each step leaves what it says it costs."""
+    """Gas, failure and indexed logs come out again; each step leaves what it says it costs."""
     tracers = {"callTracer": {"withLog": True}, "prestateTracer": {"diffMode": True}}
     steps = 0
     for height in range(1, ledger.height + 1):
@@ -118,18 +118,20 @@ def test_traces_of_every_transaction_agree_with_its_receipt(ledger: Ledger, serv
             assert by_steps["txHash"] == combined["txHash"] == receipt["transactionHash"]
             assert traced["gas"] == int(receipt["gasUsed"], 16) == int(tree["gasUsed"], 16)
             assert traced["failed"] == ("error" in tree) == (receipt.get("status") == "0x0")
-            assert sorted(_logs(tree)) == sorted(map(_log, receipt["logs"]))
+            assert sorted(_logs(tree)) == sorted(
+                _log(log, log["logIndex"]) for log in receipt["logs"]
+            )
             assert receipt["from"] in combined["result"]["prestateTracer"]["post"]
             steps += _check_steps(traced["structLogs"])
     assert steps > 10_000
 
 
-def _log(log: dict[str, Any]) -> str:
-    return json.dumps([log["address"], log["topics"], log["data"]])
+def _log(log: dict[str, Any], index: str) -> str:
+    return json.dumps([log["address"], log["topics"], log["data"], index])
 
 
 def _logs(tree: dict[str, Any]) -> Iterator[str]:
-    yield from map(_log, tree.get("logs", ()))
+    yield from (_log(log, log["index"]) for log in tree.get("logs", ()))
     for call in tree.get("calls", ()):
         yield from _logs(call)
 

@@ -49,7 +49,7 @@ def test_a_transaction_is_traced_as_it_ran(served: Served, counter: str) -> None
 
 def test_the_steps_of_a_transaction_are_the_default(served: Served, counter: str) -> None:
     receipt = served.send(to=counter)
-    trace = served.call("debug_traceTransaction", receipt["transactionHash"], {"limit": 3})
+    trace = served.call("debug_traceTransaction", receipt["transactionHash"], {"limit": 160})
     assert trace["gas"] == int(receipt["gasUsed"], 16)
     assert trace["failed"] is False
     assert [step["op"] for step in trace["structLogs"]] == ["CALLDATASIZE", "PUSH1", "JUMPI"]
@@ -159,7 +159,7 @@ def test_a_trace_larger_than_the_node_allows_is_refused(narrow: Served) -> None:
     trace = narrow.call(
         "debug_traceCall", {"to": NOBODY, "gas": "0xfffff"}, "latest", {**options, "limit": 5}
     )
-    assert len(trace["structLogs"]) == 5
+    assert len(trace["structLogs"]) == 1
 
 
 def test_the_counter_is_what_its_steps_say(served: Served, counter: str) -> None:

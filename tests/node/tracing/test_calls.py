@@ -184,6 +184,7 @@ def test_the_flat_answer_shows_creations_and_self_destructions() -> None:
     created, died = trace(world(), "flatCallTracer", to=None, data=initcode, value=2)
     assert created["type"] == "create"
     assert created["action"]["init"] == "0x" + initcode.hex()
+    assert created["action"]["creationMethod"] == "create"
     assert died["type"] == "suicide"
     assert died["action"] == {
         "address": created["result"]["address"],

@@ -43,6 +43,19 @@ def test_changes_are_shown_before_and_after() -> None:
     assert found["pre"].keys() == found["post"].keys() == {shown(CALLER), shown(TARGET)}
 
 
+def test_a_contract_whose_slots_were_all_cleared_has_changed() -> None:
+    found = trace(storing("0 2 SSTORE", {2: 8}), "prestateTracer", {"diffMode": True})
+    assert found["post"][shown(TARGET)] == {}
+    assert found["pre"][shown(TARGET)]["storage"] == {slot(2): slot(8)}
+
+
+def test_what_could_not_be_paid_for_was_not_touched() -> None:
+    view = world(target=f"9 PUSH20 0x{OTHER.hex()} BALANCE STOP")
+    view.put(OTHER, balance=1)
+    for gas, touched in ((21_000 + 2_605, False), (21_000 + 2_606, True)):
+        assert (shown(OTHER) in trace(view, "prestateTracer", gas=gas)) is touched
+
+
 def test_fees_show_in_the_changes() -> None:
     found = trace(world(target="STOP"), "prestateTracer", {"diffMode": True}, max_fee=7)
     assert found["post"][shown(CALLER)]["balance"] == hex(100 * ETHER - 7 * 21_000)

@@ -1,8 +1,10 @@
 """Steps as they are written down, what is left out of them, and the limits of a trace."""
 
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from chain.forks import SHANGHAI
@@ -93,9 +95,31 @@ def test_reverted_data_is_returned() -> None:
 
 
 def test_a_limit_cuts_the_steps_but_not_the_execution() -> None:
-    answer = steps(world(target="1 POP 5 0 MSTORE8 1 0 RETURN"), limit=2)
-    assert len(answer["structLogs"]) == 2
-    assert answer["returnValue"] == "0x05"
+    """The limit is of bytes; the step that exceeds it is the last one."""
+    view = world(target="1 POP 5 0 MSTORE8 1 0 RETURN")
+    whole = steps(view)["structLogs"]
+    first = len(msgspec.json.encode(whole[0]))
+    for limit, count in ((1, 1), (first - 1, 1), (first, 2), (10**6, len(whole)), (0, len(whole))):
+        answer = steps(view, limit=limit)
+        assert answer["structLogs"] == whole[:count]
+        assert answer["returnValue"] == "0x05"
+
+
+def test_what_a_write_gives_back_counts_from_its_own_step_on() -> None:
+    logs = steps(world(target="1 0 SSTORE 0 0 SSTORE STOP"))["structLogs"]
+    assert [step.get("refund") for step in logs] == [None] * 5 + [19_900, 19_900]
+
+
+@pytest.mark.parametrize(
+    ("code", "price"),
+    [("64 0 LOG0", 375 + 8 * 64 + 6), ("1 0 SSTORE", 22_100), ("5 0 0 RETURNDATACOPY", 3 + 3 + 3)],
+)
+def test_what_is_forbidden_has_its_price_all_the_same(code: str, price: int) -> None:
+    """Given writes in a static call, and more read than was returned."""
+    logs = steps(world(target=send("STATICCALL", FIRST), first=code))["structLogs"]
+    (last,) = [step for step, after in pairwise(logs) if step["depth"] > after["depth"]]
+    assert last["gasCost"] == price
+    assert "error" not in last
 
 
 LOOP = "JUMPDEST 0 JUMP"
