@@ -19,10 +19,11 @@ def whole_price(frame: Frame, priced: Priced) -> int:
     A call's includes what it hands to the callee, a creation's does not, as in geth. An opcode
     that may not write here, or reads past what was returned, has its price all the same.
     Found by running the semantics on trial and undoing it, so that prices are
-    written down only once. The static price alone when operands are missing.
+    written down only once. The static price alone when operands are missing, or it
+    can't be paid.
     """
     count = priced.pops
-    if priced.shape in _FIXED or not 0 < count <= len(frame.stack):
+    if priced.shape in _FIXED or not 0 < count <= len(frame.stack) or frame.gas < priced.gas:
         return priced.gas
     operands = frame.stack[: -count - 1 : -1]
     try:

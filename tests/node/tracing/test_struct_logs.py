@@ -83,6 +83,13 @@ def test_a_step_that_fails_says_why(code: str, gas: int, error: str) -> None:
     assert answer["returnValue"] == "0x"
 
 
+@pytest.mark.parametrize(("gas", "price"), [(6 + 2, 3), (6 + 3, 6), (6 + 6, 6)])
+def test_without_gas_for_the_static_price_there_is_no_other(gas: int, price: int) -> None:
+    logs = steps(world(target="1 0 MSTORE STOP"), gas=21_000 + gas)["structLogs"]
+    assert logs[2]["gasCost"] == price
+    assert ("error" in logs[2]) is (gas < 6 + 6)
+
+
 def test_an_unknown_opcode_has_a_name() -> None:
     view = world()
     view.put(b"\x7a" * 20, code=b"\x0c")  # type: ignore[arg-type]
