@@ -12,6 +12,7 @@ from node.consensus.committed import Committed
 from node.devchain.artefacts import Artefacts
 from node.devchain.autopsy import Findings
 from node.proposer import Run
+from node.rpc.formats import checksummed as checksummed  # noqa: PLC0414 - it is known here too
 
 _COIN: Final = 10**18
 _REASON_MAX: Final = 200  # characters of a revert reason that are printed
@@ -21,17 +22,6 @@ def coins(wei: int) -> str:
     """An amount in coins, exact, without trailing zeros."""
     whole, rest = divmod(wei, _COIN)
     return str(whole) if not rest else f"{whole}.{rest:018d}".rstrip("0")
-
-
-def checksummed(address: Address) -> str:
-    """An address in mixed case (EIP-55), as wallets show it."""
-    from chain.crypto.keccak import keccak
-
-    digits = address.hex()
-    marks = keccak(digits.encode()).hex()
-    return "0x" + "".join(
-        digit.upper() if mark >= "8" else digit for digit, mark in zip(digits, marks, strict=False)
-    )
 
 
 def banner(

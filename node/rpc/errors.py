@@ -4,9 +4,12 @@ Codes below -32000 are JSON-RPC 2.0's; 3 and -32000 are geth's. Wallets and libr
 match on these messages, so they follow geth's, letter by letter where it matters.
 """
 
+import re
 from typing import Final
 
 from chain.errors import Reason, Rejected
+from chain.types import Address
+from node.rpc.formats import checksummed
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -83,6 +86,14 @@ _WORDS: Final[dict[Reason, str]] = {
 }
 
 
+_ADDRESS: Final = re.compile(r"\b0x([0-9a-f]{40})\b")
+
+
+def in_mixed_case(text: str) -> str:
+    """A text with its addresses as geth writes them in errors (EIP-55)."""
+    return _ADDRESS.sub(lambda found: checksummed(Address(bytes.fromhex(found[1]))), text)
+
+
 def message_of(rejected: Rejected) -> str:
     """The refusal as geth words it, with its detail."""
     words = _WORDS.get(rejected.reason, rejected.reason.value.replace("_", " "))
@@ -90,7 +101,7 @@ def message_of(rejected: Rejected) -> str:
     # "already known" stands alone in geth, and clients compare the whole message.
     if not detail or rejected.reason is Reason.ALREADY_KNOWN:
         return words
-    return detail if detail.startswith(words) else f"{words}: {detail}"
+    return in_mixed_case(detail if detail.startswith(words) else f"{words}: {detail}")
 
 
 def error_of(rejected: Rejected) -> RpcError:

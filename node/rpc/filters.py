@@ -115,12 +115,21 @@ class Filters:
             del self._filters[name]
 
 
+def check_bounds(wanted: LogFilter) -> None:
+    """RpcError (-32000) for bounds between which no logs can come, as in geth."""
+    if "pending" in (wanted.first, wanted.last):
+        raise server_error("pending logs are not supported")
+    first, last = (0 if bound == "earliest" else bound for bound in (wanted.first, wanted.last))
+    # Before a height there is nothing to watch from the head on.
+    from_head = first in (None, "latest") and wanted.block_hash is None
+    if isinstance(last, int) and (from_head or (isinstance(first, int) and first > last)):
+        raise server_error("invalid block range params")
+
+
 @method("eth_newFilter")
 async def new_filter(ctx: Context, wanted: LogFilter) -> str:
     """Watch for logs that match."""
-    where = wanted.first
-    if isinstance(where, int) and isinstance(wanted.last, int) and where > wanted.last:
-        raise server_error("invalid block range params")
+    check_bounds(wanted)
     installed = Filter(ctx.ledger.height + 1)
     installed.wanted = wanted
     return ctx.filters.install(installed)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from chain.blocks import Block, Header, Log, Receipt, Withdrawal, block_size, header_hash
+from chain.crypto.keccak import keccak
 from chain.forks import GAS_PER_BLOB
 from chain.transactions import (
     AccessList,
@@ -24,6 +25,15 @@ Json = dict[str, Any]
 
 def data(value: bytes) -> str:
     return "0x" + value.hex()
+
+
+def checksummed(address: Address) -> str:
+    """An address in mixed case (EIP-55), as wallets show it."""
+    digits = address.hex()
+    marks = keccak(digits.encode()).hex()
+    return "0x" + "".join(
+        digit.upper() if mark >= "8" else digit for digit, mark in zip(digits, marks, strict=False)
+    )
 
 
 def word(value: int) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -22,7 +23,7 @@ from node.rpc.calls import (
     scene,
 )
 from node.rpc.context import Context
-from node.rpc.errors import TIMED_OUT, RpcError, error_of, server_error
+from node.rpc.errors import TIMED_OUT, RpcError, message_of, server_error
 from node.rpc.formats import Json, access_list_json
 from node.rpc.parameters import BlockTag
 from node.rpc.registry import method
@@ -53,9 +54,10 @@ def estimate(ctx: Context, request: CallRequest, where: Scene) -> int:
     plain = request.to is not None and not request.data and not _has_code(where, request.to)
     transfer_gas = where.fork.gas_transaction
     if plain and not request.access_list and not request.authorizations and high >= transfer_gas:
-        result = _attempt(ctx, where, request, transfer_gas)
-        if result is not None and result.halt is None:
-            return transfer_gas
+        with suppress(RpcError):  # what is wrong is told of the attempt with all the gas
+            result = _attempt(ctx, where, request, transfer_gas)
+            if result is not None and result.halt is None:
+                return transfer_gas
 
     result = _attempt(ctx, where, request, high)
     if result is None or result.halt is Halt.OUT_OF_GAS:
@@ -93,7 +95,7 @@ def _attempt(
     except Rejected as rejected:
         if rejected.reason in _NOT_ENOUGH:
             return None
-        raise error_of(rejected) from None
+        raise server_error(f"failed with {gas} gas: {message_of(rejected)}") from None
 
 
 def _most_gas(ctx: Context, request: CallRequest, where: Scene) -> int:
@@ -106,11 +108,10 @@ def _most_gas(ctx: Context, request: CallRequest, where: Scene) -> int:
     if price:
         account = where.view.account(request.sender or ZERO_ADDRESS)
         available = 0 if account is None else account.balance
-        if request.value:
-            if request.value >= available:
-                raise server_error("insufficient funds for transfer")
-            available -= request.value
-        gas = min(gas, available // price)
+        value = request.value or 0
+        if value >= available:
+            raise server_error("insufficient funds for transfer")
+        gas = min(gas, (available - value) // price)
     return gas
 
 

@@ -11,6 +11,7 @@ from chain.state import EMPTY_ACCOUNT, Account, StateView
 from chain.types import EMPTY_CODE_HASH, Address, Hash
 from contracts.vm import Interpreter
 from node.rpc.errors import RpcError, server_error
+from node.rpc.formats import checksummed
 from node.rpc.requests import BlockOverrides, StateOverrides
 
 # geth's codes for precompiles that can't be moved.
@@ -68,13 +69,13 @@ def place_precompiles(
         if to is None:
             continue
         if address not in fork.precompiles:
-            raise server_error(f"account 0x{address.hex()} is not a precompile")
+            raise server_error(f"account {checksummed(address)} is not a precompile")
         if to == address:
-            raise RpcError(MOVED_TO_ITSELF, f"account 0x{to.hex()} is moved to itself")
+            raise RpcError(MOVED_TO_ITSELF, f"account {checksummed(to)} is moved to itself")
         if to in moved:
-            raise RpcError(MOVED_TO_THE_SAME, f"account 0x{to.hex()} is already moved to")
+            raise RpcError(MOVED_TO_THE_SAME, f"account {checksummed(to)} is already moved to")
         if to in accounts:
-            raise server_error(f"account 0x{to.hex()} is already overridden")
+            raise server_error(f"account {checksummed(to)} is already overridden")
         moved[to] = address
     places = (fork.precompiles - accounts.keys()) | moved.keys()
     if not moved and places == fork.precompiles:

@@ -167,9 +167,9 @@ class _Simulator:
             )
         gas = min(gas, self._gas_left)
         nonce = state.nonce(sender) if call.nonce is None else call.nonce
-        transaction = _transaction(call, gas, nonce, execution)
         tracer = TransferTracer(state) if self._asked.trace_transfers else None
         try:
+            transaction = _transaction(call, gas, nonce, execution)
             if self._asked.validation:
                 _check(transaction, sender, execution)
             _check_initcode(transaction, execution.fork)
@@ -194,6 +194,13 @@ class _Simulator:
 
 def _transaction(call: CallRequest, gas: int, nonce: int, execution: BlockExecution) -> Transaction:
     """The transaction that a call stands for, encoded with an empty signature."""
+    cap, tip = call.max_fee, call.max_priority_fee
+    if call.gas_price is None and cap is not None and tip is not None and cap < tip:
+        raise Rejected(
+            Reason.TIP_ABOVE_FEE_CAP,
+            f"address 0x{(call.sender or ZERO_ADDRESS).hex()}, "
+            f"maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}",
+        )
     plain = call_transaction(call, gas, nonce, execution.context)
     max_fee, max_priority_fee = call_fees(call, execution.context.base_fee)
     return build_transaction(

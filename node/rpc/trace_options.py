@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from node.rpc.errors import server_error
 from node.rpc.parameters import json_kind, parse_count, parse_object, parse_text
 from node.rpc.requests import (
     BlockOverrides,
@@ -45,16 +46,21 @@ class TraceCallOptions(Struct, frozen=True):
 
 
 def parse_trace_options(value: Any) -> TraceOptions:
-    """ValueError for an unknown tracer, and for options that are not what they should be."""
+    """ValueError for options that are not what they should be.
+
+    RpcError (-32000) for a tracer that is unknown or refuses its own, and for a bad duration.
+    """
     fields = parse_object(value)
-    timeout = fields.get("timeout")
-    name = fields.get("tracer")
-    if name is not None and parse_text(name):
-        config = fields.get("tracerConfig")
-        make = choose(name, {} if config is None else parse_object(config))
-    else:
-        make = partial(StructLogTracer, options=_struct_log_options(fields))
-    return TraceOptions(make, None if timeout is None else _parse_duration(timeout))
+    timeout, name = fields.get("timeout"), parse_text(fields.get("tracer"))
+    seconds = None if timeout is None else _parse_duration(parse_text(timeout))
+    plain = _struct_log_options(fields)
+    if not name:
+        return TraceOptions(partial(StructLogTracer, options=plain), seconds)
+    try:
+        make = choose(name, parse_object(fields.get("tracerConfig")))
+    except ValueError as error:
+        raise server_error(str(error)) from None
+    return TraceOptions(make, seconds)
 
 
 def parse_trace_call_options(value: Any) -> TraceCallOptions:
@@ -83,9 +89,8 @@ def _struct_log_options(fields: dict[str, Any]) -> StructLogOptions:
     )
 
 
-def _parse_duration(value: Any) -> float:
+def _parse_duration(text: str) -> float:
     """Seconds from Go's notation, such as "1m30s" or "500ms"."""
-    text = parse_text(value)
     if len(text) > _DURATION_CHARACTERS_MAX or not _DURATION.fullmatch(text):
-        raise ValueError(f'time: invalid duration "{text[:_DURATION_CHARACTERS_MAX]}"')
+        raise server_error(f'time: invalid duration "{text[:_DURATION_CHARACTERS_MAX]}"')
     return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))

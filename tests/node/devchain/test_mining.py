@@ -4,6 +4,8 @@ import json
 from itertools import pairwise
 from typing import Any
 
+from eth_utils.address import to_checksum_address
+
 from tests.node.rpc.serving import OTHER, SENDER, Served
 
 
@@ -130,7 +132,7 @@ def test_an_offer_that_no_block_is_ever_built_for_is_refused(dev: Served) -> Non
         refused = dev.refusal("eth_sendTransaction", request | fees)
         assert refused.code == -32000
         assert refused.message == (
-            f"max fee per gas less than block base fee: address {SENDER}, "
+            f"max fee per gas less than block base fee: address {to_checksum_address(SENDER)}, "
             f"maxFeePerGas: 1, baseFee: {base_fee}"
         )
     assert dev.call("txpool_status") == {"pending": "0x0", "queued": "0x0"}

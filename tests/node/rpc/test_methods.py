@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from eth_utils.address import to_checksum_address
 
 from chain import codec
 from chain.crypto.keccak import keccak
@@ -211,7 +212,7 @@ def test_a_precompile_can_be_moved_and_replaced_for_a_call(served: Served) -> No
         int(served.call("eth_call", {"to": sha256, "data": "0x01"}, "latest", overrides), 16) == 1
     )
     refused = served.refusal("eth_call", {}, "latest", {OTHER: {"movePrecompileToAddress": sha256}})
-    assert refused.message == f"account {OTHER} is not a precompile"
+    assert refused.message == f"account {to_checksum_address(OTHER)} is not a precompile"
 
 
 @pytest.mark.parametrize(
@@ -286,7 +287,11 @@ def test_an_estimate_finds_what_a_refund_gives_back_only_at_the_end(served: Serv
             -32000,
             "gas required exceeds allowance (16777216)",
         ),
-        ({"from": SENDER, "to": OTHER, "value": hex(10**30)}, -32000, FUNDS),
+        (
+            {"from": SENDER, "to": OTHER, "value": hex(10**30)},
+            -32000,
+            f"failed with 16777216 gas: {FUNDS}: address {to_checksum_address(SENDER)} have ",
+        ),
         (
             {"from": NOBODY, "to": OTHER, "value": "0x1", "maxFeePerGas": hex(10**12)},
             -32000,
@@ -295,7 +300,7 @@ def test_an_estimate_finds_what_a_refund_gives_back_only_at_the_end(served: Serv
         (
             {"from": NOBODY, "to": OTHER, "maxFeePerGas": hex(10**12)},
             -32000,
-            "gas required exceeds allowance (0)",
+            "insufficient funds for transfer",
         ),
         ({"data": "0x60006000fd", "from": SENDER}, 3, "execution reverted"),
     ],
@@ -645,6 +650,23 @@ def test_polls_at_the_same_time_share_out_the_news(served: Served, counter: str)
     with ThreadPoolExecutor(8) as pool:
         assert [log for logs in pool.map(poll, range(40)) for log in logs] == wanted
     served.call("eth_uninstallFilter", name)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({"fromBlock": "pending"}, "pending logs are not supported"),
+        ({"fromBlock": "0x0", "toBlock": "pending"}, "pending logs are not supported"),
+        ({"fromBlock": "0x5", "toBlock": "0x3"}, "invalid block range params"),
+        ({"toBlock": "0x3"}, "invalid block range params"),
+        ({"fromBlock": "latest", "toBlock": "earliest"}, "invalid block range params"),
+    ],
+)
+def test_a_filter_between_whose_bounds_nothing_comes_is_refused(
+    served: Served, bounds: dict[str, Any], message: str
+) -> None:
+    refusal = served.refusal("eth_newFilter", bounds)
+    assert (refusal.code, refusal.message) == (-32000, message)
 
 
 def test_a_filter_tells_its_old_logs_when_asked(served: Served, counter: str) -> None:

@@ -135,6 +135,7 @@ FEES = {"maxFeePerGas": hex(10**10), "maxPriorityFeePerGas": "0x0"}
         (-38013, {**SEND, **FEES, "gas": "0x5207"}),
         (-38014, {**SEND, **FEES, "value": hex(10**21)}),
         (-38015, {**SEND, **FEES, "gas": hex(10**12)}),
+        (-32602, {**SEND, "maxFeePerGas": hex(10**10), "maxPriorityFeePerGas": hex(10**11)}),
         (-38025, {"from": RICH, **FEES, "input": "0x" + "00" * 49_153}),
     ],
 )

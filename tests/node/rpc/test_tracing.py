@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from eth_utils.address import to_checksum_address
 
 from tests.node.rpc.serving import (
     COUNTED,
@@ -92,9 +93,10 @@ def test_a_reverting_call_is_traced_with_its_data(served: Served, counter: str) 
 
 
 def test_a_call_that_could_not_start_is_refused(served: Served) -> None:
-    refusal = served.refusal("debug_traceCall", {"from": NOBODY, "to": OTHER, "value": "0x1"})
+    refusal = served.refusal("debug_traceCall", {"from": NOBODY, "to": OTHER, "value": hex(10**18)})
     assert refusal.code == -32000
     assert refusal.message.startswith("tracing failed: insufficient funds")
+    assert f"address {to_checksum_address(NOBODY)} have" in refusal.message
 
 
 @pytest.mark.parametrize(
@@ -120,23 +122,34 @@ def test_what_can_not_be_traced_is_refused(
         [],
         "callTracer",
         {"tracer": 1},
-        {"tracer": "nonsense"},
-        {"tracer": "callTracer", "tracerConfig": []},
-        {"tracer": "callTracer", "tracerConfig": {"withLog": "yes"}},
         {"enableMemory": "yes"},
         {"disableStack": 1},
         {"limit": -1},
         {"limit": "0x1"},
         {"timeout": 5},
+    ],
+)
+def test_options_that_mean_nothing_are_refused(served: Served, options: Any) -> None:
+    assert served.refusal("debug_traceBlockByNumber", "latest", options).code == -32602
+    assert served.refusal("debug_traceCall", {"to": OTHER}, "latest", options).code == -32602
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tracer": "nonsense"},
+        {"tracer": "callTracer", "tracerConfig": []},
+        {"tracer": "callTracer", "tracerConfig": {"withLog": "yes"}},
+        {"tracer": "prestateTracer", "tracerConfig": {"diffMode": True, "includeEmpty": True}},
         {"timeout": "5"},
         {"timeout": "5 s"},
         {"timeout": "-5s"},
         {"timeout": "1s" * 1000},
     ],
 )
-def test_options_that_mean_nothing_are_refused(served: Served, options: Any) -> None:
-    assert served.refusal("debug_traceBlockByNumber", "latest", options).code == -32602
-    assert served.refusal("debug_traceCall", {"to": OTHER}, "latest", options).code == -32602
+def test_what_a_tracer_does_not_take_is_refused_by_it(served: Served, options: Any) -> None:
+    assert served.refusal("debug_traceBlockByNumber", "latest", options).code == -32000
+    assert served.refusal("debug_traceCall", {"to": OTHER}, "latest", options).code == -32000
 
 
 def test_a_trace_that_takes_longer_than_asked_is_given_up(served: Served) -> None:
