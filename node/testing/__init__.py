@@ -7,8 +7,9 @@
         ledger.web3.eth.send_transaction({"to": ledger.accounts[1], "value": 1})
 
 `Ledger` answers the whole JSON-RPC. `Provider` and `AsyncProvider` are web3.py's way to it,
-`EthereumTesterProvider` takes the place of web3.py's own, and `node.testing.plugin` gives pytest
-its fixtures. docs/testing.md has a whole project.
+`EthereumTesterProvider` and `AsyncEthereumTesterProvider` take the places of its own ones for
+eth-tester, and `node.testing.plugin` gives pytest its fixtures. docs/testing.md has a whole
+project.
 """
 
 import importlib
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from node.testing.ledger import Ledger, RequestError
     from node.testing.providers import AsyncProvider, Provider
-    from node.testing.tester import EthereumTesterProvider, Tester
+    from node.testing.tester import AsyncEthereumTesterProvider, EthereumTesterProvider, Tester
 
 __all__ = [
+    "AsyncEthereumTesterProvider",
     "AsyncProvider",
     "EthereumTesterProvider",
     "Ledger",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 _MODULES: Final = {
+    "AsyncEthereumTesterProvider": "tester",
     "AsyncProvider": "providers",
     "EthereumTesterProvider": "tester",
     "Ledger": "ledger",

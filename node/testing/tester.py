@@ -1,4 +1,4 @@
-"""The place of web3.py's EthereumTesterProvider, with a developer's chain behind it.
+"""The places of web3.py's providers for eth-tester, with a developer's chain behind them.
 
     w3 = Web3(EthereumTesterProvider())
     w3.provider.ethereum_tester.mine_blocks(3)
@@ -7,24 +7,44 @@ The backend's own methods are those that test suites call; everything else goes 
 """
 
 import weakref
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Final, cast
+
+from web3.types import RPCEndpoint, RPCResponse
 
 from chain.crypto.secp256k1 import address_of
 from node.dev import checksummed
+from node.testing.habits import Told, own_way, raise_failure
 from node.testing.ledger import Ledger
-from node.testing.providers import Provider
+from node.testing.providers import AsyncProvider, Provider
+
+_BALANCE: Final = 1_000_000  # coins of each account, as suites for eth-tester reckon with
 
 
 class Tester:
     """What `eth_tester.EthereumTester` is asked for, done by a ledger."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    __test__ = False  # pytest takes classes of such names for its own
+
+    def __init__(self, ledger: Ledger | None = None) -> None:
+        """Without a `ledger` one is begun, which ends with this or with the program."""
+        if ledger is None:
+            ledger = Ledger(balance=_BALANCE).start()
+            weakref.finalize(self, ledger.close)
         self.ledger = ledger
         self._names: dict[str, str] = {}  # of snapshots: those given out, and the ledger's own
 
     def get_accounts(self) -> tuple[str, ...]:
         """The funded accounts, and those that were added."""
         return tuple(self.ledger.accounts)
+
+    @property
+    def backend(self) -> SimpleNamespace:
+        """What is asked of eth-tester's backend: `account_keys`, in the accounts' order."""
+        from eth_keys.datatypes import PrivateKey
+
+        held = [PrivateKey(self.ledger.keys[name]) for name in self.ledger.accounts]
+        return SimpleNamespace(account_keys=held)
 
     def add_account(self, private_key: str | bytes, password: str | None = None) -> str:
         """Let a key's account sign; its address. It has nothing at first."""
@@ -102,12 +122,33 @@ class Tester:
 
 
 class EthereumTesterProvider(Provider):
-    """For `Web3`, without eth-tester. The ledger ends with the provider, or with the program."""
+    """For `Web3`, without eth-tester. The ledger ends with the tester, or with the program."""
 
     def __init__(self, ethereum_tester: Tester | None = None, api_endpoints: Any = None) -> None:
         """`api_endpoints` is taken for its place alone: every method is answered."""
-        if ethereum_tester is None:
-            ethereum_tester = Tester(Ledger().start())
-            weakref.finalize(self, ethereum_tester.ledger.close)
-        super().__init__(ethereum_tester.ledger)
-        self.ethereum_tester = ethereum_tester
+        self.ethereum_tester = ethereum_tester or Tester()
+        super().__init__(self.ethereum_tester.ledger)
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        params = own_way(self.ethereum_tester, method, params)
+        if isinstance(params, Told):
+            return _response(params)
+        return raise_failure(super().make_request(method, params))
+
+
+class AsyncEthereumTesterProvider(AsyncProvider):
+    """As `EthereumTesterProvider`, for `AsyncWeb3`."""
+
+    def __init__(self, ethereum_tester: Tester | None = None, api_endpoints: Any = None) -> None:
+        self.ethereum_tester = ethereum_tester or Tester()
+        super().__init__(self.ethereum_tester.ledger)
+
+    async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        params = own_way(self.ethereum_tester, method, params)
+        if isinstance(params, Told):
+            return _response(params)
+        return raise_failure(await super().make_request(method, params))
+
+
+def _response(told: Told) -> RPCResponse:
+    return cast(RPCResponse, {"jsonrpc": "2.0", "id": 0, "result": told.result})

@@ -252,10 +252,10 @@ def test_web3s_tester_provider_is_replaced_as_it_is() -> None:
     for _ in range(2):
         sent = w3.eth.send_transaction({"from": first, "to": second, "value": COIN})
         assert w3.eth.wait_for_transaction_receipt(sent)["status"] == 1
-        assert tester.get_balance(second) == 10_001 * COIN
+        assert tester.get_balance(second) == 1_000_001 * COIN
         assert tester.get_nonce(first) == 1
         tester.revert_to_snapshot(moment)
-        assert tester.get_balance(second) == 10_000 * COIN
+        assert tester.get_balance(second) == 1_000_000 * COIN
     assert len(tester.mine_blocks(3)) == 3
     head = tester.get_block_by_number()
     assert head["number"] == 3
