@@ -138,7 +138,7 @@ class DevChain:
             for index in range(count):
                 if step is not None and (index or steps_first):
                     if steps_first:
-                        times.offset += step
+                        times.put_forward(self._clock(), self.ledger.head.timestamp, step)
                     else:
                         times.exact = self.ledger.head.timestamp + step
                 committed = await producer.build(empty=True)
@@ -170,7 +170,7 @@ class DevChain:
     def pass_time(self, seconds: int) -> int:
         """Shift the chain's clock; by how much it is ahead of the real one afterwards."""
         times = self.producer.times
-        times.offset += seconds
+        times.put_forward(self._clock(), self.ledger.head.timestamp, seconds)
         self._notes.shift(times.offset)
         return times.offset
 

@@ -27,6 +27,10 @@ class Times:
             self.exact = None
             self.set_to(now, timestamp)
 
+    def put_forward(self, now: float, head: int, seconds: int) -> None:
+        """Let `seconds` pass, counted from the newest block's time where that runs ahead."""
+        self.set_to(now, max(self.chain_time(now), head) + seconds)
+
     def set_to(self, now: float, timestamp: int) -> None:
         """The chain's time is `timestamp` now."""
         self.offset = timestamp - int(now)

@@ -42,6 +42,18 @@ def test_time_put_forward_stays_forward(dev: Served) -> None:
     assert _mined_time(dev) - after < 60
 
 
+def test_time_is_put_forward_from_a_block_that_runs_ahead_of_the_clock(dev: Served) -> None:
+    """What opens a day after a block is open when a day has passed, however many came at once."""
+    dev.call("anvil_mine", 50)
+    head = int(_latest(dev)["timestamp"], 16)
+    dev.call("evm_increaseTime", 86_400)
+    assert head + 86_400 <= _mined_time(dev) < head + 90_000
+    dev.call("evm_mine", {"blocks": 50})
+    head = int(_latest(dev)["timestamp"], 16)
+    dev.call("anvil_mine", 2, 10)
+    assert int(_latest(dev)["timestamp"], 16) >= head + 20
+
+
 def test_the_next_block_has_the_time_it_was_given(dev: Served) -> None:
     wanted = int(time.time()) + 10_000_000
     assert dev.call("evm_setNextBlockTimestamp", wanted) is None
