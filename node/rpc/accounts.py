@@ -105,11 +105,11 @@ async def sign_only(ctx: Context, request: CallRequest) -> Json:
 
 def _check_whole(request: CallRequest) -> None:
     if request.gas is None:
-        raise server_error("not specify Gas")
+        raise server_error("gas not specified")
     if request.gas_price is None and (request.max_fee is None or request.max_priority_fee is None):
         raise server_error("missing gasPrice or maxFeePerGas/maxPriorityFeePerGas")
     if request.nonce is None:
-        raise server_error("not specify Nonce")
+        raise server_error("nonce not specified")
 
 
 @method("eth_fillTransaction")

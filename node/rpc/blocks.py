@@ -108,7 +108,9 @@ def _count(ctx: Context, height: Height) -> int:
 
 @method("eth_getBlockReceipts")
 def get_block_receipts(ctx: Context, block: BlockTag) -> list[dict[str, Any]] | None:
-    """The receipts of all transactions of a block."""
+    """The receipts of all transactions of a block; the next one has none yet."""
+    if block == "pending":
+        return []
     height = ctx.find(block)
     return None if height is None else receipts_at(ctx, height)
 

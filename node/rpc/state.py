@@ -73,7 +73,7 @@ def get_proof(ctx: Context, address: Address, keys: list[Any], block: BlockTag =
     """An account and storage slots with the trie nodes that prove them (EIP-1186)."""
     slots = _storage_keys(keys)
     if len(slots) > SLOTS_MAX:
-        raise invalid_params(f"too many slots (max {SLOTS_MAX})")
+        raise invalid_params(f"too many storage keys requested (max {SLOTS_MAX}, got {len(slots)})")
     height = ctx.height(block)
     ctx.view_at(height)  # refuses a height whose state is gone
     proof = ctx.ledger.prove(height, address, [slot for slot, _ in slots])

@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Final
 
+from chain.transactions import Checked
 from chain.types import Hash, Height
 from node.announce import Closed
 from node.rpc.blocks import receipts_at
+from node.rpc.calls import next_header
 from node.rpc.context import Context
 from node.rpc.errors import NOT_IN_TIME, RpcError, server_error
 from node.rpc.formats import Json, data, mined_transaction_json, pending_transaction_json
 from node.rpc.parameters import BlockHash, BlockNumber, Count, Index
+from node.rpc.pending import take_ready
 from node.rpc.registry import method
 
 _WAIT_MS: Final = 20_000  # for a receipt when no time is named; geth's
@@ -41,8 +44,15 @@ async def get_transaction_by_block_hash(
 async def get_transaction_by_block_number(
     ctx: Context, block: BlockNumber, index: Index
 ) -> Json | None:
-    """A transaction by its place."""
+    """A transaction by its place; of "pending" one that the next block would take."""
+    if block == "pending":
+        ready = _next_transactions(ctx)[index : index + 1]
+        return pending_transaction_json(ready[0].transaction, ready[0].sender) if ready else None
     return await _transaction_at(ctx, ctx.find(block), index)
+
+
+def _next_transactions(ctx: Context) -> list[Checked]:
+    return take_ready(ctx, next_header(ctx, ctx.header(ctx.ledger.height)))
 
 
 async def _transaction_at(ctx: Context, height: Height | None, index: int) -> Json | None:
@@ -83,6 +93,9 @@ async def get_raw_transaction_by_block_number(
     ctx: Context, block: BlockNumber, index: Index
 ) -> bytes:
     """A transaction's canonical bytes by its place."""
+    if block == "pending":
+        ready = _next_transactions(ctx)[index : index + 1]
+        return ready[0].transaction.raw if ready else b""
     return await _raw_at(ctx, ctx.find(block), index)
 
 

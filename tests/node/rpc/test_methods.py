@@ -496,7 +496,7 @@ def test_typed_data_is_signed_as_an_object_and_as_text(served: Served) -> None:
         ("eth_sendTransaction", {"from": NOBODY, "to": OTHER}, "unknown account"),
         ("eth_sendTransaction", {"from": SENDER}, "contract creation without any data provided"),
         ("eth_sendTransaction", {"to": OTHER}, "missing from address"),
-        ("eth_signTransaction", {"from": SENDER, "to": OTHER}, "not specify Gas"),
+        ("eth_signTransaction", {"from": SENDER, "to": OTHER}, "gas not specified"),
     ],
 )
 def test_the_nodes_accounts_refuse_what_is_not_clear(

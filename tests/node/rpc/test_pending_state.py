@@ -58,6 +58,20 @@ def test_balances_code_and_storage_are_those_after_what_waits(waiting: Served) -
     )
 
 
+def test_what_waits_has_its_place_in_the_next_block_and_no_receipt(waiting: Served) -> None:
+    sent = [_send(waiting, to=NOBODY, value=value, gas="0x5208") for value in ("0x1", "0x2")]
+    for index, transaction_hash in enumerate([*sent, None]):
+        place = ("pending", hex(index))
+        found = waiting.call("eth_getTransactionByBlockNumberAndIndex", *place)
+        raw = waiting.call("eth_getRawTransactionByBlockNumberAndIndex", *place)
+        if transaction_hash is None:
+            assert (found, raw) == (None, "0x")
+        else:
+            assert found == waiting.call("eth_getTransactionByHash", transaction_hash)
+            assert raw == waiting.call("eth_getRawTransactionByHash", transaction_hash)
+    assert waiting.call("eth_getBlockReceipts", "pending") == []
+
+
 def _created(served: Served, sent: str) -> str:
     """The address of the contract that a waiting transaction makes."""
     block = served.call("eth_getBlockByNumber", "pending", True)
