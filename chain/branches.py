@@ -12,8 +12,8 @@ from typing import Final
 
 from chain.trie import EMPTY, extension_node, reference
 
-_HEAD: Final = Struct(">HHB")
-_NO_CHILDREN: Final = EMPTY * 16
+RECORD_HEAD: Final = Struct(">HHB")
+NO_CHILDREN: Final = EMPTY * 16
 
 # RLP prefixes by payload size.
 _BYTE: Final = [bytes((size,)) for size in range(256)]
@@ -50,7 +50,7 @@ class Branch:
         trie: bytes,
         slot: str,
         extension: str,
-        body: bytes = _NO_CHILDREN,
+        body: bytes = NO_CHILDREN,
         leaves: int = 0,
         branches: int = 0,
     ) -> None:
@@ -115,7 +115,7 @@ class Branch:
     def record(self) -> bytes:
         """What is stored."""
         extension = self.extension
-        head = _HEAD.pack(self.leaves, self.branches, len(extension))
+        head = RECORD_HEAD.pack(self.leaves, self.branches, len(extension))
         if extension:
             return b"".join((head, extension.encode(), self.body))
         return head + self.body
@@ -128,7 +128,7 @@ class Branch:
 
 def load(trie: bytes, slot: str, record: bytes) -> Branch:
     """The branch in a record."""
-    leaves, branches, size = _HEAD.unpack_from(record)
+    leaves, branches, size = RECORD_HEAD.unpack_from(record)
     if size:
         return Branch(
             trie, slot, record[5 : 5 + size].decode(), record[5 + size :], leaves, branches

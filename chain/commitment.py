@@ -2,17 +2,20 @@
 
 The state trie is a trie of accounts whose leaves name the roots of their storage
 tries; so all storage tries come first, together, and the account trie afterwards.
-The work on the tries is `chain.trie_update`'s.
+The work on the tries is `chain.trie_update`'s; where there is native code for it, that of
+tries that lose no leaf is `chain.trie_growth`'s.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from chain.branches import Branch
 from chain.changes import ACCOUNT_TRIE, Changes, storage_trie
+from chain.crypto.batch import trie_kernels
 from chain.errors import Fault
 from chain.forked import ForkedView
 from chain.leaves import address_key, decode_account, encode_account, encode_slot, slot_key
 from chain.state import Account, Delta
+from chain.trie_growth import Grown, grow
 from chain.trie_update import Leaf, Plan, Work, root_of
 from chain.types import EMPTY_ROOT, Address, Hash
 from chain.views import TrieView
@@ -27,14 +30,14 @@ def commit(view: TrieView, delta: Delta) -> Changes:
     """
     if isinstance(view, ForkedView):
         return commit(view.local, view.localised(delta))
-    work = Work()
-    before = {address: view.account(address) for address in delta.accounts}
+    account_of = view.account
+    before = {address: account_of(address) for address in delta.accounts}
     wiped = frozenset(
         address
-        for address, old in before.items()
-        if old is not None
+        for address in delta.accounts
+        if (address in delta.wiped or delta.accounts[address] is None)
+        and (old := before[address]) is not None
         and old.storage_root != EMPTY_ROOT
-        and (address in delta.wiped or delta.accounts[address] is None)
     )
     storage = {
         address: slots
@@ -42,7 +45,9 @@ def commit(view: TrieView, delta: Delta) -> Changes:
         if slots and delta.accounts[address] is not None
     }
     storage_leaves: dict[Hash, dict[Hash, bytes | None]] = {}
-    tops: dict[Address, Branch] = {}
+    nodes: dict[bytes, bytes | None] = {}
+    changed: list[Address] = []
+    tries: list[Grown] = []
     for address, slots in storage.items():
         old = before[address]
         fresh = old is None or old.storage_root == EMPTY_ROOT or address in wiped
@@ -59,9 +64,9 @@ def commit(view: TrieView, delta: Delta) -> Changes:
             key = address_key(address)
             storage_leaves[key] = leaves
             root = EMPTY_ROOT if fresh or old is None else old.storage_root
-            node = Plan(view, storage_trie(key), work).run(root, items)
-            tops[address] = work.root(node)
-    work.hash()
+            changed.append(address)
+            tries.append((storage_trie(key), root, items))
+    roots = dict(zip(changed, _roots(view, tries, nodes), strict=True)) if tries else {}
     accounts: dict[Address, Account | None] = {}
     account_leaves: dict[Hash, bytes | None] = {}
     items = []
@@ -72,8 +77,8 @@ def commit(view: TrieView, delta: Delta) -> Changes:
             if old is None:
                 continue
         else:
-            if address in tops:
-                root = root_of(tops[address])
+            if address in roots:
+                root = roots[address]
             elif address in wiped or old is None:
                 root = EMPTY_ROOT
             else:
@@ -88,20 +93,38 @@ def commit(view: TrieView, delta: Delta) -> Changes:
     items.sort()
     root = view.root
     if items:
-        top = work.root(Plan(view, ACCOUNT_TRIE, work).run(root, items))
-        work.hash()
-        root = root_of(top)
+        (root,) = _roots(view, [(ACCOUNT_TRIE, root, items)], nodes)
     return Changes(
         root=root,
         accounts=accounts,
         storage=storage,
         wiped=wiped,
         codes=delta.codes,
-        nodes=work.nodes,
+        nodes=nodes,
         account_leaves=account_leaves,
         storage_leaves=storage_leaves,
         wiped_keys=frozenset(address_key(address) for address in wiped),
     )
+
+
+def _roots(view: TrieView, tries: Sequence[Grown], nodes: dict[bytes, bytes | None]) -> list[Hash]:
+    """The tries' roots with their changed leaves; the records that change come to `nodes`."""
+    kernels = trie_kernels(sum(len(items) for _, _, items in tries))
+    if kernels is not None and not _loses(tries):
+        grown = grow(view, tries, kernels)
+        if grown is not None:
+            nodes.update(grown[1])
+            return grown[0]
+    work = Work()
+    tops = [work.root(Plan(view, trie, work).run(root, items)) for trie, root, items in tries]
+    work.hash()
+    nodes.update(work.nodes)
+    return [root_of(top) for top in tops]
+
+
+def _loses(tries: Sequence[Grown]) -> bool:
+    """Whether some leaf goes."""
+    return any(leaf is None for _, _, items in tries for _, leaf, _ in items)
 
 
 def commit_leaves(

@@ -18,11 +18,14 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from chain.crypto.trie_kernel import RECORD_BYTES, work_bytes
 from chain.types import Address, Hash
 
 _DIGEST_BYTES: Final = 32  # of the checksum before the object code in a cache file
 _FROM: Final = 8  # items; below, a batch is not worth its preparation
 _LOAD_FROM: Final = 64  # items that are worth loading the kernels for
+_LOAD_AFTER: Final = 4_096  # leaves of tries, in whatever batches: worth it too
+_LEAVES_MAX: Final = 16_384  # of tries at once; each takes two kilobytes for a while
 _PER_THREAD_MIN: Final = 64  # signatures; a thread must have enough to do
 _THREADS_MAX: Final = 8
 _BATCHES_AHEAD: Final = 32
@@ -34,6 +37,8 @@ Signed: TypeAlias = tuple[bytes, int, int, int]  # hash, y parity, r, s
 _Pointer = ctypes.c_void_p
 _Bytes = ctypes.c_char_p
 _Count = ctypes.c_int64
+_Byte: Final = ctypes.c_char.from_buffer
+_address: Final = ctypes.addressof
 
 
 class Kernels:
@@ -47,6 +52,9 @@ class Kernels:
         self._recover = ctypes.CFUNCTYPE(
             None, *[_Pointer] * 4, _Bytes, _Bytes, _Count, _Pointer, _Pointer
         )(engine.get_function_address("recover_many"))
+        self._hash_trie = ctypes.CFUNCTYPE(
+            None, _Bytes, _Pointer, _Count, _Bytes, _Count, _Count, *[_Pointer] * 3
+        )(engine.get_function_address("hash_trie"))
         self._library = recovery_library()
 
     def keccak_many(self, messages: Sequence[bytes]) -> list[Hash]:
@@ -57,6 +65,33 @@ class Kernels:
         self._keccak(b"".join(messages), offsets.buffer_info()[0], count, hashes)
         found = hashes.raw
         return [Hash(found[i : i + 32]) for i in range(0, 32 * count, 32)]
+
+    def hash_trie(
+        self,
+        leaves: Sequence[bytes],
+        places: Sequence[int],
+        records: Sequence[bytes],
+        rows: Sequence[int],
+        levels: Sequence[int],
+        tops: int,
+    ) -> bytes:
+        """The hashes of so many top nodes, then the new records (`chain.crypto.trie_kernel`)."""
+        numbers = array("q", (*accumulate(map(len, leaves), initial=0), *places, *rows, *levels))
+        work = bytearray(work_bytes(len(leaves), len(records)))
+        found = bytearray(32 * tops + RECORD_BYTES * len(records) + 1)
+        at = _address(_Byte(found))
+        self._hash_trie(
+            b"".join(leaves),
+            numbers.buffer_info()[0],
+            len(leaves),
+            b"".join(records),
+            len(records),
+            len(levels),
+            _address(_Byte(work)),
+            at,
+            at + 32 * tops,
+        )
+        return bytes(found)
 
     def recover_many(self, items: Sequence[Signed]) -> list[Address | None]:
         """The signer of each (hash, y parity, r, s), in order; None where there is none."""
@@ -122,12 +157,27 @@ def kernels(items: int) -> Kernels | None:
         return _loading.result
 
 
+def trie_kernels(leaves: int) -> Kernels | None:
+    """The kernels, for tries with so many changed leaves; None as for `kernels`.
+
+    A leaf takes its path with it, so that none are too few; but far too many would take memory.
+    The kernels are loaded when many have been hashed without.
+    """
+    if leaves > _LEAVES_MAX:
+        return None
+    if _loading.done:
+        return _loading.result
+    _loading.leaves += leaves
+    return kernels(_LOAD_FROM) if _loading.leaves >= _LOAD_AFTER else None
+
+
 class _Loading:
     """Whether loading was tried, and what came of it; one per process."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.done = False
+        self.leaves = 0  # of tries, hashed without
         self.result: Kernels | None = None
 
 

@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from chain.crypto.trie_kernel import TRIE
+
 RATE: Final = 136  # bytes absorbed per permutation
 _ROUNDS: Final = 24
 _ATTRIBUTES: Final = """
@@ -20,7 +22,7 @@ attributes #0 = { "prefer-vector-width"="BITS" "min-legal-vector-width"="BITS" }
 
 
 def source(lanes: int) -> str:
-    """The module with `keccak_many` and `recover_many`; `lanes` is 1, 4 or 8.
+    """The module with `keccak_many`, `recover_many` and `hash_trie`; `lanes` is 1, 4 or 8.
 
     void keccak_many(messages, offsets, count, hashes): message i lies between offsets i
     and i + 1 (64 bits each); 32 bytes are written for each.
@@ -39,6 +41,7 @@ def source(lanes: int) -> str:
             _permutation(lanes, kind, suffix),
             _driver(lanes),
             _RECOVERY,
+            TRIE,
             _ATTRIBUTES.replace("BITS", str(64 * lanes)),
         )
     )
