@@ -2,7 +2,7 @@
 
 In turn state tests, which have one transaction, and blocks, which have many on one living
 state. Prints each difference with the command that shows it; the exit status is 1 if there
-was one.
+was one. The tier `cramped` (tests.differential_vm.cramped) is for blocks.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from contracts.vm import Interpreter
 from node.conformance.tiers import machine_of
 from tests.differential_vm.blocks import random_block
 from tests.differential_vm.compare import TooLong, differences, write_reproducer
+from tests.differential_vm.cramped import Cramped
 from tests.differential_vm.play import BlockDifference, Player, block_difference, write_block
 from tests.differential_vm.shrink import smaller
 from tests.differential_vm.worlds import random_test
@@ -40,7 +41,7 @@ def main() -> int:
     parser.add_argument("--play", type=Path, help="a block that was kept; nothing else is run")
     parser.add_argument("--out", type=Path, default=Path(".cache/fuzz-vm"), help="reproducers")
     arguments = parser.parse_args()
-    machines = [(tier, machine_of(tier)) for tier in arguments.tiers.split(",")]
+    machines = [(tier, _new_machine(tier)) for tier in arguments.tiers.split(",")]
     if arguments.play is not None:
         return _play(arguments.play, machines)
     first = int(time.time()) * 10**6 if arguments.seed is None else arguments.seed
@@ -72,8 +73,13 @@ def main() -> int:
     return 1 if found else 0
 
 
+def _new_machine(tier: str) -> Machine:
+    return Cramped() if tier == "cramped" else machine_of.__wrapped__(tier)
+
+
 def _state_test(seed: int, machines: Machines, out: Path) -> int:
     fork_name, test = random_test(seed)
+    machines = [(tier, machine) for tier, machine in machines if tier != "cramped"]
     shown = differences(test, fork_name, machines)
     for difference in shown:
         path = write_reproducer(out, f"{difference.tier}-{seed}", difference)
@@ -105,7 +111,7 @@ def _block(seed: int, machines: Machines, out: Path) -> int:
 
 def _differs_anew(tier: str, block: Json) -> BlockDifference | None:
     """On a machine of its own: what one keeps between blocks must not help."""
-    return block_difference(block, tier, machine_of.__wrapped__(tier))
+    return block_difference(block, tier, _new_machine(tier))
 
 
 def _play(path: Path, machines: Machines) -> int:

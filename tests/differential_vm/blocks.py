@@ -44,6 +44,16 @@ SALTED: Final = {
     for initcode in actors.INITCODES
 }
 _SALTED: Final = tuple(SALTED)
+_MORTALS: Final = tuple(
+    address for address, (_, _, initcode) in SALTED.items() if actors.DESTROYER in initcode
+)
+# Who may be where a contract is about to be created: only the first one is no collision.
+_SQUATTERS: Final[tuple[Json, ...]] = (
+    {"nonce": "0x0", "balance": "0x1", "code": "0x", "storage": {}},
+    {"nonce": "0x0", "balance": "0x1", "code": "0x", "storage": {"0x1": "0x2"}},
+    {"nonce": "0x1", "balance": "0x0", "code": "0x", "storage": {}},
+    {"nonce": "0x0", "balance": "0x0", "code": "0x00", "storage": {}},
+)
 _MESSAGE_GASES: Final = (30_000, 100_000, 300_000, 1_000_000, 1_000_000, 3_000_000)
 _CALL_GASES: Final = (0, 3_000, 9_000, 30_000, 50_000, 50_000, 100_000, 100_000)
 _ALL_GAS: Final = 2**60
@@ -130,7 +140,7 @@ class _Director:
                     pre[_hex(address)] = _account(1, 2**200, DELEGATION_PREFIX + to)
         for address in random.sample(_SALTED, 2):
             if random.random() < 0.3:
-                pre[_hex(address)] = _account(balance=1)
+                pre[_hex(address)] = random.choice(_SQUATTERS)
         return pre
 
     def _storage(self) -> Json:
@@ -176,7 +186,14 @@ class _Director:
             told["authorizationList"] = [
                 self._authorization() for _ in range(random.randrange(1, 3))
             ]
-        if "authorizationList" in told or (fork.base_fee and random.random() < 0.3):
+        elif fork.blobs is not None and told["to"] and random.random() < 0.25:
+            told["maxFeePerBlobGas"] = hex(10**9)
+            told["blobVersionedHashes"] = [
+                "0x01" + random.randbytes(31).hex() for _ in range(random.randrange(1, 4))
+            ]
+        if not told.keys().isdisjoint(("authorizationList", "maxFeePerBlobGas")) or (
+            fork.base_fee and random.random() < 0.3
+        ):
             told |= {"maxFeePerGas": "0x14", "maxPriorityFeePerGas": "0x02"}
             told["accessLists"] = [self._access_list()]
         else:
@@ -332,7 +349,7 @@ class _Director:
     def _birth(self) -> list[Json]:
         """An account called before and after it comes into being."""
         random = self.random
-        child = random.choice(_SALTED)
+        child = random.choice(_MORTALS if random.random() < 0.3 else _SALTED)
         factory, salt, initcode = SALTED[child]
         data = _hex(salt.to_bytes(32, "big") + initcode)
         birth = self._call(factory, _NESTED_MAX) | {"data": data, "value": hex(random.randrange(2))}

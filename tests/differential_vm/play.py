@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chain.commitment import commit
+from chain.crypto.keccak import keccak
 from chain.errors import Rejected
 from chain.forks import GAS_PER_BLOB, Fork
 from chain.machine import BlockContext, Halt, Machine, Message, Outcome, Tracer, TransactionContext
@@ -242,7 +243,7 @@ class Player:
         delta = living.state.delta()
         changes = commit(living.view, delta)
         living.view = Overlay(living.view, changes)
-        living.block = replace(living.block, number=living.block.number + 1)
+        living.block = _next_block(living.block)
         living.restart()
         return {"root": changes.root.hex(), **_change_told(delta)}
 
@@ -329,6 +330,21 @@ class Player:
         state.begin_transaction()
         with suppress(_Cut):
             self._machine.execute(message, state, living.block, living.context, self._fork)
+
+
+def _next_block(block: BlockContext) -> BlockContext:
+    """The child of a block that has something else to say about everything."""
+    number = block.number + 1
+    return replace(
+        block,
+        number=number,
+        timestamp=block.timestamp + 12,
+        coinbase=COINBASE if number % 2 else Address(CONTRACTS[1]),
+        randomness=block.randomness ^ number,
+        base_fee=block.base_fee and 10 + number % 2,
+        blob_base_fee=block.blob_base_fee and 1 + number % 3,
+        block_hash=lambda height: keccak(b"%d of %d" % (height, number)),
+    )
 
 
 def _change(step: Json, state: State) -> None:

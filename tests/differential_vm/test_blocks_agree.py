@@ -1,6 +1,7 @@
 """Random blocks come out the same natively, whatever a machine keeps between their messages."""
 
 import json
+from collections import Counter
 from typing import ClassVar
 
 import pytest
@@ -13,11 +14,13 @@ from contracts.vm.native.objects import user_cache
 from contracts.vm.native.session import Session
 from node.conformance.tiers import machine_of
 from tests.differential_vm.blocks import random_block
+from tests.differential_vm.cramped import Cramped
 from tests.differential_vm.play import Player, block_difference, write_block
 from tests.differential_vm.shrink import smaller
 
 BLOCKS = 1_000
 SHARDS = 5
+CRAMPED_BLOCKS = 200
 COMPILED_BLOCKS = 100  # of the actors' few codes, since compiling takes longer than running
 
 
@@ -34,6 +37,30 @@ def test_random_blocks_come_out_the_same_compiled():
     machine = machine_of("jit")
     for seed in range(BLOCKS, BLOCKS + COMPILED_BLOCKS):
         found = block_difference(random_block(seed, programs=False), "jit", machine)
+        assert found is None, f"seed {seed}, step {found.step}: {found.what}"
+
+
+def test_random_blocks_come_out_the_same_where_there_is_no_room(monkeypatch):
+    """Each area is full at once, each table has one entry at first, few codes are kept."""
+    grown, machine = Counter(), Cramped()
+    grow = Session.grow
+
+    def growing(self, what, wanted):
+        grown[what] += 1
+        grow(self, what, wanted)
+
+    monkeypatch.setattr(Session, "grow", growing)
+    for seed in range(CRAMPED_BLOCKS):
+        found = block_difference(random_block(seed), "cramped", machine)
+        assert found is None, f"seed {seed}, step {found.step}: {found.what}"
+    assert len(grown) == 6 and min(grown.values()) > CRAMPED_BLOCKS // 2
+
+
+def test_random_blocks_come_out_the_same_compiled_where_there_is_no_room():
+    """Compiled code gives up wherever something is full."""
+    machine = Cramped(JitSettings(at_once=True, loaded_codes_max=64, cached_files_max=0))
+    for seed in range(COMPILED_BLOCKS):
+        found = block_difference(random_block(seed, programs=False), "cramped", machine)
         assert found is None, f"seed {seed}, step {found.step}: {found.what}"
 
 
