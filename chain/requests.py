@@ -64,5 +64,7 @@ def collect(deposits: bytes, withdrawals: bytes, consolidations: bytes) -> tuple
 
 def requests_hash(requests: Sequence[bytes]) -> Hash:
     """What a header commits its block's requests with: SHA-256 over their SHA-256 hashes."""
+    if not requests:
+        return EMPTY_REQUESTS_HASH
     hashes = (sha256(request).digest() for request in requests if len(request) > 1)
     return Hash(sha256(b"".join(hashes)).digest())

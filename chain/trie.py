@@ -17,6 +17,7 @@ from chain.types import EMPTY_ROOT, Hash
 
 NIBBLES: Final = {digit: value for value, digit in enumerate("0123456789abcdef")}
 EMPTY: Final = b"\x80"  # the reference to no node: RLP of the empty string
+_FIRST: Final = "80"  # the key of an ordered trie's first value: RLP of 0
 
 
 def hex_prefix(nibbles: str, *, leaf: bool) -> bytes:
@@ -73,6 +74,10 @@ def ordered_root(values: Sequence[bytes]) -> Hash:
     Each value is at least one byte. Equal to `trie_root` of the same items, with the
     hashing done level by level in batches.
     """
+    if not values:
+        return EMPTY_ROOT
+    if len(values) == 1:
+        return keccak(leaf_node(_FIRST, values[0]))
     if len(values) < 16:
         return trie_root({codec.encode_int(i): value for i, value in enumerate(values)})
     pairs = sorted((codec.encode_int(i).hex(), value) for i, value in enumerate(values))
