@@ -30,46 +30,50 @@ class Queries:
     def _begin(self, sender: Address) -> None:
         """Know nothing but the view, where `sender` is about to call."""
         self._state = State(self._view)
+        self._code = b""  # of whom the last call was to
         self._set_out(sender)
 
     def _set_out(self, sender: Address) -> None:
         self._sender, self._before = sender, self._state.account(sender)
         self._transaction = TransactionContext(sender, 0)
         self._state.charge_and_count(sender, 0)
+        self._to: Address | None = None
 
-    def ask(self, sender: Address, to: Address, data: bytes, gas: int) -> Outcome | None:
-        """The end of a call with so much gas, `sender`'s transaction.
-
-        None: it has to be simulated. That is so where it is refused, or runs no code, or what
-        the machine can't tell.
-        """
-        fork, state, block = self._fork, self._state, self._block
-        intrinsic = intrinsic_gas_of_call(data, fork)
-        if gas < intrinsic or gas < floor_gas(data, fork):
-            return None
+    def _prepare(self, sender: Address, to: Address) -> None:
+        """Begin a transaction like the last one but for these two."""
+        fork, state = self._fork, self._state
         state.begin_transaction()
         if sender != self._sender:
             state.override_account(self._sender, self._before)
             self._set_out(sender)
-        code = state.code(to)
-        if not code or delegate_of(code) is not None:
-            return None
+        self._code, self._to = state.code(to), to
+        if delegate_of(self._code) is not None:
+            self._code = b""
         state.prewarm(fork.precompiles)
         state.warm_address(sender)
         state.warm_address(to)
         if fork.warm_coinbase:
-            state.warm_address(block.coinbase)
-        message = Message(
-            caller=sender,
-            to=to,
-            address=to,
-            value=0,
-            data=data,
-            gas=gas - intrinsic,
-            code=code,
-            code_address=to,
-        )
-        outcome = self._machine.peek(message, state, block, self._transaction, fork)
+            state.warm_address(self._block.coinbase)
+
+    def ask(self, sender: Address, to: Address, data: bytes, gas: int) -> Outcome | None:
+        """The end of a call with so much gas, `sender`'s transaction.
+
+        None: it has to be simulated. That is so where it is refused, or runs no code of `to`
+        itself, or what the machine can't tell.
+        """
+        fork = self._fork
+        intrinsic = intrinsic_gas_of_call(data, fork)
+        if gas < intrinsic or gas < floor_gas(data, fork):
+            return None
+        if to == self._to and sender == self._sender:
+            self._state.begin_again()
+        else:
+            self._prepare(sender, to)
+        code = self._code
+        if not code:
+            return None
+        message = Message(sender, to, to, 0, data, gas - intrinsic, code, to)
+        outcome = self._machine.peek(message, self._state, self._block, self._transaction, fork)
         if outcome is None:  # perhaps for want of room: what was read is forgotten
             self._begin(sender)
         return outcome

@@ -555,6 +555,16 @@ class State:
         if self._keeper is not None:
             self._keeper.next_transaction()
 
+    def begin_again(self) -> None:
+        """Begin another transaction like one that has done nothing but warm addresses."""
+        keeper = self._keeper
+        if keeper is not None:
+            keeper.next_transaction()
+            for key in self._warm:
+                if key in self._kept:
+                    keeper.account_warmed(Address(key))
+        self._undone.clear()
+
     def end_transaction(self, fork: Fork) -> None:
         """Delete what self-destructed and, from EIP-161 on, what was touched and is empty."""
         for address in self._destructed:

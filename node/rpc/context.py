@@ -62,6 +62,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         self._last: tuple[Header, Fork, BlockContext] | None = None
+        self.forgotten = 0  # times
 
     def of(
         self,
@@ -78,6 +79,7 @@ class Surroundings:
     def forget(self) -> None:
         """Have them made anew: the ledger's rules have changed."""
         self._last = None
+        self.forgotten += 1
 
 
 class Context:

@@ -17,7 +17,6 @@ from chain.types import Address, Hash
 from node.rpc.errors import server_error
 
 _HEX: Final = re.compile(r"[0-9a-fA-F]+\Z")
-_HEX_PAIRS: Final = re.compile(r"(?:[0-9a-fA-F]{2})*\Z")
 
 UINT64_MAX: Final = 2**64 - 1
 UINT256_MAX: Final = 2**256 - 1
@@ -118,10 +117,13 @@ def _data(value: Any, go_type: str) -> bytes:
         raise GoError("hex string without 0x prefix", go_type)
     if len(value) % 2:
         raise GoError("hex string of odd length", go_type)
-    digits = value[2:]
-    if not _HEX_PAIRS.match(digits):
+    try:
+        data = bytes.fromhex(value[2:])
+    except ValueError:
+        raise GoError("invalid hex string", go_type) from None
+    if value and len(data) != len(value) // 2 - 1:  # fromhex skips spaces
         raise GoError("invalid hex string", go_type)
-    return bytes.fromhex(digits)
+    return data
 
 
 def _fixed(value: Any, size: int, go_type: str) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import perf_counter, sleep
 from typing import Final
 
-from chain.machine import BlockContext, Outcome
+from chain.machine import Outcome
 from chain.queries import Queries
 from chain.types import ZERO_ADDRESS
 from node.machines import TieredMachine
@@ -22,7 +22,7 @@ from node.rpc.requests import CallRequest
 
 _LOOK_SECONDS: Final = 0.001  # what still runs at the second look is ended
 _LOOKS_MAX: Final = 50  # with nothing to see, before the watchdog sleeps
-_SHORT_SECONDS: Final = 0.0003  # longer calls have a tenth of the loop's time, together
+_SHORT_SECONDS: Final = 0.001  # longer calls have a tenth of the loop's time, together
 _PAUSES: Final = 9  # of as long as such a call took
 _HEAD: Final = frozenset({"latest", "safe", "finalized"})
 
@@ -88,53 +88,50 @@ class QuickCalls:
         self._watchdog = Watchdog(machine.nudge) if watched else None
         self._queries: Queries | None = None
         self._state: object = None  # whose head's, the queries' is
-        self._block: BlockContext | None = None
+        self._forgotten = 0  # how often surroundings were, before these
         self._not_before = 0.0
 
     def ask(self, ctx: Context, request: CallRequest, block: BlockTag) -> Outcome | None:
         """How a call ends; None: it has to be handed to a thread."""
-        if not _is_plain(request) or request.to is None:
+        to = request.to
+        if to is None or not _is_plain(request):
             return None
         developer = ctx.node.developer
         if developer is not None and len(developer.producer.signatures):
             return None  # which native code does not know of
-        start = perf_counter()
-        if start < self._not_before:
-            return None
         queries = self._queries_at(ctx, block)
-        if queries is None:
+        start = perf_counter()
+        if queries is None or start < self._not_before:
             return None
         watchdog = self._watchdog
-        if watchdog is None:
-            return self._ask(queries, ctx, request)
-        watchdog.begin()
+        if watchdog is not None:
+            watchdog.begin()
         try:
-            outcome = self._ask(queries, ctx, request)
+            outcome = queries.ask(
+                request.sender or ZERO_ADDRESS, to, request.data or b"", capped_gas(ctx, request)
+            )
         finally:
-            watchdog.over()
-        end = perf_counter()
-        if outcome is None or end - start > _SHORT_SECONDS:
-            self._not_before = end + _PAUSES * (end - start)
+            if watchdog is not None:
+                watchdog.over()
+        if watchdog is not None:
+            end = perf_counter()
+            if outcome is None or end - start > _SHORT_SECONDS:
+                self._not_before = end + _PAUSES * (end - start)
         return outcome
-
-    def _ask(self, queries: Queries, ctx: Context, request: CallRequest) -> Outcome | None:
-        assert request.to is not None
-        sender = request.sender or ZERO_ADDRESS
-        return queries.ask(sender, request.to, request.data or b"", capped_gas(ctx, request))
 
     def _queries_at(self, ctx: Context, block: BlockTag) -> Queries | None:
         """Queries on the state after the head; None if `block` is another."""
         ledger = ctx.ledger
         if block not in _HEAD and block != ledger.height:
             return None
-        state = ledger.head_state
-        fork, around = surroundings(ctx, ledger.head)
-        if state is not self._state or around is not self._block:
+        state, forgotten = ledger.head_state, ctx.surroundings.forgotten
+        if state is not self._state or forgotten != self._forgotten:
+            fork, around = surroundings(ctx, ledger.head)
             view = ledger.view()
             if ledger.head_state is not state:  # a block was committed meanwhile
                 return None
             self._queries = Queries(view, around, fork, self._machine)
-            self._state, self._block = state, around
+            self._state, self._forgotten = state, forgotten
         return self._queries
 
     def close(self) -> None:

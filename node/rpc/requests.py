@@ -4,6 +4,7 @@ Shapes and refusals follow geth's TransactionArgs, override and FilterCriteria;
 unknown keys are ignored, as it ignores them.
 """
 
+from contextlib import suppress
 from typing import Any, Final
 
 from msgspec import Struct
@@ -107,17 +108,14 @@ _USUAL_FIELDS: Final = frozenset({"from", "to", "data", "input"})
 
 def parse_call(value: Any) -> CallRequest:
     fields = parse_object(value)
+    if fields.keys() <= _USUAL_FIELDS:  # most calls name no more, and there are many
+        with suppress(ValueError):  # which is said below
+            return _parse_usual_call(fields)
     data, payload = _field(fields, "data", parse_data), _field(fields, "input", parse_data)
     if data is not None and payload is not None and data != payload:
         raise invalid_params(
             'both "data" and "input" are set and not equal. '
             'Please use "input" to pass transaction call data'
-        )
-    if fields.keys() <= _USUAL_FIELDS:  # most calls name no more, and there are many
-        return CallRequest(
-            sender=_field(fields, "from", parse_address),
-            to=_field(fields, "to", parse_address),
-            data=data if payload is None else payload,
         )
     gas_price = _field(fields, "gasPrice", parse_quantity)
     max_fee = _field(fields, "maxFeePerGas", parse_quantity)
@@ -137,6 +135,21 @@ def parse_call(value: Any) -> CallRequest:
         max_blob_fee=_field(fields, "maxFeePerBlobGas", parse_quantity),
         blob_hashes=_field(fields, "blobVersionedHashes", _parse_hashes),
         authorizations=_field(fields, "authorizationList", _parse_authorizations),
+    )
+
+
+def _parse_usual_call(fields: dict[str, Any]) -> CallRequest:
+    """A call with nothing but whom, by whom and what; ValueError where anything is wrong."""
+    sender, to = fields.get("from"), fields.get("to")
+    data, payload = fields.get("data"), fields.get("input")
+    if payload is None:
+        payload = data
+    elif data is not None and data != payload:
+        raise ValueError("data and input differ, if only in letters")
+    return CallRequest(
+        sender=None if sender is None else parse_address(sender),
+        to=None if to is None else parse_address(to),
+        data=None if payload is None else parse_data(payload),
     )
 
 

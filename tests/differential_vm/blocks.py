@@ -114,7 +114,7 @@ class _Director:
         pre = self._accounts()
         steps: list[Json] = []
         for _ in range(random.randrange(2, 14)):
-            again = steps and steps[-1]["do"] in ("transaction", "message")
+            again = steps and steps[-1]["do"] in ("transaction", "message", "query")
             steps.append(
                 self._again(steps[-1]) if again and random.random() < 0.3 else self._step()
             )
@@ -153,8 +153,16 @@ class _Director:
     def _step(self) -> Json:
         random = self.random
         step = random.choices(
-            (self._transaction, self._message, self._change, self._mark, self._turn, self._cut),
-            (8, 8, 5, 3, 2, 0.5),
+            (
+                self._transaction,
+                self._message,
+                self._query,
+                self._change,
+                self._mark,
+                self._turn,
+                self._cut,
+            ),
+            (8, 8, 3, 5, 3, 2, 0.5),
         )[0]()
         step["on"] = int(self.two_states and random.random() < 0.5)
         step["look"] = random.random() > self.quiet
@@ -254,6 +262,19 @@ class _Director:
             return told | {"to": "", "data": _hex(self._initcode())}
         to = self._target(scripts=0.75)
         return told | {"to": _hex(to), "data": self._data(to, 0)}
+
+    def _query(self) -> Json:
+        """A call on the state before the block that nobody signed and nothing is left of."""
+        random = self.random
+        # Most scripts do something that quick queries leave to others.
+        to = self._target(scripts=0.3)
+        return {
+            "do": "query",
+            "caller": _hex(random.choice((bytes(20), *SENDERS, random.choice(self.cast)))),
+            "gas": hex(random.choice(_MESSAGE_GASES) + 30_000),
+            "to": _hex(to),
+            "data": self._data(to, _NESTED_MAX),
+        }
 
     def _change(self) -> Json:
         random = self.random

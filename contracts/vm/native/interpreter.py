@@ -29,6 +29,8 @@ from contracts.vm.native.records import (
     HALTS,
     LEFT_ACCOUNT,
     LEFT_END,
+    LEFT_GROW_ACCOUNTS,
+    LEFT_GROW_SLOTS,
     LEFT_SLOT,
     LEFT_STEP,
 )
@@ -46,6 +48,8 @@ from contracts.vm.program import Program, Programs
 
 _COUNTED_EVERY: Final = 16  # messages
 _FORKS_MAX: Final = 32  # whose tables are kept
+_FULL_TABLES: Final = (LEFT_GROW_SLOTS, LEFT_GROW_ACCOUNTS)
+_PEEKED_BYTES_MAX: Final = 2**22  # of slots and accounts
 
 
 class NativeInterpreter:
@@ -125,9 +129,9 @@ class NativeInterpreter:
     ) -> Outcome | None:
         """What `execute` would give, where native code finds it out alone, and soon.
 
-        `state` stays as it was. None where it takes Python, more room than there is at first, a
-        precompiled contract that may run long, or longer than until somebody nudges. What it
-        has read of the state is kept for the next message on it.
+        `state` stays as it was. None where it takes Python, much room, a precompiled contract
+        that may run long, or longer than until somebody nudges. What it has read of the state
+        is kept for the next message on it, as long as there is room.
         """
         native = self._native
         if native is None or message.value or not message.code or not fork.access_lists:
@@ -162,6 +166,8 @@ class NativeInterpreter:
                 session.tables.fill_slot(state)
             elif reason == LEFT_ACCOUNT:
                 rules.fill_account(session, state, in_a_hurry=True)
+            elif reason in _FULL_TABLES and session.tables.size < _PEEKED_BYTES_MAX:
+                session.grow(reason, 0)
             else:
                 break
         if reason == LEFT_STEP:

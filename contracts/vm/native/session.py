@@ -406,7 +406,6 @@ class Session:
 
     def grow(self, what: int, wanted: int) -> None:
         """Make an area larger; `wanted` is how many bytes more it has to have room for."""
-        self._grown = True
         if what == LEFT_GROW_MEMORY:
             self.grow_memory(wanted, (self.get("frame") - self.frames.address) // FRAME_STRIDE)
         elif what == LEFT_GROW_JOURNAL:
@@ -429,6 +428,7 @@ class Session:
             raise Fault("a precompiled contract's definition failed; its error was printed")
         else:
             raise Fault(f"native code was left for an unknown reason: {what}")
+        self._grown = True
         self._set_areas()
 
     def grow_memory(self, wanted: int, deepest: int) -> None:

@@ -84,9 +84,14 @@ class Tables:
         self.slots, self.accounts = Area(_SLOTS * SLOT_SIZE), Area(_ACCOUNTS * ACCOUNT_SIZE)
         self._forget_all()
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.slots.size + self.accounts.size
+
     def _forget_all(self) -> None:
         """Begin a generation. The transaction's number is never used again."""
-        if self.slots.size + self.accounts.size > _KEPT_BYTES_MAX:
+        if self.size > _KEPT_BYTES_MAX:
             self.slots, self.accounts = Area(_SLOTS * SLOT_SIZE), Area(_ACCOUNTS * ACCOUNT_SIZE)
         words = self._record.words
         words[_GENERATION] += 1
