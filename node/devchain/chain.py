@@ -36,6 +36,17 @@ _FETCHERS: Final = 8  # questions to a fork's source at the same time
 T = TypeVar("T")
 
 
+def _build_on(producer: Producer, fork: ForkPoint | None) -> None:
+    """Let blocks go on from a fork, or from none.
+
+    Whoever has their tips is, without a data folder, another in every run, and some runs have to do
+    without the source.
+    """
+    producer.fork = None if fork is None else fork.origin
+    if producer.fork is not None:
+        producer.fork.presume_nothing(producer.validator)
+
+
 class DevChain:
     """A developer's ledger under control. Used in the event loop's thread."""
 
@@ -58,7 +69,7 @@ class DevChain:
         say (None: it is not kept). `threads` gives so many threads, named so.
         """
         self.fork = fork
-        producer.fork = None if fork is None else fork.origin
+        _build_on(producer, fork)
         self._forks = forks
         self._threads = threads
         self._fetchers: Executor | None = None
@@ -348,7 +359,7 @@ class DevChain:
                 self._mempool.drop(checked.transaction.hash)
             await self.producer.change(change)
             self.fork = fork
-            self.producer.fork = None if fork is None else fork.origin
+            _build_on(self.producer, fork)
             wishes, times = self.producer.wishes, self.producer.times
             wishes.passed()
             self.producer.signatures.clear()

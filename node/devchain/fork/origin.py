@@ -150,6 +150,11 @@ class ForkOrigin:
         )
         self._keep(*((b"s" + address + slot.to_bytes(32, "big"), b"") for address, slot in places))
 
+    def presume_nothing(self, address: Address) -> None:
+        """Take an account for one that has nothing, unless it was read: its key was just made."""
+        nothing = msgspec.msgpack.encode((0, b"", EMPTY_CODE_HASH))
+        self._keep((_CODES_KNOWN + EMPTY_CODE_HASH, b""), (b"a" + address, nothing))
+
     def code(self, code_hash: Hash) -> bytes | None:
         return self._answers.get(_CODES_KNOWN + code_hash)
 

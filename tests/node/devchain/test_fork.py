@@ -204,6 +204,18 @@ def test_a_fork_does_without_its_source_for_what_it_has_read(tmp_path: Path) -> 
         forked_from(url, answers=tmp_path)
 
 
+def test_a_fork_in_memory_builds_blocks_without_its_source_too(tmp_path: Path) -> None:
+    """Whoever has the tips is somebody else in every run."""
+    with Served(developing=Developing()) as source:
+        url, height = url_of(source), source.node.ledger.height
+        request = {"from": SENDER, "to": OTHER, "value": "0x1"}
+        with Ledger(fork_url=url, fork_height=height, fork_cache=tmp_path) as fork:
+            fork.request("eth_sendTransaction", request)
+    with Ledger(fork_url=url, fork_height=height, fork_cache=tmp_path) as fork:
+        sent = fork.request("eth_sendTransaction", request)
+        assert fork.request("eth_getTransactionReceipt", sent)["status"] == "0x1"
+
+
 def test_another_ledger_behind_the_same_url_is_not_taken_for_the_source(tmp_path: Path) -> None:
     with Served(developing=Developing()) as source:
         source.call("anvil_mine", 2)
