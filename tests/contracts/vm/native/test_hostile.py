@@ -111,3 +111,28 @@ def test_sums_of_gas_do_not_turn_negative(gas):
 def test_a_loop_that_only_leaves_native_code_is_traced_the_same():
     text = f"JUMPDEST {OTHER_WORD} BALANCE POP 0 0 0 0 1 {OTHER_WORD} GAS CALL POP 0 JUMP"
     agree_in_steps(case_of(text, view=world(), gas=60_000))
+
+
+DELEGATES = {bytes([0xD0 + n]) * 20: n for n in range(5)}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("gas", [30_000, 500_000])
+def test_delegated_accounts_run_their_delegates_code_and_no_further(name, gas):
+    """To a contract, to another delegated account, itself, a precompiled contract, and nobody."""
+    own = list(DELEGATES)
+    targets = [OTHER, own[0], own[2], (2).to_bytes(20, "big"), b"\x99" * 20]
+    code = "ADDRESS 0 MSTORE CODESIZE 32 MSTORE 5 SLOAD CALLER ADD 64 MSTORE GAS 96 MSTORE"
+    view = View().put(OTHER, code=assemble(f"{code} 128 0 RETURN"), balance=5)
+    for account, target in zip(own, targets):
+        view.put(account, code=b"\xef\x01\x00" + target, balance=3)
+    for value in ("0 ", "1 ") if name in ("CALL", "CALLCODE") else ("",):
+        calls = [
+            f"128 0 0 0 {value}{int.from_bytes(to, 'big')} {asked} {name} GAS RETURNDATASIZE"
+            f" ADD ADD 128 0 KECCAK256 XOR {int.from_bytes(to, 'big')} EXTCODEHASH XOR"
+            for to in (*own, own[0])
+            for asked in (9_000, 100, 2_600)
+        ]
+        for fork in (OSAKA, BYZANTIUM):
+            text = calls[0] + "".join(f" {call} XOR" for call in calls[1:])
+            agree(case_of(f"0 {text} XOR {RETURN_TOP}", view=view, gas=gas, fork=fork))
