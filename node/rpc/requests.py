@@ -31,6 +31,9 @@ TOPICS_MAX: Final = 4
 # geth's limits: addresses per filter and alternatives per topic.
 FILTER_ADDRESSES_MAX: Final = 1000
 FILTER_ALTERNATIVES_MAX: Final = 1000
+# Of a request. Anybody can choose numbers that dictionaries have to compare one by one: so many
+# take a tenth of a second.
+OVERRIDDEN_SLOTS_MAX: Final = 4096
 
 
 class CallRequest(Struct, frozen=True, kw_only=True):
@@ -186,9 +189,18 @@ def _parse_authorizations(value: Any) -> tuple[Authorization, ...]:
 
 def parse_state_overrides(value: Any) -> StateOverrides:
     accounts = {}
+    slots = 0
     for key, item in parse_object(value).items():
-        accounts[parse_address(key)] = _parse_account_override(key, parse_object(item))
+        override = _parse_account_override(key, parse_object(item))
+        slots += len(override.state or ()) + len(override.state_diff or ())
+        _check_slots(slots)
+        accounts[parse_address(key)] = override
     return StateOverrides(accounts)
+
+
+def _check_slots(number: int) -> None:
+    if number > OVERRIDDEN_SLOTS_MAX:
+        raise invalid_params(f"too many storage slots overridden (max {OVERRIDDEN_SLOTS_MAX})")
 
 
 def _parse_account_override(name: str, fields: dict[str, Any]) -> AccountOverride:
@@ -207,9 +219,11 @@ def _parse_account_override(name: str, fields: dict[str, Any]) -> AccountOverrid
 
 
 def _parse_slots(value: Any) -> dict[int, int]:
+    slots = parse_object(value)
+    _check_slots(len(slots))
     return {
         parse_storage_key(key)[0]: int.from_bytes(parse_hash(word), "big")
-        for key, word in parse_object(value).items()
+        for key, word in slots.items()
     }
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from node.rpc.errors import INVALID_PARAMS, RpcError
 from node.rpc.requests import (
+    OVERRIDDEN_SLOTS_MAX,
     parse_block_overrides,
     parse_call,
     parse_log_filter,
@@ -59,6 +60,19 @@ def test_an_account_with_state_and_state_diff_is_refused() -> None:
     override = {"state": {TOPIC: TOPIC}, "stateDiff": {TOPIC: TOPIC}}
     with pytest.raises(RpcError, match="has both 'state' and 'stateDiff'"):
         parse_state_overrides({ADDRESS: override})
+
+
+@pytest.mark.parametrize("accounts", [1, 2])
+def test_overrides_of_more_slots_than_the_limit_are_refused(accounts: int) -> None:
+    each = OVERRIDDEN_SLOTS_MAX // accounts
+    told = {
+        f"0x{address:040x}": {"stateDiff": {hex(slot): TOPIC for slot in range(each)}}
+        for address in range(accounts)
+    }
+    assert len(parse_state_overrides(told).accounts) == accounts
+    told[f"0x{0:040x}"]["stateDiff"]["0xfffff"] = TOPIC
+    with pytest.raises(RpcError, match="too many storage slots overridden"):
+        parse_state_overrides(told)
 
 
 def test_overrides_of_accounts_and_blocks_are_read() -> None:

@@ -115,7 +115,7 @@ class Tier:
             found = compile_code(code, prices, opcode_by_opcode=self._settings.opcode_by_opcode)
         except TooLarge:
             found = b""
-        self._finish(key, codes, found)
+        self._finish(key, codes, found, lasting=True)
 
     def poll(self) -> None:
         """Take what has been compiled, and go on with what waits. Only between messages."""
@@ -127,14 +127,19 @@ class Tier:
         found = self._workshop.poll()
         if found is not None:
             del self._waiting[key]
-            self._finish(key, codes, found)
+            self._finish(key, codes, found, lasting=bool(found) or self._workshop.lasting)
             if not self._waiting:
                 self._workshop.close()
 
-    def _finish(self, key: tuple[Prices, bytes], codes: "ForkCodes", found: bytes) -> None:
-        """`found` is empty when there is nothing to run, or nothing within the limits."""
+    def _finish(
+        self, key: tuple[Prices, bytes], codes: "ForkCodes", found: bytes, *, lasting: bool
+    ) -> None:
+        """`found` is empty when there is nothing to run, or nothing within the limits.
+
+        It is kept beyond this process only when `lasting`.
+        """
         path = self._path(key)
-        if path is not None:
+        if path is not None and lasting:
             store_object(path, found)
             self._stored_files += 1
             if self._stored_files % _TIDY_EVERY == 1:

@@ -6,6 +6,7 @@ Nothing here waits: `poll` sends and receives as much as goes at once.
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,8 @@ from contracts.vm.native.jit.settings import JitSettings
 from contracts.vm.native.jit.worker import LENGTH_BYTES, Job
 
 _PIECE_BYTES: Final = 2**16
+_LAST_SECONDS: Final = 0.1
+_ENDED_BY_OTHERS: Final = (-9, -15)  # signals that its limits do not send
 _ROOT: Final = str(Path(contracts.__file__).resolve().parents[1])
 
 
@@ -29,6 +32,7 @@ class Workshop:
         self._sending = b""
         self._received = bytearray()
         self.busy = False
+        self.lasting = False  # whether the last job would come to nothing again
 
     def give(self, job: Job) -> None:
         """Begin; `poll` tells when it is done. Only when not busy."""
@@ -41,7 +45,7 @@ class Workshop:
             self._process = self._start()
 
     def _start(self) -> "subprocess.Popen[bytes] | None":
-        """The process; without one the job fails, and the code stays interpreted."""
+        """The process; without one the job fails, and the code stays interpreted for now."""
         if os.name != "posix":
             return None  # no limits could be set
         settings = self._settings
@@ -73,6 +77,7 @@ class Workshop:
             found = b""
         if found is not None:
             self.busy = False
+            self.lasting = self._has_answered() or self._has_failed()
             if not found:
                 self.close()  # it has been ended, or can't be trusted to go on
         return found
@@ -99,6 +104,17 @@ class Workshop:
                         return bytes(self._received[LENGTH_BYTES:])
         except BlockingIOError:
             return None
+
+    def _has_answered(self) -> bool:
+        return len(self._received) >= LENGTH_BYTES
+
+    def _has_failed(self) -> bool:
+        """Whether the process has ended by itself: over its limits."""
+        if self._process is None:
+            return False
+        with suppress(subprocess.TimeoutExpired):  # it has closed its output, and is about to end
+            return self._process.wait(_LAST_SECONDS) not in _ENDED_BY_OTHERS
+        return False
 
     def close(self) -> None:
         """End the process, whatever it is doing."""

@@ -154,6 +154,29 @@ def test_compiled_code_is_kept_on_disk_and_so_is_that_there_is_none(tmp_path, mo
     assert third.tier is not None and third.tier.loaded == 0
 
 
+@pytest.mark.parametrize(
+    ("limits", "ended", "kept"),
+    [
+        ({}, True, 0),  # by somebody else
+        ({"compile_cpu_seconds_max": 0}, False, 1),
+        ({"compile_memory_bytes_max": 2**26}, False, 1),
+    ],
+)
+def test_only_what_ends_by_its_limits_is_given_up_for_good(tmp_path, limits, ended, kept):
+    ours = NativeInterpreter(cache=CACHE, jit=JitSettings(hot_gas=1, **limits))
+    tier = ours.tier
+    assert tier is not None
+    tier._folder = tmp_path
+    code = b"\x5f\x35" * 16 + assemble("DUP2 DUP2 ADD") * 6_000
+    while tier._workshop._process is None:
+        run(code, machine=ours)
+    if ended:
+        tier._workshop._process.kill()
+    until_compiled(ours, code)
+    assert tier.figures.refused == 1
+    assert len(list(tmp_path.iterdir())) == kept
+
+
 def test_old_files_make_room(tmp_path, monkeypatch):
     monkeypatch.setattr("contracts.vm.native.jit.tier._TIDY_EVERY", 4)
     ours = NativeInterpreter(cache=CACHE, jit=JitSettings(at_once=True, cached_files_max=8))
