@@ -22,7 +22,7 @@ class Queries:
 
     def __init__(self, view: StateView, block: BlockContext, fork: Fork, machine: Peeker) -> None:
         self._view = view
-        self._block = without_fees(block)
+        self._block = without_fees(block, keep_blob_fee=True)  # which no blob asks for
         self._fork = fork
         self._machine = machine
         self._begin(ZERO_ADDRESS)

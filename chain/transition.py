@@ -123,7 +123,7 @@ def simulate(
 
 
 @lru_cache(maxsize=2)  # calls come in rows, and a machine knows the block again
-def without_fees(block: BlockContext, *, keep_blob_fee: bool = False) -> BlockContext:
+def without_fees(block: BlockContext, *, keep_blob_fee: bool) -> BlockContext:
     """The block as a call without fees sees it."""
     return BlockContext(
         number=block.number,

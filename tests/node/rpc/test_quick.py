@@ -35,6 +35,7 @@ CODES = {
     "counts in passing": "5 TLOAD 1 ADD DUP1 5 TSTORE 0 MSTORE 32 0 RETURN",
     "logs": "1 0 0 LOG1 STOP",
     "sees the block": "NUMBER 0 MSTORE TIMESTAMP 32 MSTORE BASEFEE 64 MSTORE 96 0 RETURN",
+    "sees the price of blobs": "BLOBBASEFEE 0 MSTORE 32 0 RETURN",
     "sees its parent": "1 NUMBER SUB BLOCKHASH 0 MSTORE 32 0 RETURN",
     "creates": "0 0 0 CREATE 0 MSTORE 32 0 RETURN",
     "sends wei": f"0 0 0 0 1 {_STORE} GAS CALL 0 MSTORE 32 0 RETURN",
