@@ -86,7 +86,8 @@ def apply_transaction(
     if transaction.max_fee < block.base_fee:
         raise Rejected(
             Reason.FEE_CAP_BELOW_BASE_FEE,
-            f"maxFeePerGas {transaction.max_fee}, baseFee {block.base_fee}",
+            f"address 0x{sender.hex()}, maxFeePerGas: {transaction.max_fee}, "
+            f"baseFee: {block.base_fee}",
         )
     return _execute(state, transaction, sender, block, machine, fork, tracer)
 
@@ -117,7 +118,8 @@ def simulate(
     elif transaction.max_fee < block.base_fee:
         raise Rejected(
             Reason.FEE_CAP_BELOW_BASE_FEE,
-            f"maxFeePerGas {transaction.max_fee}, baseFee {block.base_fee}",
+            f"address 0x{sender.hex()}, maxFeePerGas: {transaction.max_fee}, "
+            f"baseFee: {block.base_fee}",
         )
     return _execute(state, transaction, sender, block, machine, fork, tracer)
 

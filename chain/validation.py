@@ -165,7 +165,7 @@ def _check_rules(transaction: Transaction, fork: Fork, chain_id: int) -> None:
     if transaction.chain_id != chain_id and not (
         kind == Kind.LEGACY and (transaction.chain_id is None or not fork.replay_protection)
     ):
-        detail = f"have {transaction.chain_id}, want {chain_id}"
+        detail = f"have {transaction.chain_id} want {chain_id}"
         raise Rejected(Reason.WRONG_CHAIN_ID, detail)
     if transaction.nonce >= NONCE_MAX:
         raise Rejected(Reason.NONCE_OVERFLOW, f"nonce {transaction.nonce}")
@@ -197,16 +197,16 @@ def _check_gas(transaction: Transaction, fork: Fork) -> None:
     if limit > _GAS_LIMIT_MAX:
         raise Rejected(Reason.BAD_TRANSACTION, "the gas limit is wider than 64 bits")
     if fork.transaction_gas_max is not None and limit > fork.transaction_gas_max:
-        raise Rejected(Reason.GAS_LIMIT_OVER_CAP, f"{limit} > {fork.transaction_gas_max}")
+        raise Rejected(Reason.GAS_LIMIT_OVER_CAP, f"(cap: {fork.transaction_gas_max}, tx: {limit})")
     size_max = fork.initcode_size_max
     if size_max is not None and transaction.to is None and len(transaction.data) > size_max:
         raise Rejected(Reason.INITCODE_TOO_LARGE, f"{len(transaction.data)} > {size_max}")
     intrinsic = intrinsic_gas(transaction, fork)
     if limit < intrinsic:
-        raise Rejected(Reason.INTRINSIC_GAS_TOO_LOW, f"have {limit}, want {intrinsic}")
+        raise Rejected(Reason.INTRINSIC_GAS_TOO_LOW, f"gas {limit}, minimum needed {intrinsic}")
     floor = floor_gas(transaction.data, fork)
     if limit < floor:
-        raise Rejected(Reason.FLOOR_GAS_TOO_LOW, f"have {limit}, want {floor}")
+        raise Rejected(Reason.FLOOR_GAS_TOO_LOW, f"gas {limit}, minimum needed {floor}")
 
 
 def _check_blob_hashes(transaction: Transaction, fork: Fork) -> None:

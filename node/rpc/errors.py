@@ -52,7 +52,7 @@ _WORDS: Final[dict[Reason, str]] = {
     Reason.BAD_TRANSACTION: "invalid transaction",
     Reason.TOO_LARGE: "oversized data",
     Reason.TYPE_NOT_SUPPORTED: "transaction type not supported",
-    Reason.WRONG_CHAIN_ID: "invalid chain id for signer",
+    Reason.WRONG_CHAIN_ID: "invalid sender: invalid chain id for signer",
     Reason.BAD_SIGNATURE: "invalid sender",
     Reason.INTRINSIC_GAS_TOO_LOW: "intrinsic gas too low",
     Reason.FLOOR_GAS_TOO_LOW: "insufficient gas for floor data gas cost",
@@ -101,6 +101,8 @@ def message_of(rejected: Rejected) -> str:
     # "already known" stands alone in geth, and clients compare the whole message.
     if not detail or rejected.reason is Reason.ALREADY_KNOWN:
         return words
+    if detail.startswith("("):
+        return f"{words} {detail}"
     return in_mixed_case(detail if detail.startswith(words) else f"{words}: {detail}")
 
 

@@ -422,7 +422,7 @@ def test_a_refused_transaction_has_geths_code_and_words(served: Served) -> None:
     assert code == -32000
     assert message.startswith("insufficient funds for gas * price + value: balance ")
     code, message = refusal(signed(nonce, gas=20_999))
-    assert (code, message) == (-32000, "intrinsic gas too low: have 20999, want 21000")
+    assert (code, message) == (-32000, "intrinsic gas too low: gas 20999, minimum needed 21000")
     assert refusal("0x")[0] == -32000
     assert refusal("0x04")[0] == -32000
     wrong_chain = build_transaction(
@@ -430,7 +430,7 @@ def test_a_refused_transaction_has_geths_code_and_words(served: Served) -> None:
         max_priority_fee=1, to=Address(bytes(20)),
     )  # fmt: skip
     raw = "0x" + sign_transaction(wrong_chain, KEYS[0]).raw.hex()
-    assert refusal(raw)[1].startswith("invalid chain id for signer")
+    assert refusal(raw)[1].startswith("invalid sender: invalid chain id for signer: have ")
 
 
 def test_a_waiting_transaction_is_known_replaced_and_shown_by_the_pool(served: Served) -> None:
