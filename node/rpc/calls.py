@@ -5,6 +5,7 @@ away. Its gas is capped; without fees it pays none.
 """
 
 import time
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -28,6 +29,10 @@ from node.rpc.overrides import OverriddenView, overridden_block, place_precompil
 from node.rpc.parameters import BlockTag
 from node.rpc.registry import method
 from node.rpc.requests import BlockOverrides, CallRequest, StateOverrides
+from node.tracing.last_step import TOLD, LastStepTracer, TooLong
+
+# An explanation is not worth more.
+_EXPLAINING_SECONDS: Final = 0.25
 
 
 class TimedState(State):
@@ -241,6 +246,20 @@ def failure(result: TransactionResult | Outcome) -> RpcError | None:
     return RpcError(REVERTED, message, data(result.output))
 
 
+def explained(
+    ctx: Context, where: Scene, call: CallRequest, gas: int, result: TransactionResult
+) -> RpcError | None:
+    """As `failure`, with the opcode that was wrong: for that the call runs again, step by step."""
+    if result.halt not in TOLD:
+        return failure(result)
+    tracer = LastStepTracer(min(where.deadline, time.monotonic() + _EXPLAINING_SECONDS))
+    with suppress(TooLong):
+        again = run_call(ctx, where, call, gas, tracer)
+        if again.halt is result.halt:
+            return server_error(tracer.words(result.halt))
+    return failure(result)
+
+
 def _call_quickly(
     ctx: Context,
     request: CallRequest,
@@ -252,7 +271,7 @@ def _call_quickly(
     if ctx.quick is None or state is not None or around is not None:
         return None
     outcome = ctx.quick.ask(ctx, request, block)
-    if outcome is None:
+    if outcome is None or outcome.halt in TOLD:
         return None
     if (error := failure(outcome)) is not None:
         raise error
@@ -274,6 +293,6 @@ def call(
         result = run_call(ctx, where, request, gas)
     except Rejected as rejected:
         raise not_started(rejected, gas) from None
-    if (error := failure(result)) is not None:
+    if (error := explained(ctx, where, request, gas, result)) is not None:
         raise error
     return result.output

@@ -17,6 +17,7 @@ from node.rpc.calls import (
     Scene,
     call_fees,
     capped_gas,
+    explained,
     failure,
     not_started,
     run_call,
@@ -62,7 +63,7 @@ def estimate(ctx: Context, request: CallRequest, where: Scene) -> int:
     result = _attempt(ctx, where, request, high)
     if result is None or result.halt is Halt.OUT_OF_GAS:
         raise server_error(f"gas required exceeds allowance ({high})")
-    if (error := failure(result)) is not None:
+    if (error := explained(ctx, where, request, high, result)) is not None:
         raise error
     low = result.gas_used - 1  # enough only without refunds, and one less never is
     # Most calls need what they held at most, and a 64th per call level that stays behind.

@@ -155,7 +155,12 @@ def test_a_revert_has_code_3_its_reason_and_its_data(served: Served, counter: st
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({"data": "0xfe"}, "invalid opcode"),
+        ({"data": "0xfe"}, "invalid opcode: INVALID"),
+        ({"data": "0x0c"}, "invalid opcode: opcode 0xc not defined"),
+        ({"data": "0x600001"}, "stack underflow (1 <=> 2)"),
+        ({"data": "0x6000600082"}, "stack underflow (2 <=> 3)"),
+        ({"data": "0x6000600092"}, "stack underflow (2 <=> 4)"),
+        ({"data": "0x5b600080600056"}, "stack limit reached 1024 (1023)"),
         ({"data": "0x5b600056"}, "out of gas"),
         ({"data": "0x600156"}, "invalid jump destination"),
         (
@@ -184,6 +189,18 @@ def test_a_call_that_fails_says_why_in_geths_words(
     assert refused.code == -32000
     assert refused.message.startswith(message)
     assert refused.data is None
+
+
+def test_which_opcode_it_was_is_not_looked_for_too_long(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thousand_times_and_invalid = "0x6103e85b6001900380600357fe"
+    for method in ("eth_call", "eth_estimateGas"):
+        refused = served.refusal(method, {"data": thousand_times_and_invalid})
+        assert refused.message == "invalid opcode: INVALID"
+    monkeypatch.setattr("node.rpc.calls._EXPLAINING_SECONDS", -1)
+    refused = served.refusal("eth_call", {"data": thousand_times_and_invalid})
+    assert (refused.code, refused.message) == (-32000, "invalid opcode")
 
 
 def test_state_can_be_overridden_for_a_call(served: Served, counter: str) -> None:

@@ -99,7 +99,13 @@ def test_a_quick_call_gives_what_a_thread_gives(
 
 
 def test_most_are_quick_and_what_may_take_long_is_not(ledger: Ledger) -> None:
-    slow = {"creates", "sends wei", "calls a long precompiled contract", "destroys itself"}
+    slow = {
+        "has no such opcode",
+        "creates",
+        "sends wei",
+        "calls a long precompiled contract",
+        "destroys itself",
+    }
     for name in CODES:
         call = {"to": address_of(name), "gas": "0x7a120"}
         try:
