@@ -69,6 +69,7 @@ class AtHand:
 
     found: ClassVar = {}
     busy = False
+    lasting = True
 
     def give(self, job):
         key = (job.code, tuple(job.prices))
