@@ -22,6 +22,7 @@ from node.settings import RpcSettings, Settings, VmSettings
 
 MNEMONIC = "test test test test test test test test test test test junk"
 ACCOUNTS = dev_accounts(MNEMONIC, 10)
+NOBODY = "0x" + "99" * 20  # who has nothing
 SENDER, OTHER = ("0x" + address.hex() for address in list(ACCOUNTS)[:2])
 
 # A contract that counts its calls in slot 0, logs and returns the count (topic 0xaa), and
