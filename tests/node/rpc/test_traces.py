@@ -7,7 +7,7 @@ import pytest
 
 from tests.node.rpc.serving import COUNTED, COUNTER, COUNTER_INITCODE, OTHER, SENDER, Served
 
-NOBODY = "0x" + "99" * 20
+NOBODY = "0x" + "98" * 20  # who is paid here, so not the one that has nothing elsewhere
 UNKNOWN = "0x" + "1".rjust(64, "0")
 
 
