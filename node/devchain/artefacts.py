@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from chain.abi import decode, selector
 from chain.errors import Reason, Rejected
-from node.devchain.prints import shown
+from node.devchain.print_formats import shown
 from node.devchain.sources import Places, Sources
 
 FILES_MAX: Final = 20_000
@@ -37,7 +37,7 @@ class Function(Struct, frozen=True):
             values = decode(self.types, data)
         except Rejected:
             return f"{self.name}(?)"
-        return f"{self.name}({', '.join(map(shown, values))})"
+        return f"{self.name}({', '.join(map(shown, self.types, values))})"
 
 
 class Contract(Struct, frozen=True):

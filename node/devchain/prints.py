@@ -4,24 +4,25 @@ A print is a call to an address without code. console.log has a function for eac
 types; Vyper's print names its types in the call. Nothing of it costs or changes anything.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import product
+from itertools import islice, product
 from typing import Final
 
 from chain.abi import decode, selector
 from chain.errors import Rejected
 from chain.machine import Halt
 from chain.types import Address
+from node.devchain.print_formats import formatted
 
 CONSOLE: Final = Address(bytes.fromhex("000000000000000000636f6e736f6c652e6c6f67"))
 LINES_MAX: Final = 1_000  # of one transaction
 _LENGTH_MAX: Final = 4_096  # characters of a line
 _DATA_MAX: Final = 65_536  # bytes of a call that are looked at
 _BASE: Final = ("uint256", "string", "bool", "address")
+_VYPERS: Final = (*_BASE, "int256", "int128", "uint8", "bytes32", "bytes")  # hardhat_compat=True
 _ARGUMENTS_MAX: Final = 4
-_HOLDER: Final = re.compile(r"%[sdioOjc%]")
+_VYPERS_ARGUMENTS_MAX: Final = 3
 _WITH_SCHEMA: Final = selector("log(string,bytes)")
 
 
@@ -31,8 +32,10 @@ def _signatures() -> dict[bytes, tuple[str, ...]]:
     lists: list[tuple[str, ...]] = [()]
     for count in range(1, _ARGUMENTS_MAX + 1):
         lists += product(_BASE, repeat=count)
-    lists += [("int256",), ("bytes",), ("string", "int256")]
+    for count in range(1, _VYPERS_ARGUMENTS_MAX + 1):
+        lists += product(_VYPERS, repeat=count)
     lists += [(f"bytes{size}",) for size in range(1, 33)]
+    lists += [(f"{kind}{bits}",) for kind in ("int", "uint") for bits in range(8, 257, 8)]
     found: dict[bytes, tuple[str, ...]] = {}
     for types in lists:
         joined = ",".join(types)
@@ -69,27 +72,44 @@ class Prints:
         value: int,
     ) -> None:
         if code_address == CONSOLE and len(self._lines) < LINES_MAX:
-            self._lines.append(printed(data[:_DATA_MAX]))
+            room = LINES_MAX - len(self._lines)
+            self._lines += islice(clean_lines(printed(data[:_DATA_MAX])), room)
 
     def on_exit(self, output: bytes, gas_used: int, halt: Halt | None) -> None:
         """A line stays, however the call around it ends."""
 
 
 def printed(data: bytes) -> str:
-    """The line of a call to the console; its bytes in hex when they make no sense."""
-    types = _signatures().get(data[:4])
+    """The line of a call to the console; its bytes in hex when they make no sense.
+
+    It holds what the contract printed, line breaks and all else, but for `_LENGTH_MAX`.
+    """
+    types: Sequence[str] | None = _signatures().get(data[:4])
+    payload = data[4:]
     try:
         if data[:4] == _WITH_SCHEMA:
-            schema, payload = decode(("string", "bytes"), data[4:])
-            values: Sequence[object] = decode(_split(schema), payload)
+            schema, payload = decode(("string", "bytes"), payload)
+            types = _split(schema)
         elif types is None:
             return "0x" + data[: _LENGTH_MAX // 2].hex()
-        else:
-            values = decode(types, data[4:])
+        elif types == ("string",):  # where %% is one, and nothing else stands for anything
+            (text,) = decode(types, payload)
+            return str(text).replace("%%", "%")[:_LENGTH_MAX]
+        return formatted(types, decode(types, payload))[:_LENGTH_MAX]
     except Rejected:
         return "0x" + data[: _LENGTH_MAX // 2].hex()
-    line = _formatted(values)[:_LENGTH_MAX]
-    return "".join(char if char.isprintable() else "?" for char in line)
+
+
+def clean_lines(text: str) -> Iterator[str]:
+    """A print's lines, as they may be shown in a terminal: what can't be printed is escaped."""
+    for line in text.split("\n"):
+        yield "".join(
+            char if char.isprintable() or char == "\t" else _escaped(char) for char in line
+        )
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode()
 
 
 def _split(schema: str) -> list[str]:
@@ -104,35 +124,3 @@ def _split(schema: str) -> list[str]:
         depth += (char == "(") - (char == ")")
     last = schema[start:-1]
     return [*found, last] if last else found
-
-
-def _formatted(values: Sequence[object]) -> str:
-    """As Node's util.format: a first text's %s and %d stand for what follows."""
-    rest: Iterator[object] = iter(values)
-    if not values or not isinstance(values[0], str):
-        return " ".join(map(shown, rest))
-    text = str(next(rest))
-
-    def fill(found: "re.Match[str]") -> str:
-        if found.group() == "%%":
-            return "%"
-        for value in rest:
-            return "" if found.group() == "%c" else shown(value)
-        return found.group()
-
-    if len(values) > 1:
-        text = _HOLDER.sub(fill, text)
-    return " ".join((text, *map(shown, rest)))
-
-
-def shown(value: object) -> str:
-    """A value of a contract's as people write it."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case bytes():
-            return "0x" + value.hex()
-        case list() | tuple():
-            return "[" + ", ".join(map(shown, value)) + "]"
-        case _:
-            return str(value)

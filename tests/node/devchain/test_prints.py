@@ -8,7 +8,7 @@ import pytest
 from chain.abi import encode, encode_call, selector
 from chain.errors import Reason, Rejected
 from node.devchain.artefacts import Artefacts
-from node.devchain.prints import CONSOLE, printed
+from node.devchain.prints import CONSOLE, LINES_MAX, Prints, printed
 from node.testing import Ledger, RequestError
 from tests.support.daemon import DEV_ADDRESSES, start
 
@@ -48,7 +48,37 @@ def count(by: uint256):
         ("log(string,uint)", ("a", 5), "a 5"),
         ("log(string,string,bool,uint256)", ("%s is %s: %%", "it", False, 3), "it is false: % 3"),
         ("log(uint256,string)", (1, "%s"), "1 %s"),
-        ("log(string)", ("two\nlines\x1b",), "two?lines?"),
+        ("log(string)", ("a%%b",), "a%b"),
+        (
+            "log(address)",
+            (bytes(18) + b"\xab\xcd",),
+            "0x" + "00" * 18 + "ABcD",
+        ),
+        ("log(int128)", (-7,), "-7"),
+        ("log(bytes32,uint8,int128)", (bytes(31) + b"\x01", 2, -3), "0x" + "00" * 31 + "01 2 -3"),
+        ("log(string,bool)", ("", True), "true"),
+        ("log(string,bool)", ("%d", True), "1"),
+        ("log(string,bool)", ("%i", True), "NaN"),
+        ("log(string,string)", ("%d", "12"), "NaN"),
+        ("log(string,string)", ("%o", "12"), "'12'"),
+        ("log(string,uint256)", ("%o", 12), "12"),
+        ("log(string,string)", ("%j", "a\n"), '"a\\n"'),
+        ("log(string,string)", ("%cred", "color: red"), "red"),
+        ("log(string,uint256)", ("%x", 255), "0xff"),
+        ("log(string,uint256)", ("%x", 0), "0x"),
+        ("log(string,int256)", ("%x", -1), "0x" + "ff" * 32),
+        ("log(string,bool)", ("%x", True), "NaN"),
+        ("log(string,uint256)", ("%e", 1500000), "1.5e6"),
+        ("log(string,uint256)", ("%e", 0), "0e0"),
+        ("log(string,int256)", ("%e", -10), "-1e1"),
+        ("log(string,string)", ("%e", "1"), "NaN"),
+        ("log(string,uint256)", ("%18e", 1500000000000000000), "1.5"),
+        ("log(string,uint256)", ("%18ether", 10**18), "1ther"),
+        ("log(string,int256)", ("%2e", -5), "-0.05"),
+        ("log(string,uint256)", ("%0e", 5), "5"),
+        ("log(string,uint256)", ("%100e", 5), "%100e 5"),
+        ("log(string,uint256)", ("%s %s", 5), "5 %s"),
+        ("log(string,uint256)", ("%z%", 5), "%z% 5"),
     ],
 )
 def test_a_print_reads_as_its_writer_meant_it(
@@ -57,6 +87,21 @@ def test_a_print_reads_as_its_writer_meant_it(
     types = signature[4:-1].split(",") if signature != "log()" else []
     named = [{"uint": "uint256", "int": "int256"}.get(kind, kind) for kind in types]
     assert printed(selector(signature) + encode(named, values)) == line
+
+
+def test_a_print_of_several_lines_is_several_and_does_nothing_to_a_terminal() -> None:
+    watcher = Prints()
+    text = encode_call("log(string)", "two\nlines\t\x1b[31mred")
+    watcher.on_enter("STATICCALL", CONSOLE, CONSOLE, CONSOLE, text, 0, 0)
+    assert watcher.lines == ["two", "lines\t\\x1b[31mred"]
+
+
+def test_a_transaction_prints_so_many_lines_at_most() -> None:
+    watcher = Prints()
+    for _ in range(2):
+        text = encode_call("log(string)", "\n" * (LINES_MAX - 2))
+        watcher.on_enter("STATICCALL", CONSOLE, CONSOLE, CONSOLE, text, 0, 0)
+    assert len(watcher.lines) == LINES_MAX
 
 
 def test_vypers_own_print_brings_its_types() -> None:
