@@ -14,13 +14,13 @@ from node.rpc.pending import build_pending, take_ready
 from node.rpc.registry import method
 
 
-@method("eth_blockNumber")
+@method("eth_blockNumber", of_head=True)
 async def block_number(ctx: Context) -> int:
     """The height of the chain."""
     return ctx.ledger.height
 
 
-@method("eth_chainId")
+@method("eth_chainId", of_head=True)
 async def chain_id(ctx: Context) -> int:
     """The chain id that transactions sign for (EIP-155)."""
     return ctx.ledger.config.chain_id
@@ -70,13 +70,13 @@ def _block(ctx: Context, height: Height, full: bool) -> Json:
     return block_json(ledger.block(height), ledger.hash_at(height), senders, full=full)
 
 
-@method("eth_getHeaderByNumber")
+@method("eth_getHeaderByNumber", of_head=True)
 async def get_header_by_number(ctx: Context, block: BlockNumber) -> Json | None:
     """A block by height or tag, without its body."""
     return _header(ctx, ctx.find(block))
 
 
-@method("eth_getHeaderByHash")
+@method("eth_getHeaderByHash", of_head=True)
 async def get_header_by_hash(ctx: Context, block_hash: Hash) -> Json | None:
     """A block by its hash, without its body."""
     return _header(ctx, ctx.find(BlockHash(block_hash)))

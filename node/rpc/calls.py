@@ -278,7 +278,7 @@ def _call_quickly(
     return outcome.output
 
 
-@method("eth_call", quickly=_call_quickly)
+@method("eth_call", of_head=True, quickly=_call_quickly)
 def call(
     ctx: Context,
     request: CallRequest,

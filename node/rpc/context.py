@@ -14,6 +14,7 @@ from chain.types import ZERO_HASH, Hash, Height
 from chain.views import TrieView
 from node.rpc.errors import server_error
 from node.rpc.parameters import BlockHash, BlockTag
+from node.rpc.remembered import Remembered
 
 if TYPE_CHECKING:
     from chain.ledger import Ledger
@@ -94,6 +95,7 @@ class Context:
         "pending",
         "pending_states",
         "quick",
+        "remembered",
         "signing",
         "surroundings",
         "tips",
@@ -126,6 +128,7 @@ class Context:
         self.pending: TrieView | None = None  # the state after the next block, once it is known
         self.pending_states = PendingStates()
         self.surroundings = Surroundings()
+        self.remembered = Remembered()
 
     def of_connection(self, connection: "Connection") -> "Context":
         """The same context for the caller at the other end of a WebSocket."""
@@ -154,6 +157,7 @@ class Context:
         context.signing = self.signing
         context.pending_states = self.pending_states
         context.surroundings = self.surroundings
+        context.remembered = self.remembered
         return context
 
     def may_call(self, method: "Method") -> bool:

@@ -43,6 +43,7 @@ async def impersonate_signature(ctx: Context, signature: Any, signer: Any = None
     except ValueError as error:
         raise invalid_params(f"invalid argument 0: {error}") from None
     ctx.developer.producer.signatures.impersonate(*found)
+    ctx.surroundings.forget()
 
 
 @method("eth_sendUnsignedTransaction", developer_only=True)

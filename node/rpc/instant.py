@@ -1,11 +1,11 @@
 """Requests that need no task of their own: those answered at once, and single heavy calls.
 
 Most requests that programs poll with call methods that look up what is in memory or near it;
-answering them in the turn in which they arrive takes a fifth of the time. Heavy calls are
-answered here too if they are sure to be short (`node.rpc.quick`), or else go to the threads'
-line straight away. Whatever is unusual about a request - its form, its arguments, a method
-that waits - is left to `protocol`, which defines what is answered; what is answered here is
-the same.
+answering them in the turn in which they arrive takes a fifth of the time, and less if the
+same has been asked before (`node.rpc.remembered`). Heavy calls are answered here too if they
+are sure to be short (`node.rpc.quick`), or else go to the threads' line straight away.
+Whatever is unusual about a request - its form, its arguments, a method that waits - is left to
+`protocol`, which defines what is answered; what is answered here is the same.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from functools import cache
 from time import perf_counter
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
@@ -22,6 +22,7 @@ from msgspec import Raw, Struct
 from node.rpc import protocol, registry
 from node.rpc.context import Context
 from node.rpc.pending import is_pending
+from node.rpc.remembered import Request, Results
 from node.settings import RpcSettings
 from node.watch.metrics import CallCounts
 
@@ -38,12 +39,23 @@ class _Request(Struct, gc=False):
     jsonrpc: Literal["2.0"]
     method: str
     id: Raw
-    params: list[Any] = []
+    params: Raw = Raw(b"[]")
 
 
-_Call = tuple[bytes, registry.Method, list[Any]]  # its id as it was written, what to run, with what
+class _Call(NamedTuple):
+    """A call that is answered here."""
+
+    id: bytes  # as it was written
+    request: Request
+    # What to run, with what; None for what is remembered, until that is forgotten.
+    known: tuple[registry.Method, list[Any]] | None
+
+
+# A call's id, what to run, with what.
+_Bound = tuple[bytes, registry.Method, list[Any]]
 _decode_one: Final = msgspec.json.Decoder(_Request).decode
 _decode_many: Final = msgspec.json.Decoder(list[_Request]).decode
+_decode_params: Final = msgspec.json.Decoder(list[Any]).decode
 
 
 class Heavy(Struct, gc=False):
@@ -87,19 +99,19 @@ def answer_at_once(
     if ctx.fork is not None:  # whose state may have to be fetched
         return None
     try:
+        results = ctx.remembered.results(ctx)
         if body[:1] != b"[":
-            request = _decode_one(body)
-            call = _read(request, ctx)
             start = perf_counter()
-            answered = _run(call, ctx)
+            call = _read(_decode_one(body), ctx, results)
+            answered = _run(call, ctx, results)
             if answered is None:
-                return Heavy(*call)
-            counts.count(call[1].name, answered[1], perf_counter() - start)
+                return Heavy(call.id, *_known(call))
+            counts.count(call.request[0], answered[1], perf_counter() - start)
             return answered[0]
         requests = _decode_many(body)
         if not 0 < len(requests) <= settings.batch_items_max:
             return None
-        calls = [_read(each, ctx) for each in requests]
+        calls = [_read(each, ctx, results) for each in requests]
     except (msgspec.DecodeError, _UnusualError, RecursionError, UnicodeDecodeError):
         return None
     batch = _Batch(calls, ctx, settings, counts)
@@ -132,18 +144,19 @@ class _Batch:
         first = len(self._answers)
         start = perf_counter()
         outcomes: Counter[tuple[str, bool]] = Counter()
+        results = self._ctx.remembered.results(self._ctx)
         for call in self._calls[first : first + _AT_ONCE]:
             if self._size > self._bytes_max:
-                self._answers.append(protocol.too_large(call[0]))
+                self._answers.append(protocol.too_large(call.id))
                 continue
-            answered = _run(call, self._ctx)
+            answered = _run(call, self._ctx, results)
             if answered is None:
                 break
             answer, failed = answered
             self._answers.append(answer)
             self._size += len(answer)
-            outcomes[call[1].name, failed] += 1
-            if call[1].heavy and perf_counter() - start > _TURN_SECONDS:
+            outcomes[call.request[0], failed] += 1
+            if call.known is not None and perf_counter() - start > _TURN_SECONDS:
                 break
         self._count(outcomes, perf_counter() - start)
 
@@ -164,81 +177,92 @@ class _Batch:
 
     async def _have_computed(self) -> None:
         """Answer the next calls, which are heavy, as far as a thread comes in its turn."""
-        calls = []
+        calls: list[_Bound] = []
         for call in self._calls[len(self._answers) :]:
-            if not call[1].heavy:
+            method, arguments = _known(call)
+            if not method.heavy:
                 break
-            calls.append(call)
+            calls.append((call.id, method, arguments))
         start = perf_counter()
         outcomes: Counter[tuple[str, bool]] = Counter()
         try:
             answers = await self._ctx.heavy.run(_computed_in_turn, calls, self._ctx)
         except Exception as error:  # there is no room in the line, or no answer in time
             answers = [(protocol.failure(calls[0][0], calls[0][1], error, self._ctx), True)]
-        for call, (answer, failed) in zip(calls, answers, strict=False):
+        for (_, method, _), (answer, failed) in zip(calls, answers, strict=False):
             self._answers.append(answer)
             self._size += len(answer)
-            outcomes[call[1].name, failed] += 1
+            outcomes[method.name, failed] += 1
         self._count(outcomes, perf_counter() - start)
 
 
-def _read(request: _Request, ctx: Context) -> _Call:
+def _read(made: _Request, ctx: Context, results: Results) -> _Call:
     """The call that a request makes."""
-    method = _methods().get(request.method)
-    if method is None or not ctx.may_call(method):
-        raise _UnusualError
-    request_id = bytes(request.id)
+    request_id = bytes(made.id)
     if not (request_id.isdigit() or _is_plain_text(request_id)):
         raise _UnusualError
+    request = made.method, bytes(made.params)
+    if request in results:
+        return _Call(request_id, request, None)
+    method = _methods().get(made.method)
+    if method is None or not ctx.may_call(method):
+        raise _UnusualError
     try:
-        arguments = method.bind(request.params)
+        arguments = method.bind(_decode_params(request[1]))
     except Exception:  # whatever it is, `protocol` meets it again and says it
         raise _UnusualError from None
     if is_pending(method, arguments):
         raise _UnusualError
-    return request_id, method, arguments
+    return _Call(request_id, request, (method, arguments))
+
+
+def _known(call: _Call) -> tuple[registry.Method, list[Any]]:
+    """What a call runs, also when it was remembered."""
+    if call.known is not None:
+        return call.known
+    method = _methods()[call.request[0]]
+    return method, method.bind(_decode_params(call.request[1]))
 
 
 def _is_plain_text(request_id: bytes) -> bool:
     return request_id[:1] == b'"' and request_id.isascii()
 
 
-def _run(call: _Call, ctx: Context) -> tuple[bytes, bool] | None:
+def _run(call: _Call, ctx: Context, results: Results) -> tuple[bytes, bool] | None:
     """The answer to a call, and whether it is a failure; None: a thread has to compute it."""
-    request_id, method, arguments = call
-    if method.heavy:
-        return _run_quickly(call, ctx)
+    request_id, request, _ = call
+    found = results.get(request)
+    if found is not None:
+        return _succeeded(request_id, found), False
+    method, arguments = _known(call)
+    try:
+        if method.heavy:
+            value = None if method.quickly is None else method.quickly(ctx, *arguments)
+            if value is None:
+                return None
+        else:
+            value = _given_at_once(method, ctx, arguments)
+        result = protocol.encode_result(value)
+    except Exception as error:
+        return protocol.failure(request_id, method, error, ctx), True
+    if method.of_head:
+        ctx.remembered.keep(results, request, result)
+    return _succeeded(request_id, result), False
+
+
+def _given_at_once(method: registry.Method, ctx: Context, arguments: list[Any]) -> Any:
     try:
         method.function(ctx, *arguments).send(None)
     except StopIteration as end:
-        try:
-            result = protocol.encode_result(end.value)
-        except Exception as error:
-            return protocol.failure(request_id, method, error, ctx), True
-        return _succeeded(request_id, result), False
-    except Exception as error:
-        return protocol.failure(request_id, method, error, ctx), True
+        return end.value
     raise AssertionError(f"{method.name} waits")
-
-
-def _run_quickly(call: _Call, ctx: Context) -> tuple[bytes, bool] | None:
-    request_id, method, arguments = call
-    if method.quickly is None:
-        return None
-    try:
-        result = method.quickly(ctx, *arguments)
-    except Exception as error:
-        return protocol.failure(request_id, method, error, ctx), True
-    return (
-        None if result is None else (_succeeded(request_id, protocol.encode_result(result)), False)
-    )
 
 
 def _succeeded(request_id: bytes, result: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (request_id, result)
 
 
-def _computed_in_turn(calls: list[_Call], ctx: Context) -> list[tuple[bytes, bool]]:
+def _computed_in_turn(calls: list[_Bound], ctx: Context) -> list[tuple[bytes, bool]]:
     """Answers to calls of heavy methods one after another, for some milliseconds."""
     answers = []
     stop = perf_counter() + protocol.HEAVY_TURN_SECONDS

@@ -78,6 +78,7 @@ class Method:
         "heavy",
         "local_only",
         "name",
+        "of_head",
         "parameters",
         "quickly",
         "together",
@@ -91,9 +92,11 @@ class Method:
         together: bool,
         local_only: bool,
         developer_only: bool,
+        of_head: bool,
         quickly: Callable[..., Any] | None,
     ) -> None:
         self.name = name
+        self.of_head = of_head
         self.quickly = quickly
         self.developer_only = developer_only
         self.local_only = local_only
@@ -131,6 +134,7 @@ def method(
     together: bool = False,
     local_only: bool = False,
     developer_only: bool = False,
+    of_head: bool = False,
     quickly: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the function below as the method `name`.
@@ -138,8 +142,10 @@ def method(
     `together`: calls that follow each other in a batch begin in their order, but do
     not wait for each other to end. `local_only`: for callers on this machine alone; to
     others there is no such method. `developer_only`: on developers' chains alone; on other
-    ledgers there is no such method. `quickly` does the same as a heavy function, in the event
-    loop, where that is sure to be short; elsewhere it gives None.
+    ledgers there is no such method. `of_head`: what is given depends on the arguments and on
+    the chain up to its head alone, but for "pending" (`node.rpc.remembered`). `quickly` does the
+    same as a heavy function, in the event loop, where that is sure to be short; elsewhere it
+    gives None.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,6 +156,7 @@ def method(
             together=together,
             local_only=local_only,
             developer_only=developer_only,
+            of_head=of_head,
             quickly=quickly,
         )
         return function

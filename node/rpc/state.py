@@ -14,14 +14,14 @@ from node.rpc.registry import method
 SLOTS_MAX: Final = 1024
 
 
-@method("eth_getBalance")
+@method("eth_getBalance", of_head=True)
 async def get_balance(ctx: Context, address: Address, block: BlockTag = "latest") -> int:
     """An account's balance in wei."""
     account = ctx.view(block).account(address)
     return 0 if account is None else account.balance
 
 
-@method("eth_getTransactionCount")
+@method("eth_getTransactionCount", of_head=True)
 async def get_transaction_count(ctx: Context, address: Address, block: BlockTag = "latest") -> int:
     """An account's nonce; "pending" counts the transactions that wait in the pool."""
     if block == "pending":
@@ -30,7 +30,7 @@ async def get_transaction_count(ctx: Context, address: Address, block: BlockTag 
     return 0 if account is None else account.nonce
 
 
-@method("eth_getCode")
+@method("eth_getCode", of_head=True)
 async def get_code(ctx: Context, address: Address, block: BlockTag = "latest") -> bytes:
     """A contract's code; empty for an account without."""
     view = ctx.view(block)
@@ -40,7 +40,7 @@ async def get_code(ctx: Context, address: Address, block: BlockTag = "latest") -
     return view.code(account.code_hash)
 
 
-@method("eth_getStorageAt")
+@method("eth_getStorageAt", of_head=True)
 async def get_storage_at(
     ctx: Context, address: Address, slot: Slot, block: BlockTag = "latest"
 ) -> str:

@@ -120,10 +120,10 @@ def test_a_method_that_crashes_does_not_take_its_batch_along(
     async def crash(ctx: object) -> int:
         raise ZeroDivisionError
 
-    method = instant_methods()["eth_chainId"]
+    method = instant_methods()["eth_mining"]
     function: Callable[..., Any] = method.function
     monkeypatch.setattr(method, "function", crash)
-    body = b"[" + encoded("eth_chainId", []) + b"," + encoded("net_version", [], "2") + b"]"
+    body = b"[" + encoded("eth_mining", []) + b"," + encoded("net_version", [], "2") + b"]"
     at_once, otherwise = both(served, body)
     assert at_once == otherwise
     first, second = json.loads(at_once or b"")
