@@ -6,9 +6,9 @@ from typing import Final
 from chain.abi import decode_revert
 from chain.execution import Executed
 from chain.machine import Halt
-from chain.transactions import Transaction
 from chain.types import Address
 from node.consensus.committed import Committed
+from node.devchain.aloud import Aloud
 from node.devchain.artefacts import Artefacts
 from node.devchain.autopsy import Findings
 from node.proposer import Run
@@ -83,6 +83,22 @@ def block_lines(
     return "\n".join(lines)
 
 
+def call_lines(call: Aloud, artefacts: Artefacts, code_of: CodeOf) -> str:
+    """A call that printed, and what."""
+    parts = [call.method]
+    if call.to is None:
+        contract = artefacts.created_by(call.data)
+        name = None if contract is None else _clean(contract.name)
+    else:
+        parts.append(f"to 0x{call.to.hex()}")
+        name = _called(call.to, call.data, artefacts, code_of) if len(artefacts) else None
+    if name:
+        parts.append(name)
+    if call.halt is not None:
+        parts.append(f"FAILED ({_why(call.halt, call.output, artefacts, '')})")
+    return "\n    | ".join(("  ".join(parts), *call.lines))
+
+
 def _block_line(executed: Executed) -> str:
     header = executed.block.header
     return (
@@ -97,8 +113,10 @@ def _run_parts(run: Run, artefacts: Artefacts, code_of: CodeOf, problem: str = "
     yield f"from 0x{run.checked.sender.hex()}"
     if transaction.to is not None:
         yield f"to 0x{transaction.to.hex()}"
-        if len(artefacts) and (name := _called(transaction, artefacts, code_of)):
-            yield name
+        if len(artefacts):
+            name = _called(transaction.to, transaction.data, artefacts, code_of)
+            if name:
+                yield name
     elif result.created is not None:
         yield f"creates 0x{result.created.hex()}"
         if contract := artefacts.created_by(transaction.data):
@@ -112,13 +130,11 @@ def _run_parts(run: Run, artefacts: Artefacts, code_of: CodeOf, problem: str = "
     yield f"{run.microseconds} us"
 
 
-def _called(transaction: Transaction, artefacts: Artefacts, code_of: CodeOf) -> str | None:
+def _called(to: Address, data: bytes, artefacts: Artefacts, code_of: CodeOf) -> str | None:
     """The contract and the function by their names, with its arguments."""
-    assert transaction.to is not None
-    contract = artefacts.with_code(code_of(transaction.to))
+    contract = artefacts.with_code(code_of(to))
     if contract is None:
         return None
-    data = transaction.data
     function = contract.functions.get(data[:4])
     if function is None:
         return _clean(contract.name)

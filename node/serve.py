@@ -21,6 +21,7 @@ from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chain.crypto.secp256k1 import address_of
 from chain.errors import Fault
@@ -33,6 +34,7 @@ from contracts.vm import Interpreter
 from node import datadir, dev, identity, keys
 from node.consensus.committed import Committed
 from node.consensus.log_file import DiskFile
+from node.devchain.aloud import Aloud
 from node.devchain.artefacts import Artefacts
 from node.devchain.autopsy import Autopsy
 from node.devchain.compose import Developing
@@ -210,6 +212,8 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
         developing = Developing(notes, prepared.fork, prepared.forks)
     try:
         reporter = _Reporter(prepared, console) if shows_runs else None
+        if developing is not None and reporter is not None:
+            developing = replace(developing, on_aloud=reporter.report_call)
         node = Node(
             settings,
             prepared.ledger,
@@ -286,6 +290,20 @@ class _Reporter:
         else:
             number = committed.executed.block.header.number
             self._console.say(f"block {number} is not told: too many wait to be")
+
+    def report_call(self, call: Aloud) -> None:
+        """Tell of a call that printed. From any thread."""
+        if self._thread is None:
+            self._say_call(call)
+        elif self._room.acquire(blocking=False):
+            self._thread.submit(self._explain_call, call)
+
+    def _explain_call(self, call: Aloud) -> None:
+        self._room.release()
+        self._say_call(call)
+
+    def _say_call(self, call: Aloud) -> None:
+        self._console.say(dev.call_lines(call, self._artefacts, self._code_of))
 
     def _explain(self, committed: Committed) -> None:
         self._room.release()

@@ -22,6 +22,7 @@ from chain.state import State, StateView
 from chain.transactions import Kind, Transaction
 from chain.transition import TransactionResult, simulate
 from chain.types import ZERO_ADDRESS, ZERO_HASH, Height
+from node.devchain.aloud import run_aloud
 from node.rpc.context import Context
 from node.rpc.errors import REVERTED, TIMED_OUT, RpcError, message_of, server_error
 from node.rpc.formats import data
@@ -217,6 +218,20 @@ def run_call(
     return simulate(state, transaction, sender, block, where.machine, where.fork, tracer=tracer)
 
 
+def run_told(
+    ctx: Context, where: Scene, call: CallRequest, gas: int, method: str
+) -> TransactionResult:
+    """As `run_call`; on a developer's chain what the call prints is told, as `method`'s."""
+    developer = ctx.node.developer
+    if developer is None or developer.on_aloud is None:
+        return run_call(ctx, where, call, gas)
+
+    def run(view: StateView, tracer: Tracer | None) -> TransactionResult:
+        return run_call(ctx, replace(where, view=view), call, gas, tracer)
+
+    return run_aloud(where.view, run, method, call.to, call.data or b"", developer.on_aloud)
+
+
 def capped_gas(ctx: Context, call: CallRequest) -> int:
     limit = ctx.node.settings.rpc.call_gas_max
     return limit if call.gas is None else min(call.gas, limit)
@@ -290,7 +305,7 @@ def call(
     where = scene(ctx, block, state, around)
     gas = capped_gas(ctx, request)
     try:
-        result = run_call(ctx, where, request, gas)
+        result = run_told(ctx, where, request, gas, "eth_call")
     except Rejected as rejected:
         raise not_started(rejected, gas) from None
     if (error := explained(ctx, where, request, gas, result)) is not None:

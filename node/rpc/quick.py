@@ -13,7 +13,9 @@ from typing import Final
 
 from chain.machine import Outcome
 from chain.queries import Queries
+from chain.state import StateView
 from chain.types import ZERO_ADDRESS
+from node.devchain.aloud import ConsoleView, PrintedError
 from node.machines import TieredMachine
 from node.rpc.calls import capped_gas, surroundings
 from node.rpc.context import Context
@@ -110,6 +112,9 @@ class QuickCalls:
             outcome = queries.ask(
                 request.sender or ZERO_ADDRESS, to, request.data or b"", capped_gas(ctx, request)
             )
+        except PrintedError:  # what is printed is told of what runs elsewhere
+            self._state = None
+            return None
         finally:
             if watchdog is not None:
                 watchdog.over()
@@ -127,9 +132,12 @@ class QuickCalls:
         state, forgotten = ledger.head_state, ctx.surroundings.forgotten
         if state is not self._state or forgotten != self._forgotten:
             fork, around = surroundings(ctx, ledger.head)
-            view = ledger.view()
+            view: StateView = ledger.view()
             if ledger.head_state is not state:  # a block was committed meanwhile
                 return None
+            developer = ctx.node.developer
+            if developer is not None and developer.on_aloud is not None:
+                view = ConsoleView(view, refuses=True)
             self._queries = Queries(view, around, fork, self._machine)
             self._state, self._forgotten = state, forgotten
         return self._queries

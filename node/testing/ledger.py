@@ -15,6 +15,7 @@ from chain.ledger import Ledger as StoredLedger
 from chain.storage.memory import MemoryStore
 from node.consensus.committed import Committed
 from node.dev import checksummed
+from node.devchain.aloud import Aloud
 from node.devchain.compose import Developing
 from node.devchain.contracts import first_contracts
 from node.devchain.fork.opening import NEWEST, Forking, open_fork
@@ -71,6 +72,11 @@ def _say(committed: Committed) -> None:
     for run in committed.runs:
         for line in run.prints:
             print(line)
+
+
+def _say_call(call: Aloud) -> None:
+    for line in call.lines:
+        print(line)
 
 
 class Ledger:
@@ -159,7 +165,7 @@ class Ledger:
             validator_key=new_key(),
             votes=None,
             environment=environment,
-            developing=Developing(fork=point, forks=self._forking.answers),
+            developing=Developing(fork=point, forks=self._forking.answers, on_aloud=_say_call),
             on_commit=_say,
         )
         await self._node.start()

@@ -10,7 +10,7 @@ from chain.errors import Reason, Rejected
 from node.devchain.artefacts import Artefacts
 from node.devchain.prints import CONSOLE, LINES_MAX, Prints, printed
 from node.testing import Ledger, RequestError
-from tests.support.daemon import DEV_ADDRESSES, start
+from tests.support.daemon import DEV_ADDRESSES, RpcFailure, start
 
 SOURCE = """
 # pragma version ~=0.4.0
@@ -149,7 +149,7 @@ def _compiled(folder: Path) -> str:
 def test_a_ledger_in_the_process_prints_what_its_contracts_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Lines of a transaction that fails as well; nothing of a call that nobody sent."""
+    """Lines of a transaction that fails as well, and of calls; of estimates where they fail."""
     code = _compiled(tmp_path)
     with Ledger(accounts=1) as ledger:
         sender = {"from": ledger.accounts[0]}
@@ -160,9 +160,17 @@ def test_a_ledger_in_the_process_prints_what_its_contracts_do(
         count = "0x" + encode_call("count(uint256)", 3).hex()
         ledger.request("eth_sendTransaction", {**call, "data": count})
         ledger.request("eth_sendTransaction", {**call, "data": count})
-        with pytest.raises(RequestError, match="too many"):
-            ledger.request("eth_call", {**call, "data": count}, "latest")
-    assert capsys.readouterr().out.splitlines() == ["counting by 3", "limit 5"] * 2
+        assert capsys.readouterr().out.splitlines() == ["counting by 3", "limit 5"] * 2
+        for method in ("eth_call", "eth_estimateGas"):
+            with pytest.raises(RequestError, match="too many"):
+                ledger.request(method, {**call, "data": count}, "latest")
+            assert capsys.readouterr().out.splitlines() == ["counting by 3", "limit 5"]
+        fitting = "0x" + encode_call("count(uint256)", 2).hex()
+        ledger.request("eth_estimateGas", {**call, "data": fitting}, "latest")
+        assert capsys.readouterr().out == ""
+        for block in ("latest", "pending", "0x1"):
+            ledger.request("eth_call", {**call, "data": fitting}, block)
+            assert capsys.readouterr().out.splitlines() == ["counting by 2", "limit 5"]
 
 
 def test_artefacts_know_contracts_functions_and_errors(tmp_path: Path) -> None:
@@ -203,6 +211,11 @@ def test_the_daemons_lines_name_contracts_and_functions(tmp_path: Path) -> None:
         for by in (3, 4):
             data = "0x" + encode_call("count(uint256)", by).hex()
             daemon.rpc.call("eth_sendTransaction", {**sender, "to": where, "data": data})
+        asked = {**sender, "to": where, "data": "0x" + encode_call("count(uint256)", 2).hex()}
+        daemon.rpc.call("eth_call", asked, "latest")
+        asked["data"] = "0x" + encode_call("count(uint256)", 7).hex()
+        with pytest.raises(RpcFailure, match="too many"):
+            daemon.rpc.call("eth_call", asked, "latest")
     finally:
         assert daemon.stop() == 0
     text = "\n".join(daemon.output)
@@ -211,6 +224,12 @@ def test_the_daemons_lines_name_contracts_and_functions(tmp_path: Path) -> None:
     assert "\n    | counting by 3\n    | limit 5\n" in text
     assert "Counter.count(4)  value 0" in text
     assert "FAILED (execution reverted: too many)" in text
+    called = f"eth_call  to {where}  Counter.count(2)\n    | counting by 2\n    | limit 5\n"
+    assert called in text
+    failed = (
+        f"eth_call  to {where}  Counter.count(7)  FAILED (execution reverted: too many)\n    | "
+    )
+    assert failed in text
     assert not any("Traceback" in line for line in daemon.errors)
 
 
