@@ -17,9 +17,16 @@ from chain.types import EMPTY_CODE_HASH, Address, Hash, Height
 from node.rpc.blocks import receipts_at
 from node.rpc.context import Context
 from node.rpc.errors import server_error
-from node.rpc.formats import Json, block_json, header_json
+from node.rpc.formats import Json, block_json, data, header_json
 from node.rpc.lookups import mined_by_nonce
-from node.rpc.parameters import BlockHash, BlockNumber, Count, parse_block_number
+from node.rpc.parameters import (
+    BlockHash,
+    BlockNumber,
+    BlockTag,
+    Count,
+    parse_block,
+    parse_block_number,
+)
 from node.rpc.registry import method, parsed_by
 from node.rpc.replay import replay_of, run_trace
 from node.rpc.trace_options import TraceOptions
@@ -47,6 +54,23 @@ class NamedBlock(Struct, frozen=True):
     number: BlockNumber
 
 
+def parse_any_block(value: Any) -> "AnyBlock":
+    """A tag, a height, which may be a JSON number, or a hash."""
+    if type(value) is int and 0 <= value < 2**63:
+        return AnyBlock(value)
+    return AnyBlock(parse_block(value))
+
+
+@parsed_by(parse_any_block)
+class AnyBlock(Struct, frozen=True):
+    """A block as callers of Erigon name it, also by its hash."""
+
+    tag: BlockTag
+
+
+LATEST: Final = AnyBlock("latest")
+
+
 @method("erigon_getHeaderByNumber")
 async def get_header_by_number(ctx: Context, block: NamedBlock) -> Json | None:
     """A block's header, for explorers that look for Erigon."""
@@ -63,9 +87,9 @@ async def get_api_level(ctx: Context) -> Any:
 
 
 @method("ots_hasCode")
-async def has_code(ctx: Context, address: Address, block: NamedBlock) -> bool:
+async def has_code(ctx: Context, address: Address, block: AnyBlock = LATEST) -> bool:
     """Whether an account has code after a block."""
-    account = ctx.view(block.number).account(address)
+    account = ctx.view(block.tag).account(address)
     return account is not None and account.code_hash != EMPTY_CODE_HASH
 
 
@@ -88,7 +112,7 @@ async def _messages(
 ) -> list[dict[str, Any]]:
     place = ctx.ledger.locate(transaction_hash)
     if place is None:
-        raise server_error("transaction not found")
+        raise server_error(f"transaction {data(transaction_hash)} not found")
     height, index = place
 
     def trace(budget: Budget, _: TraceOptions) -> Any:
@@ -105,7 +129,7 @@ async def get_transaction_error(ctx: Context, transaction_hash: Hash) -> str:
     """What a transaction reverted with; nothing for one that succeeded or ran out of gas."""
     place = ctx.ledger.locate(transaction_hash)
     if place is None:
-        raise server_error("transaction not found")
+        raise server_error(f"transaction {data(transaction_hash)} not found")
     height, index = place
     if ctx.ledger.receipts(height)[index].status:
         return "0x"

@@ -34,7 +34,7 @@ def parse_trace_filter(value: Any) -> "TraceFilter":
     bounds: dict[str, Any] = {}
     for name, key in (("first", "fromBlock"), ("last", "toBlock")):
         if fields.get(key) is not None:
-            bounds[name] = parse_block_number(fields[key])
+            bounds[name] = _parse_bound(fields[key])
     for name in ("after", "count"):
         if fields.get(name) is not None:
             bounds[name] = parse_count(fields[name])
@@ -44,9 +44,16 @@ def parse_trace_filter(value: Any) -> "TraceFilter":
     return TraceFilter(
         senders=_parse_addresses(fields.get("fromAddress")),
         targets=_parse_addresses(fields.get("toAddress")),
-        either=mode == "union",
+        either=mode != "intersection",
         **bounds,
     )
+
+
+def _parse_bound(value: Any) -> BlockNumber:
+    """A tag or a height, which may be a JSON number as for reth."""
+    if type(value) is int and 0 <= value < 2**63:
+        return value
+    return parse_block_number(value)
 
 
 def _parse_addresses(value: Any) -> frozenset[str]:
@@ -64,7 +71,7 @@ class TraceFilter(Struct, frozen=True):
 
     senders: frozenset[str] = frozenset()
     targets: frozenset[str] = frozenset()
-    either: bool = False
+    either: bool = True
     first: BlockNumber = "earliest"
     last: BlockNumber = "latest"
     after: int = 0
@@ -75,10 +82,12 @@ class TraceFilter(Struct, frozen=True):
 async def trace_filter(ctx: Context, wanted: TraceFilter) -> list[dict[str, Any]]:
     """Messages by block range, sender and recipient, `count` of them after the first `after`.
 
-    With both senders and recipients a message must have one of each, or of either with
-    the mode "union".
+    With both senders and recipients a message must have one of either, or of each with
+    the mode "intersection".
     """
     where = _range(ctx, wanted)
+    if not where:
+        return []
 
     def trace(budget: Budget, _: TraceOptions) -> list[Json]:
         found: list[Json] = []
@@ -111,9 +120,10 @@ def _range(ctx: Context, wanted: TraceFilter) -> range:
             return block
         return 0 if block == "earliest" else head
 
-    first, last = height(wanted.first), min(height(wanted.last), head)
+    first, last = height(wanted.first), height(wanted.last)
     if first > last:
-        raise invalid_params("invalid block range params")
+        raise invalid_params("invalid parameters: fromBlock cannot be greater than toBlock")
+    last = min(last, head)
     limit = ctx.node.settings.rpc.log_heights_max
     if last - first >= limit:
         raise RpcError(

@@ -237,6 +237,10 @@ def _simulated(
     wanted: Sequence[str],
     budget: Budget,
 ) -> Any:
+    # Who can't pay is given what is missing, as by Parity.
+    cost = transaction.value + transaction.gas_limit * transaction.max_fee
+    if (balance := state.balance(sender)) < cost < 2**256:
+        state.add_balance(sender, cost - balance)
     subject = Subject(transaction, sender, state, where.block.coinbase, where.fork)
     tracer = parts(wanted)(subject, budget)
     try:

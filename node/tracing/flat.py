@@ -1,14 +1,14 @@
 """The tree of messages as a list, each item with its path: flatCallTracer's, and Parity's own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from chain.machine import Halt
 from node.tracing.calls import CREATIONS, Message, error_of
 from node.tracing.tracer import Place, Subject
 
-# Parity's words, which explorers know.
-_PARITY: Final[dict[Halt, str]] = {
+# Parity's words, as geth's flatCallTracer has them.
+_WORDS: Final[dict[Halt, str]] = {
     Halt.REVERT: "Reverted",
     Halt.OUT_OF_GAS: "Out of gas",
     Halt.CODE_STORE_OUT_OF_GAS: "Out of gas",
@@ -20,7 +20,10 @@ _PARITY: Final[dict[Halt, str]] = {
     Halt.RETURN_DATA_OUT_OF_BOUNDS: "Out of bounds",
     Halt.PRECOMPILE: "Built-in failed",
 }
+# The trace_ methods know another one.
+_PARITY: Final = {**_WORDS, Halt.WRITE_PROTECTION: "Mutable Call In Static Context"}
 _TO_PRECOMPILES: Final = frozenset({"CALL", "STATICCALL"})
+_CALLS: Final = _TO_PRECOMPILES | {"CALLCODE", "DELEGATECALL"}
 
 
 def flat(
@@ -28,46 +31,54 @@ def flat(
 ) -> list[dict[str, Any]]:
     """flatCallTracer's answer. Messages to precompiles are left out unless wanted."""
     place = _place(subject.place)
+    precompiles = frozenset() if with_precompiles else subject.fork.precompiles
+
+    def hidden(call: Message) -> bool:
+        return call.kind in _TO_PRECOMPILES and call.to in precompiles
+
     items: list[dict[str, Any]] = []
-    for message, item in _items(root, subject, with_precompiles=with_precompiles):
+    for message, item in _items(root, hidden):
         item |= place
+        if message.halt is not None and message.halt is not Halt.REVERT:
+            del item["result"]
         if message.halt is not None:
-            known = _PARITY.get(message.halt) if parity_errors else None
+            known = _WORDS.get(message.halt) if parity_errors else None
             item["error"] = known or error_of(message.halt)
         items.append(item)
     return items
 
 
 def parity(root: Message, subject: Subject) -> list[dict[str, Any]]:
-    """The traces of the trace_ methods, without their place on the chain."""
+    """The traces of the trace_ methods, without their place on the chain.
+
+    As Parity, Erigon and reth have them: without messages that only ask a precompile, but
+    with those that pay it; what failed has no result unless it reverted.
+    """
+
+    def hidden(call: Message) -> bool:
+        return call.kind in _CALLS and not call.value and call.to in subject.fork.precompiles
+
     items: list[dict[str, Any]] = []
-    for message, item in _items(root, subject, with_precompiles=False):
+    for message, item in _items(root, hidden):
         if message.halt is not None:
             item["error"] = _PARITY.get(message.halt) or error_of(message.halt)
-        if message.kind == "SELFDESTRUCT":
+        if message.kind == "SELFDESTRUCT" or message.halt not in (None, Halt.REVERT):
             item["result"] = None
+        elif message.kind in CREATIONS:
+            item["result"]["address"] = f"0x{message.to.hex()}"
         items.append(item)
     return items
 
 
 def _items(
-    root: Message, subject: Subject, *, with_precompiles: bool
+    root: Message, hidden: Callable[[Message], bool]
 ) -> Iterator[tuple[Message, dict[str, Any]]]:
-    """Every message before those that it sent, with what is shown of it."""
+    """Every message that is not hidden before those that it sent, with what is shown of it."""
     waiting: list[tuple[Message, list[int]]] = [(root, [])]
     while waiting:
         message, path = waiting.pop()
-        calls = [
-            call
-            for call in message.calls
-            if with_precompiles
-            or call.kind not in _TO_PRECOMPILES
-            or call.to not in subject.fork.precompiles
-        ]
-        item = {**_action(message), "subtraces": len(calls), "traceAddress": path}
-        if message.halt is not None and message.halt is not Halt.REVERT:
-            del item["result"]
-        yield message, item
+        calls = [call for call in message.calls if not hidden(call)]
+        yield message, {**_action(message), "subtraces": len(calls), "traceAddress": path}
         waiting += [(call, [*path, index]) for index, call in reversed(list(enumerate(calls)))]
 
 

@@ -30,13 +30,16 @@ def entries(root: Message, subject: Subject) -> list[dict[str, Any]]:
 
 
 def operations(root: Message, subject: Subject) -> list[dict[str, Any]]:
-    """Transfers of value, creations and destructions below the first message, if not undone."""
+    """Transfers of value, creations and destructions below the first message.
+
+    As Erigon tells them, also those that were undone.
+    """
     found: list[dict[str, Any]] = []
-    for message, depth, undone in _walk(root):
+    for message, depth, _ in _walk(root):
         number = _NUMBERS.get(message.kind)
         if number is None and message.kind == "CALL" and message.value:
             number = _TRANSFER
-        if depth and not undone and number is not None:
+        if depth and number is not None:
             found.append(
                 {
                     "type": number,

@@ -58,6 +58,10 @@ def test_a_header_is_given_to_those_who_look_for_erigon(served: Served) -> None:
 
 def test_accounts_with_code_are_told_from_those_without(served: Served, payer: str) -> None:
     assert served.call("ots_hasCode", payer, "latest") is True
+    assert served.call("ots_hasCode", payer) is True
+    newest = served.call("eth_getBlockByNumber", "latest", False)["hash"]
+    assert served.call("ots_hasCode", payer, newest) is True
+    assert served.call("ots_hasCode", payer, {"blockHash": newest}) is True
     assert served.call("ots_hasCode", payer, 0) is False
     assert served.call("ots_hasCode", SENDER, "latest") is False
     assert served.call("ots_hasCode", NOBODY, "latest") is False
@@ -78,7 +82,8 @@ def test_messages_are_listed_with_their_depth_but_for_precompiles(
             "input": "0x", "output": "0x",
         },
     ]  # fmt: skip
-    assert served.refusal("ots_traceTransaction", UNKNOWN).message == "transaction not found"
+    refused = served.refusal("ots_traceTransaction", UNKNOWN)
+    assert (refused.code, refused.message) == (-32000, f"transaction {UNKNOWN} not found")
 
 
 def test_what_contracts_moved_and_made_is_told(served: Served, payer: str, maker: str) -> None:
@@ -90,6 +95,18 @@ def test_what_contracts_moved_and_made_is_told(served: Served, payer: str, maker
     assert [(item["type"], item["from"]) for item in made] == [(2, maker)]
     plain = served.send(to=OTHER, value="0x1")["transactionHash"]
     assert served.call("ots_getInternalOperations", plain) == []
+
+
+def test_what_was_undone_is_told_of_as_well(served: Served, payer: str) -> None:
+    """call(gas, payer, 1, 0, 0, 0, 0) revert(0, 0)"""
+    code = "60006000600060006001" + "73" + payer[2:] + "5af1" + "60006000fd"
+    undoing = deploy(served, code)["contractAddress"]
+    receipt = served.send(to=undoing, value="0x2", gas=hex(200_000))
+    assert receipt["status"] == "0x0"
+    assert served.call("ots_getInternalOperations", receipt["transactionHash"]) == [
+        {"type": 0, "from": undoing, "to": payer, "value": "0x1"},
+        {"type": 0, "from": payer, "to": PAID, "value": "0x1"},
+    ]
 
 
 def test_the_data_of_a_revert_is_told(served: Served) -> None:

@@ -112,6 +112,20 @@ def test_a_call_is_traced_and_leaves_nothing(served: Served, counter: str) -> No
     assert (failed["output"], failed["trace"][0]["error"]) == ("0xabcd", "Reverted")
 
 
+def test_who_calls_need_not_be_able_to_pay(served: Served) -> None:
+    """Given an account without money that sends some at a price, it is given what is missing."""
+    poor = "0x" + "97" * 20
+    price = hex(10**10)
+    request = {"from": poor, "to": OTHER, "value": "0x5", "gas": "0x5208", "gasPrice": price}
+    found = served.call("trace_call", request, ["trace", "stateDiff"])
+    assert found["trace"][0]["action"]["value"] == "0x5"
+    paid = found["stateDiff"][poor]["balance"]["*"]
+    assert int(paid["from"], 16) == 5 + 21_000 * 10**10
+    assert served.call("eth_getBalance", poor, "latest") == "0x0"
+    beyond = {**request, "value": hex(2**256 - 1)}
+    assert "insufficient funds" in served.refusal("trace_call", beyond, ["trace"]).message
+
+
 def test_calls_in_a_row_see_what_those_before_did(served: Served, counter: str) -> None:
     pair = [{"to": counter}, ["trace"]]
     outputs = [int(item["output"], 16) for item in served.call("trace_callMany", [pair] * 3)]
@@ -157,8 +171,9 @@ def test_messages_are_found_by_recipient_and_sender(
     ]
     assert {item["action"]["from"] for item in inner} == {forwarder}
     asked = {**bounds(five), "fromAddress": [SENDER], "toAddress": [counter]}
-    assert served.call("trace_filter", asked) == []
+    assert served.call("trace_filter", {**asked, "mode": "intersection"}) == []
     assert len(served.call("trace_filter", {**asked, "mode": "union"})) == 10
+    assert len(served.call("trace_filter", asked)) == 10
     assert len(served.call("trace_filter", bounds(five))) == 10
 
 
@@ -177,10 +192,24 @@ def test_a_creation_is_found_by_the_account_created(
     assert (item["type"], item["result"]["address"]) == ("create", counter)
 
 
+def test_bounds_may_be_numbers_and_lie_above_the_chain(
+    served: Served, five: list[dict[str, Any]]
+) -> None:
+    whole = served.call("trace_filter", bounds(five))
+    numbers = {name: int(height, 16) for name, height in bounds(five).items()}
+    assert served.call("trace_filter", numbers) == whole
+    asked = {"fromBlock": "0xffffff", "toBlock": "0xfffffff"}
+    assert served.call("trace_filter", asked) == []
+    refused = served.refusal("trace_filter", {"fromBlock": "0x5", "toBlock": "0x1"})
+    assert refused.message == "invalid parameters: fromBlock cannot be greater than toBlock"
+
+
 @pytest.mark.parametrize(
     "asked",
     [
         {"fromBlock": "0x5", "toBlock": "0x1"},
+        {"fromBlock": "0xffffff"},
+        {"fromBlock": -1},
         {"fromAddress": ["0x12"]},
         {"mode": "both"},
         {"count": -1},
@@ -233,7 +262,7 @@ def test_the_index_and_a_search_of_all_blocks_find_the_same(
         assert found == [
             item
             for item in whole
-            if who in (item["action"].get("to"), item.get("result", {}).get("address"))
+            if who in (item["action"].get("to"), (item["result"] or {}).get("address"))
         ]
 
 

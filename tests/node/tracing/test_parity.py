@@ -11,6 +11,8 @@ from node.tracing.parity import MESSAGES, parts
 from tests.contracts.vm.laboratory import CALLER, ETHER, TARGET, View, assemble
 from tests.node.tracing.workbench import FIRST, SECOND, answer, call, send, shown, world
 
+IDENTITY = Address((4).to_bytes(20, "big"))
+
 
 def word(value: int) -> str:
     return f"0x{value:064x}"
@@ -56,8 +58,33 @@ def test_failures_are_named_in_parity_s_words() -> None:
     (reverted,) = call(world(target="0 0 REVERT"), MESSAGES)
     assert (reverted["error"], reverted["result"]["output"]) == ("Reverted", "0x")
     (broken,) = call(world(target="INVALID"), MESSAGES)
-    assert broken["error"] == "Bad instruction"
-    assert "result" not in broken
+    assert (broken["error"], broken["result"]) == ("Bad instruction", None)
+    static = world(target=send("STATICCALL", FIRST), first="1 1 SSTORE")
+    assert call(static, MESSAGES)[1]["error"] == "Mutable Call In Static Context"
+
+
+def test_a_creation_that_reverts_tells_what_its_address_would_have_been() -> None:
+    """And one that fails otherwise has no result."""
+    (reverted,) = call(world(), MESSAGES, to=None, data=assemble("9 0 MSTORE8 1 0 REVERT"))
+    assert (reverted["error"], reverted["result"]["code"]) == ("Reverted", "0x09")
+    (made,) = call(world(), MESSAGES, to=None, data=assemble("STOP"))
+    assert reverted["result"]["address"] == made["result"]["address"]
+    (failed,) = call(world(), MESSAGES, to=None, data=assemble("INVALID"))
+    assert failed["result"] is None
+
+
+@pytest.mark.parametrize("kind", ["CALL", "CALLCODE", "STATICCALL", "DELEGATECALL"])
+def test_precompiles_show_only_when_they_are_paid(kind: str) -> None:
+    view = world(target=send(kind, IDENTITY) + send("CALL", IDENTITY, value=1))
+    view.put(TARGET, code=view.codes[view.accounts[TARGET].code_hash], balance=1)
+    whole, paid = call(view, MESSAGES)
+    assert (whole["subtraces"], paid["traceAddress"]) == (1, [0])
+    assert (paid["action"]["to"], paid["action"]["value"]) == (shown(IDENTITY), "0x1")
+
+
+def test_who_inherits_may_be_a_precompile() -> None:
+    _, gone = call(world(target=f"PUSH20 0x{IDENTITY.hex()} SELFDESTRUCT"), MESSAGES)
+    assert gone["action"]["refundAddress"] == shown(IDENTITY)
 
 
 # -- vmTrace ---------------------------------------------------------------------------------------
@@ -89,27 +116,82 @@ def test_a_called_code_stands_in_the_opcode_that_called_it() -> None:
     calling = f"32 0 0 0 0 PUSH20 0x{FIRST.hex()} GAS CALL STOP"
     code = vm_trace(world(target=calling, first="5 0 MSTORE 32 0 RETURN"))
     step = code["ops"][-2]
+    assert (step["op"], code["ops"][-1]["op"]) == ("CALL", "STOP")
     assert step["sub"]["code"] == "0x" + assemble("5 0 MSTORE 32 0 RETURN").hex()
     assert len(step["sub"]["ops"]) == 6
     assert step["ex"]["push"] == ["0x1"]
     assert step["ex"]["mem"] == {"data": word(5), "off": 0}
 
 
-def test_what_runs_no_code_has_none() -> None:
-    """Calls to an account without code and to a precompile have no inner trace."""
-    identity = Address((4).to_bytes(20, "big"))
-    code = vm_trace(world(target=send("CALL", SECOND) + send("STATICCALL", identity)))
-    assert not [step for step in code["ops"] if step["sub"]]
-    assert vm_trace(world(), to=SECOND) == {"code": "0x", "ops": []}
+def test_what_runs_no_code_is_an_empty_one() -> None:
+    """So are calls to accounts without code and to precompiles; one that can't be paid has none."""
+    code = vm_trace(world(target=send("CALL", SECOND) + send("STATICCALL", IDENTITY)))
+    empty = {"code": "0x", "ops": []}
+    assert [step["sub"] for step in code["ops"] if step["op"].endswith("CALL")] == [empty, empty]
+    assert vm_trace(world(), to=SECOND) == empty
+    unpaid = vm_trace(world(target=send("CALL", SECOND, value=5)))
+    assert [step["sub"] for step in unpaid["ops"] if step["op"] == "CALL"] == [None]
+    heir = vm_trace(world(target=f"PUSH20 0x{FIRST.hex()} SELFDESTRUCT"))
+    assert heir["ops"][-1]["sub"] is None
 
 
 def test_an_opcode_that_failed_has_no_effect_and_a_revert_has() -> None:
-    failed = vm_trace(world(target="PUSH1 1 INVALID"))
-    assert [step["ex"] is None for step in failed["ops"]] == [False, True]
+    failed = vm_trace(world(target="1 1 SSTORE"), gas=21_100)
+    assert [step["ex"] is None for step in failed["ops"]] == [False, False, True]
     reverted = vm_trace(world(target="0 0 REVERT"))
     assert reverted["ops"][-1]["ex"] is not None
-    inner = vm_trace(world(target=send("CALL", FIRST), first="POP"))
-    assert [step["sub"]["ops"][0]["ex"] for step in inner["ops"] if step["sub"]] == [None]
+    inner = vm_trace(world(target=send("STATICCALL", FIRST), first="1 1 SSTORE"))
+    (sub,) = [step["sub"] for step in inner["ops"] if step["sub"]]
+    assert sub["ops"][-1]["ex"] is None
+
+
+@pytest.mark.parametrize("wrong", ["INVALID", "POP", "ADD", "JUMP"])
+def test_opcodes_that_can_t_begin_are_left_out(wrong: str) -> None:
+    code = vm_trace(world(target="JUMPDEST 0 POP " + wrong))
+    assert [step["op"] for step in code["ops"]] == ["JUMPDEST", "PUSH1", "POP"]
+    alone = vm_trace(world(target=wrong))
+    assert (alone["code"], alone["ops"]) == ("0x" + assemble(wrong).hex(), [])
+
+
+def test_a_jump_to_nowhere_has_still_jumped() -> None:
+    code = vm_trace(world(target="0xff JUMP"), gas=121_000)
+    assert code["ops"][-1] == {
+        "cost": 8, "pc": 2, "op": "JUMP", "sub": None,
+        "ex": {"mem": None, "push": [], "store": None, "used": 99_989},
+    }  # fmt: skip
+
+
+def test_the_end_of_code_is_no_opcode() -> None:
+    """Its last one shows what it did all the same, also when it was a call."""
+    code = vm_trace(world(target="7 9 SSTORE"))
+    assert [step["op"] for step in code["ops"]] == ["PUSH1", "PUSH1", "SSTORE"]
+    assert code["ops"][-1]["ex"]["store"] == {"key": "0x9", "val": "0x7"}
+    calling = vm_trace(world(target=send("CALL", FIRST).removesuffix("POP "), first="7"))
+    assert calling["ops"][-1]["ex"]["push"] == ["0x1"]
+    assert [step["op"] for step in calling["ops"][-1]["sub"]["ops"]] == ["PUSH1"]
+    assert [step["op"] for step in vm_trace(world(target="STOP"))["ops"]] == ["STOP"]
+
+
+def test_duplicates_and_exchanges_show_all_words_that_they_moved() -> None:
+    code = vm_trace(world(target="1 2 DUP2 SWAP2"))
+    assert [step["ex"]["push"] for step in code["ops"][2:]] == [
+        ["0x1", "0x2", "0x1"], ["0x1", "0x2", "0x1"],
+    ]  # fmt: skip
+
+
+def test_the_price_of_a_creation_has_the_gas_of_its_code_in_it() -> None:
+    initcode = int.from_bytes(assemble("1 0 RETURN"), "big")
+    making = f"PUSH5 {initcode} 0 MSTORE 5 27 0 CREATE"
+    *_, step = vm_trace(world(target=making))["ops"]
+    given = step["sub"]["ops"][0]["ex"]["used"] + 3
+    assert step["sub"]["code"] == f"0x{initcode:010x}"
+    assert step["cost"] == 32_000 + 2 + given
+    assert [inner["op"] for inner in step["sub"]["ops"]][-1] == "RETURN"
+
+
+def test_code_that_is_refused_was_returned_all_the_same() -> None:
+    code = vm_trace(world(), to=None, data=assemble("0xef 0 MSTORE8 1 0 RETURN"))
+    assert code["ops"][-1]["ex"] is not None
 
 
 def test_deeply_nested_codes_are_valid_and_not_copied_at_each_level() -> None:
