@@ -21,6 +21,8 @@ from node.devchain.sources import Places, Sources
 FILES_MAX: Final = 20_000
 _FILE_BYTES_MAX: Final = 64 * 2**20
 _LINK: Final = re.compile(r"__.{36}__")  # where a library's address goes
+# Libraries push their own address first, to compare: PUSH20, ADDRESS, EQ.
+_LIBRARY: Final = b"\x73" + bytes(20) + b"\x30\x14"
 _PLACES_MAX: Final = 256  # contracts whose source maps are remembered
 _CODES_MAX: Final = 4_096  # codes whose name is remembered
 
@@ -213,6 +215,8 @@ def _code(document: dict[str, Any], *names: str) -> tuple[bytes, tuple[tuple[int
         code = bytearray(bytes.fromhex(_LINK.sub("00" * 20, text)))
     except ValueError:
         return b"", ()
+    if code.startswith(_LIBRARY):
+        holes.append((1, 20))
     for start, length in holes:
         code[start : start + length] = bytes(length)
     return bytes(code), tuple(holes)

@@ -95,8 +95,14 @@ class SolidityPlaces:
         self._names = names
         self._texts = texts
         self._by_pc = dict(zip(_instructions(code), _entries(source_map), strict=False))
+        self._places: dict[int, Place | None] = {}
 
     def place(self, pc: int) -> Place | None:
+        if pc not in self._places:
+            self._places[pc] = self._found(pc)
+        return self._places[pc]
+
+    def _found(self, pc: int) -> Place | None:
         entry = self._by_pc.get(pc)
         if entry is None or entry[0] < 0:
             return None

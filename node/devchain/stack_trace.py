@@ -13,7 +13,13 @@ from node.devchain.sources import Place, Places
 LINES_MAX: Final = 32  # of a trace
 _CALLS_MAX: Final = 1_024  # within a contract
 _STEPS_A_LOOK: Final = 4_096  # between looks at the clock
+_MLOAD: Final = 0x51
+_MSTORE: Final = 0x52
 _JUMP: Final = 0x56
+_JUMPI: Final = 0x57
+_JUMPDEST: Final = 0x5B
+_REVERT: Final = 0xFD
+_FLOW: Final = frozenset({_MLOAD, _MSTORE, _JUMP, _JUMPI, _JUMPDEST, _REVERT})
 
 
 class TookTooLongError(Exception):
@@ -40,7 +46,11 @@ class _Frame:
         self.name = name
         self.places = places
         self.calls: list[int] = []
+        self.stepped = False
         self.pc: int | None = None
+        self.inside: int | None = None  # the last position within a function
+        self.came_from: int | None = None  # where the last jump was, while that may matter
+        self.landed: int | None = None  # where it went
         self.check: int | None = None  # the last position of which the compiler tells a check
         self.inner: _Failure | None = None  # the last message from here that failed
         self.at_call: tuple[int | None, list[int]] = (None, [])  # when that message began
@@ -73,22 +83,21 @@ class StackTracer:
         if self._steps % _STEPS_A_LOOK == 0 and self._is_over():
             raise TookTooLongError
         current = self._frames[-1]
+        current.stepped = True
         places = current.places
         if places is None:
             return
-        has_place = places.place(pc) is not None
-        if has_place:
+        place = places.place(pc)
+        if place is not None:
             current.pc = pc
+            if place.function:
+                current.inside = pc
         if places.problem(pc):
             current.check = pc
-        elif has_place:
+        elif place is not None:
             current.check = None  # it was passed
-        if opcode == _JUMP:
-            kind = places.jump(pc)
-            if kind == "i" and len(current.calls) < _CALLS_MAX:
-                current.calls.append(pc)
-            elif kind == "o" and current.calls:
-                current.calls.pop()
+        if opcode in _FLOW:
+            _follow(current, places, pc, opcode)
 
     def on_enter(
         self,
@@ -118,9 +127,11 @@ class StackTracer:
         ended = self._frames.pop()
         if halt is None:
             return
+        if not ended.stepped and self._frames and halt is not Halt.PRECOMPILE:
+            return  # it could not even begin, for want of money: that failed where it was sent
         inner = ended.inner
         passed_on = inner is not None and halt is Halt.REVERT and inner.output == output
-        calls, pc = ended.calls, ended.pc
+        calls, pc = ended.calls, _where(ended)
         if passed_on:
             pc, calls = ended.at_call
         problem = ""
@@ -157,6 +168,39 @@ class StackTracer:
             left = len(found) - LINES_MAX
             found = [*found[:LINES_MAX], f"... {left} more"]
         return found
+
+
+def _follow(frame: _Frame, places: Places, pc: int, opcode: int) -> None:
+    """Note calls within the contract, and who failed where several share the end.
+
+    Reverts with arguments have one, taken from any of them: JUMPDEST, PUSH1 0x40, MLOAD and so
+    on, without writing to memory. What failed is who jumped there, or had the data encoded.
+    """
+    came_from, frame.came_from = frame.came_from, None
+    if opcode == _JUMP:
+        kind = places.jump(pc)
+        frame.came_from, frame.landed = frame.pc, None
+        if kind == "i" and len(frame.calls) < _CALLS_MAX:
+            frame.calls.append(pc)
+        elif kind == "o" and frame.calls:
+            frame.came_from = frame.calls.pop()
+    elif opcode == _JUMPDEST and frame.landed is None:
+        frame.came_from, frame.landed = came_from, pc
+    elif opcode == _MLOAD and frame.landed == pc - 3:
+        frame.came_from = came_from
+    elif opcode == _REVERT and came_from is not None:
+        frame.pc = frame.inside = came_from
+
+
+def _where(frame: _Frame) -> int | None:
+    """The position where it ended: within a function where the last one is in none.
+
+    Optimizers have parts of functions that are the same in all of them stand for the contract.
+    """
+    if frame.pc is None or frame.places is None:
+        return frame.pc
+    place = frame.places.place(frame.pc)
+    return frame.inside if place is not None and not place.function and frame.inside else frame.pc
 
 
 def _lines_of(failure: _Failure) -> Iterator[str]:
