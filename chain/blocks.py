@@ -125,6 +125,7 @@ def encode_header(header: Header) -> bytes:
     return codec.encode_list(_encoded_fields(header, sealed=True))
 
 
+@lru_cache(maxsize=16)  # known of a block that was made when the next one is made on it
 def header_hash(header: Header) -> Hash:
     """The block's hash: keccak-256 of the header's RLP."""
     return keccak(encode_header(header))

@@ -414,6 +414,12 @@ class State:
             or self._has_storage(address, account)
         )
 
+    def may_have_storage(self, address: Address) -> bool:
+        """False only if the account's slots are 0, where its storage root tells of the view's."""
+        self._reclaim()
+        account = self.account(address)
+        return account is not None and self._has_storage(address, account)
+
     def _has_storage(self, address: Address, account: Account) -> bool:
         if any(self._storage.get(address, {}).values()):
             return True

@@ -14,14 +14,18 @@ from chain.forks import (
     HISTORY_STORAGE_ADDRESS,
     WITHDRAWAL_REQUESTS_ADDRESS,
 )
+from chain.history import StoredView
 from chain.machine import BlockContext
 from chain.state import State
 from chain.system_contracts import SYSTEM_CONTRACTS
 from chain.types import Address
+from chain.views import Overlay
 
 _RING: Final = 8191  # entries that both rings of roots and hashes have
 _QUEUES: Final = (WITHDRAWAL_REQUESTS_ADDRESS, CONSOLIDATION_REQUESTS_ADDRESS)
 _QUEUE_SLOTS: Final = range(4)  # excess, count of this block, head, tail
+# Views whose accounts' storage roots tell of all slots: not so on a forked ledger, or overridden.
+_WITH_ROOTS: Final = (StoredView, Overlay)
 
 
 def known_output(
@@ -35,6 +39,8 @@ def known_output(
         return None
     if address in _QUEUES:
         # An empty queue, and no excess that could fall, stays as it is.
+        if isinstance(state.view, _WITH_ROOTS) and not state.may_have_storage(address):
+            return b""
         return None if any(state.storage(address, slot) for slot in _QUEUE_SLOTS) else b""
     word = int.from_bytes(data, "big")
     if address == BEACON_ROOTS_ADDRESS:

@@ -288,6 +288,7 @@ class ConsensusRecord(Struct, frozen=True, kw_only=True):
     proposer: Address
 
 
+@lru_cache(maxsize=16)  # of a block in the making: needed again for its randomness
 def record_hash(record: ConsensusRecord) -> Hash:
     return Hash(keccak(encode_record(record)))
 

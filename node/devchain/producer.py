@@ -112,6 +112,7 @@ class Producer:
         self._on_commit = on_commit
         self._wake = asyncio.Event()
         self._waiting: list[tuple[Hash, asyncio.Future[None]]] = []
+        self._last = (b"", 0)  # a record, and its view: mostly the head's
         self._nothing_fits = False  # until something is pooled
         self._arrivals = 0  # how often something was: a block in the making does not know of it
         self._lost: dict[Hash, SourceFailed] = {}  # whose state a fork's source did not give
@@ -155,6 +156,11 @@ class Producer:
         """Finish the block in the making, then let `run` return."""
         self._stopping = True
         self._wake.set()
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether building for a caller failed, which `run` is about to raise."""
+        return self._broken is not None
 
     def close(self) -> None:
         """There is nothing to let go of: the ledger is its node's."""
@@ -355,7 +361,9 @@ class Producer:
             self._nothing_fits = not built.refused and arrivals == self._arrivals
             return None
         start = self._stopwatch()
-        await self._in_writer(ledger.commit, built.executed, record=encode_record(record))
+        raw = encode_record(record)
+        await self._in_writer(ledger.commit, built.executed, record=raw)
+        self._last = (raw, record.view)
         self._keep_blobs(built.executed.block)
         self._measured.block_commit.observe(self._stopwatch() - start)
         committed = built.executed.block.header
@@ -407,8 +415,10 @@ class Producer:
     def _record(self, header: Header) -> ConsensusRecord:
         """What goes on where votes would have: the ledger can be taken on by `chain-node run`."""
         ledger = self.ledger
-        before = ledger.record(ledger.height)
-        view = decode_record(before).view if before else 0
+        before = ledger.record(ledger.height) or b""
+        if before != self._last[0]:
+            self._last = (before, decode_record(before).view if before else 0)
+        view = self._last[1]
         return ConsensusRecord(
             chain_id=ledger.config.chain_id,
             epoch=0,

@@ -8,7 +8,10 @@ the loop gets a thread of its own and keeps it.
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, copy_context
+from functools import partial
+from types import coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -26,13 +29,17 @@ class BorrowedLoop:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work gives or raises; TimeoutError, RuntimeError once it is closed."""
+    def run(self, work: Coroutine[Any, Any, T], *, by_hand: bool = False) -> T:
+        """What the work gives or raises; TimeoutError, RuntimeError once it is closed.
+
+        `by_hand` is for work that mostly needs no loop: as long as it waits for nothing, nothing
+        else that is due in the loop is done. Until then it is no task, and can't be cancelled.
+        """
         self._refuse_if_closed(work)
         if self._thread is None and not _in_a_loop() and self._running.acquire(blocking=False):
             try:
                 if self._thread is None:
-                    return self._drive(work)
+                    return self._begin(work) if by_hand else self._drive(work)
             finally:
                 self._running.release()
         self.take_thread()
@@ -79,8 +86,20 @@ class BorrowedLoop:
         with self._running:
             self._loop.run_forever()
 
-    def _drive(self, work: Coroutine[Any, Any, T]) -> T:
-        task = self._loop.create_task(work)
+    def _begin(self, work: Coroutine[Any, Any, T]) -> T:
+        context = copy_context()  # its own, as a task's
+        asyncio._set_running_loop(self._loop)
+        try:
+            waits_for = context.run(work.send, None)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            asyncio._set_running_loop(None)
+        return self._drive(_rest(work, waits_for), context)
+
+    def _drive(self, work: Coroutine[Any, Any, T], context: Context | None = None) -> T:
+        task = self._loop.create_task(work, context=context)
         late = self._loop.call_later(self._seconds_max, task.cancel)
         try:
             return self._loop.run_until_complete(task)
@@ -94,6 +113,27 @@ class BorrowedLoop:
         if self._closed:
             work.close()
             raise RuntimeError("this ledger is not running")
+
+
+async def _rest(work: Coroutine[Any, Any, T], waits_for: Any) -> T:
+    """What is left of work that has begun, and waits."""
+    result: T = await _going_on(work, waits_for)
+    return result
+
+
+@coroutine
+def _going_on(work: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
+    while True:
+        try:
+            came = yield waits_for
+        except BaseException as error:
+            go_on = partial(work.throw, error)
+        else:
+            go_on = partial(work.send, came)
+        try:
+            waits_for = go_on()
+        except StopIteration as end:
+            return end.value
 
 
 def _in_a_loop() -> bool:

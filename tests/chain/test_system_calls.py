@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.commitment import commit
 from chain.forks import (
     BEACON_ROOTS_ADDRESS,
     CONSOLIDATION_REQUESTS_ADDRESS,
@@ -18,6 +19,7 @@ from chain.state import Delta, State
 from chain.system_calls import known_output
 from chain.system_contracts import SYSTEM_CONTRACTS
 from chain.types import ZERO_ADDRESS, ZERO_HASH, Address
+from chain.views import Overlay
 from contracts.vm import Interpreter
 from tests.chain.memory_trie import MemoryTrie
 
@@ -126,6 +128,21 @@ def test_an_empty_queue_needs_no_code(address: Address) -> None:
 @pytest.mark.parametrize("slot", range(4))
 def test_a_queue_with_anything_in_it_is_left_to_its_code(address: Address, slot: int) -> None:
     assert said(state_with(address, {slot: 1}), address, b"", context(5, 60)) is None
+
+
+@pytest.mark.parametrize("address", QUEUES)
+@pytest.mark.parametrize("slots", [{}, {0: 1}, {3: 1}])
+def test_what_the_state_before_holds_in_a_queue_is_seen(
+    address: Address, slots: dict[int, int]
+) -> None:
+    """Written by an earlier block, so that the account's storage root tells of it."""
+    base = MemoryTrie()
+    before = Overlay(base, commit(base, state_with(address, slots).delta()))
+    block = context(5, 60)
+    assert said(State(before), address, b"", block) == (None if slots else b"")
+    written = State(before)
+    written.set_storage(address, 2, 1)
+    assert said(written, address, b"", block) is None
 
 
 @pytest.mark.parametrize("address", [*RINGS, *QUEUES, Address(b"\x07" * 20)])

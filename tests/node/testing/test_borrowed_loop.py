@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import pytest
 
@@ -99,6 +100,68 @@ def test_what_needs_no_loop_is_done_in_the_callers_thread_while_nobody_runs_it(
     assert loop.call(threading.get_ident) is None
     loop.close()
     assert loop.call(threading.get_ident) is None
+
+
+def test_work_by_hand_gives_what_it_would_in_the_loop(loop: BorrowedLoop) -> None:
+    async def at_once() -> int:
+        assert asyncio.get_running_loop().is_running() is False
+        return 5
+
+    async def fail(waits: bool) -> None:
+        if waits:
+            await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    async def forgive() -> str:
+        try:
+            async with asyncio.timeout(0.001):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            return "late"
+        return "in time"
+
+    async def begin_and_forgive() -> str:
+        await asyncio.sleep(0)
+        return await forgive()
+
+    assert loop.run(at_once(), by_hand=True) == 5
+    assert loop.run(own_thread(), by_hand=True) == threading.get_ident()
+    assert loop.run(begin_and_forgive(), by_hand=True) == "late"
+    for waits in (False, True):
+        with pytest.raises(ZeroDivisionError):
+            loop.run(fail(waits), by_hand=True)
+    loop.take_thread()
+    assert loop.run(own_thread(), by_hand=True) != threading.get_ident()
+
+
+def test_work_by_hand_leaves_nothing_in_the_callers_context(loop: BorrowedLoop) -> None:
+    variable = ContextVar("variable", default=0)
+
+    async def change(waits: bool) -> int:
+        token = variable.set(1)
+        if waits:
+            await asyncio.sleep(0)
+        found = variable.get()
+        variable.reset(token)
+        variable.set(found + 1)
+        return found
+
+    for waits in (False, True):
+        assert loop.run(change(waits), by_hand=True) == 1
+        assert variable.get() == 0
+
+
+def test_what_waits_by_hand_may_wait_for_the_loop(loop: BorrowedLoop) -> None:
+    """A task that it began, and a call of the loop's, are done while it waits."""
+
+    async def with_help() -> list[int]:
+        running = asyncio.get_running_loop()
+        called: asyncio.Future[int] = running.create_future()
+        running.call_later(0.001, called.set_result, 2)
+        task = running.create_task(asyncio.sleep(0, 1))
+        return [await task, await called]
+
+    assert loop.run(with_help(), by_hand=True) == [1, 2]
 
 
 def test_a_closed_one_takes_no_work(loop: BorrowedLoop) -> None:
