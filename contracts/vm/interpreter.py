@@ -196,9 +196,10 @@ def _run_stepwise(frame: Frame) -> Frame | None:
         number = code[pc] if pc < size else 0
         priced = table[number]
         if tracer is not None:
-            tracer.on_step(
-                pc, number, frame.gas, whole_price(frame, priced) if priced else 0, frame
-            )
+            price = 0
+            if priced is not None:
+                price = priced.gas if priced.fixed else whole_price(frame, priced)
+            tracer.on_step(pc, number, frame.gas, price, frame)
         if priced is None:
             raise Halted(Halt.BAD_OPCODE)
         height = len(stack)

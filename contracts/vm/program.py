@@ -22,6 +22,10 @@ _INVALID: Final = 0xFE
 _PUSH, _PC, _NOTHING = Shape.PUSH, Shape.PC, Shape.NOTHING
 _KNOWN: Final = (Shape.PUSH, Shape.PC)  # what they push is known from the code
 _PLAIN: Final = (Shape.PURE, Shape.STEP, Shape.DUP, Shape.SWAP, Shape.POP)
+_FIXED: Final = (
+    Shape.PURE, Shape.PUSH, Shape.PC, Shape.DUP, Shape.SWAP, Shape.POP, Shape.NOTHING,
+    Shape.JUMP, Shape.JUMPI,
+)  # fmt: skip
 
 # Everything up to and including the next jump destination that is not push data.
 # Possessive, so that the scan never goes back into the middle of an instruction.
@@ -108,7 +112,17 @@ class Block:
 class Priced:
     """An opcode with its static gas in one fork."""
 
-    __slots__ = ("gas", "opcode", "operand_bytes", "plain", "pops", "rise", "shape", "step")
+    __slots__ = (
+        "fixed",
+        "gas",
+        "opcode",
+        "operand_bytes",
+        "plain",
+        "pops",
+        "rise",
+        "shape",
+        "step",
+    )
 
     def __init__(self, opcode: Opcode, fork: Fork) -> None:
         self.opcode = opcode
@@ -116,6 +130,7 @@ class Priced:
         self.pops = opcode.pops
         self.rise = opcode.pushes - opcode.pops
         self.shape = opcode.shape
+        self.fixed = opcode.shape in _FIXED  # there is no other gas
         self.plain = opcode.shape in _PLAIN  # all in its step, and the next opcode follows
         self.operand_bytes = opcode.operand_bytes
         self.step = step_of(opcode)

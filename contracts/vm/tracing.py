@@ -1,16 +1,12 @@
 """What tracers are told that the untraced interpreter never needs."""
 
-from typing import Final
+from typing import Final, cast
 
 from chain.machine import Halt
 from contracts.vm.frame import Frame, Halted
-from contracts.vm.opcodes import Shape
 from contracts.vm.program import Priced
 
-_FIXED: Final = (
-    Shape.PURE, Shape.PUSH, Shape.PC, Shape.DUP, Shape.SWAP, Shape.POP, Shape.NOTHING,
-    Shape.JUMP, Shape.JUMPI,
-)  # fmt: skip
+_WORDS: Final = frozenset({0x51, 0x52, 0x53})  # MLOAD, MSTORE, MSTORE8
 
 
 def whole_price(frame: Frame, priced: Priced) -> int:
@@ -23,7 +19,9 @@ def whole_price(frame: Frame, priced: Priced) -> int:
     can't be paid.
     """
     count = priced.pops
-    if priced.shape in _FIXED or not 0 < count <= len(frame.stack) or frame.gas < priced.gas:
+    if priced.opcode.code in _WORDS and frame.stack and frame.stack[-1] + 32 <= len(frame.memory):
+        return priced.gas  # nothing grows, as is so with most
+    if priced.fixed or not 0 < count <= len(frame.stack) or frame.gas < priced.gas:
         return priced.gas
     operands = frame.stack[: -count - 1 : -1]
     try:
@@ -47,10 +45,32 @@ class _PastTheEndError(Exception):
     """More was to be read than the last message returned."""
 
 
+class _Blank:
+    """Memory of a size, in which a trial may write without a trace. No price depends on content."""
+
+    __slots__ = ("_size",)
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def extend(self, more: bytes) -> None:
+        self._size += len(more)
+
+    def __getitem__(self, where: slice) -> bytes:
+        return bytes(where.stop - where.start)
+
+    def __setitem__(self, where: slice | int, content: bytes | int) -> None:
+        pass
+
+
 def _tried(frame: Frame, priced: Priced, operands: list[int]) -> tuple[int, int]:
     """The price of an opcode, and the refund after it. Everything is as before then."""
     state = frame.state
-    gas, memory, mark = frame.gas, bytes(frame.memory), state.checkpoint()
+    gas, memory, mark = frame.gas, frame.memory, state.checkpoint()
+    frame.memory = cast(bytearray, _Blank(len(memory)))
     static, frame.static = frame.static, False
     env, handed_over = frame.env, 0
     tracer, env.tracer = env.tracer, None  # a trial is no event
@@ -66,7 +86,7 @@ def _tried(frame: Frame, priced: Priced, operands: list[int]) -> tuple[int, int]
     finally:
         price, refund = gas - frame.gas - handed_over, state.refund
         env.tracer = tracer
-        frame.gas, frame.memory, frame.output, frame.halt = gas, bytearray(memory), b"", None
+        frame.gas, frame.memory, frame.output, frame.halt = gas, memory, b"", None
         frame.static = static
         state.revert(mark)
     return price, refund

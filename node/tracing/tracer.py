@@ -80,6 +80,15 @@ class Budget:
         if self._clock() >= self._deadline:
             raise Stopped(Limit.TIME)
 
+    def step(self, size: int) -> None:
+        """Count a step that so many bytes of the answer tell of."""
+        self._bytes -= size
+        if self._bytes < 0:
+            raise Stopped(Limit.SIZE)
+        self._ticks += 1
+        if self._ticks % _TICKS == 0:
+            self.check_time()
+
     def take(self, size: int) -> None:
         """Count bytes of the answer; `Stopped` when they are too many."""
         self._bytes -= size

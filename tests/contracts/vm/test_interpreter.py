@@ -312,3 +312,25 @@ def test_a_tracer_sees_every_message_also_precompiles_and_refused_ones():
     assert [halt for _, _, halt in tracer.exits] == [None, Halt.BALANCE, None, None]
     assert tracer.exits[0][1] == 15
     assert tracer.exits[1][1] == 0
+
+
+@pytest.mark.parametrize(
+    "doing",
+    [
+        "64 0 4 MCOPY",
+        "32 0 0 CALLDATACOPY",
+        "9 0 3 CODECOPY",
+        f"8 0 64 {int.from_bytes(OTHER, 'big')} EXTCODECOPY",
+        "96 0 KECCAK256 0 MSTORE",
+        "7 33 MSTORE8",
+        "7 200 MSTORE",
+        "96 0 LOG0",
+        f"64 32 96 0 0 {int.from_bytes(OTHER, 'big')} 5000 CALL POP",
+        "96 0 0 CREATE POP 1 10 0 0 CREATE2 POP",
+    ],
+)
+def test_trying_what_an_opcode_costs_leaves_memory_alone(doing):
+    code = f"0x{'a5' * 32} 0 MSTORE 0x{'3c' * 32} 32 MSTORE {doing} 256 0 RETURN"
+    traced, plain = run(code, tracer=Recorder(), view=world()), run(code, view=world())
+    assert traced.outcome == plain.outcome
+    assert traced.gas_used == plain.gas_used

@@ -6,11 +6,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chain.forks import SHANGHAI
+from chain.transition import TransactionResult
+from chain.types import Address
 from node.tracing import Budget, Stopped, choose
 from node.tracing.struct_logs import StructLogOptions, StructLogTracer
-from node.tracing.tracer import Limit
+from node.tracing.tracer import Limit, Subject
 from tests.contracts.vm.laboratory import View
 from tests.node.tracing.workbench import FIRST, answer, call, send, world
 
@@ -192,3 +196,43 @@ def test_tracers_combine() -> None:
 def test_wrong_names_and_options_are_refused(name: str, config: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         choose(name, config)
+
+
+class Watching:
+    """A tracer of steps that notes by itself what is on the stack."""
+
+    wants_steps = True
+
+    def __init__(self, subject: Subject, budget: Budget) -> None:
+        self._steps = StructLogTracer(subject, budget, StructLogOptions())
+        self._stacks: list[list[str]] = []
+        self.on_enter, self.on_exit = self._steps.on_enter, self._steps.on_exit
+
+    def on_step(self, pc: int, opcode: int, gas: int, cost: int, frame: Any) -> None:
+        self._stacks.append([hex(word) for word in frame.stack])
+        self._steps.on_step(pc, opcode, gas, cost, frame)
+
+    def result(self, outcome: TransactionResult) -> Any:
+        return self._steps.result(outcome), self._stacks
+
+
+_PRECOMPILED = Address(b"\4".rjust(20, b"\0"))
+_DOINGS = [
+    "1", "0xffffffffffffffff", "DUP1", "DUP2", "DUP5", "SWAP1", "SWAP4", "POP", "ADD", "ISZERO",
+    "GAS", "0 MLOAD", "7 0 MSTORE", "1 5 SSTORE", "5 SLOAD", "0 0 0 CREATE",
+    send("CALL", FIRST), send("STATICCALL", _PRECOMPILED),
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_DOINGS), max_size=60), st.lists(st.sampled_from(_DOINGS)))
+def test_stacks_are_what_they_are_whatever_happens(outer: list[str], inner: list[str]) -> None:
+    view = world(target="1 2 3 4 5 " + " ".join(outer), first="6 7 8 9 " + " ".join(inner))
+    shown, stacks = call(view, Watching, gas=3_000_000)
+    assert [step["stack"] for step in shown["structLogs"]] == stacks
+
+
+def test_many_steps_are_all_there_in_their_order() -> None:
+    view = world(target="300 JUMPDEST 1 SWAP1 SUB DUP1 3 JUMPI STOP")
+    logs = steps(view)["structLogs"]
+    assert len(logs) == 1 + 300 * 7 + 1
+    assert sorted((step["gas"] for step in logs), reverse=True) == [step["gas"] for step in logs]
