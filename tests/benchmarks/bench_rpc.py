@@ -29,7 +29,7 @@ from tests.benchmarks.rivals import Chain
 
 BATCH: Final = 100
 SECONDS: Final = 1.0  # that a row of reads takes
-TRANSACTIONS: Final = 4_000  # in a row of them
+TRANSACTIONS: Final = 16_000  # in a row of them, so that it takes some blocks
 ROUNDS: Final = 3
 LOG_BLOCKS: Final = 100
 _GAS_PRICE: Final = 10**12
