@@ -9,25 +9,18 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from chain import headers
 from chain.transactions import effective_gas_price
 from chain.types import EMPTY_CODE_HASH, Address, Hash, Height
 from node.rpc.blocks import receipts_at
 from node.rpc.context import Context
+from node.rpc.erigon import LATEST, AnyBlock, NamedBlock
 from node.rpc.errors import server_error
-from node.rpc.formats import Json, block_json, data, header_json
+from node.rpc.formats import Json, block_json, data
 from node.rpc.lookups import mined_by_nonce
-from node.rpc.parameters import (
-    BlockHash,
-    BlockNumber,
-    BlockTag,
-    Count,
-    parse_block,
-    parse_block_number,
-)
-from node.rpc.registry import method, parsed_by
+from node.rpc.parameters import BlockHash, Count
+from node.rpc.registry import method
 from node.rpc.replay import replay_of, run_trace
 from node.rpc.trace_options import TraceOptions
 from node.tracing import Budget, Subject
@@ -38,46 +31,6 @@ from node.tracing.parity import parts
 _API_LEVEL: Final = 8
 _PAGE_MAX: Final = 1_000
 _SELECTOR: Final = 10  # characters of a call's selector: Otterscan needs no more of the input
-
-
-def parse_named_block(value: Any) -> "NamedBlock":
-    """A tag or a height, which may be a JSON number."""
-    if type(value) is int and 0 <= value < 2**63:
-        return NamedBlock(value)
-    return NamedBlock(parse_block_number(value))
-
-
-@parsed_by(parse_named_block)
-class NamedBlock(Struct, frozen=True):
-    """A block as Otterscan names it."""
-
-    number: BlockNumber
-
-
-def parse_any_block(value: Any) -> "AnyBlock":
-    """A tag, a height, which may be a JSON number, or a hash."""
-    if type(value) is int and 0 <= value < 2**63:
-        return AnyBlock(value)
-    return AnyBlock(parse_block(value))
-
-
-@parsed_by(parse_any_block)
-class AnyBlock(Struct, frozen=True):
-    """A block as callers of Erigon name it, also by its hash."""
-
-    tag: BlockTag
-
-
-LATEST: Final = AnyBlock("latest")
-
-
-@method("erigon_getHeaderByNumber")
-async def get_header_by_number(ctx: Context, block: NamedBlock) -> Json | None:
-    """A block's header, for explorers that look for Erigon."""
-    height = ctx.find(block.number)
-    if height is None:
-        return None
-    return header_json(ctx.header(height), ctx.ledger.hash_at(height))
 
 
 @method("ots_getApiLevel")

@@ -1,4 +1,4 @@
-"""ots_ and erigon_: what the explorer Otterscan asks."""
+"""ots_: what the explorer Otterscan asks."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -47,13 +47,6 @@ def maker(served: Served) -> str:
 
 def test_the_api_level_is_a_number(served: Served) -> None:
     assert served.call("ots_getApiLevel") == 8
-
-
-def test_a_header_is_given_to_those_who_look_for_erigon(served: Served) -> None:
-    header = served.call("erigon_getHeaderByNumber", "latest")
-    assert header == served.call("eth_getHeaderByNumber", "latest")
-    assert served.call("erigon_getHeaderByNumber", int(header["number"], 16)) == header
-    assert served.call("erigon_getHeaderByNumber", 10**6) is None
 
 
 def test_accounts_with_code_are_told_from_those_without(served: Served, payer: str) -> None:
