@@ -16,6 +16,7 @@ from node.rpc.context import Context
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError, invalid_params, server_error
 from node.rpc.formats import Json, log_json, places_of_logs
 from node.rpc.parameters import BlockNumber
+from node.rpc.ranges import too_wide
 from node.rpc.registry import method
 from node.rpc.requests import LogFilter
 
@@ -58,11 +59,8 @@ def heights(ctx: Context, wanted: LogFilter) -> range:
         last = head  # as on anvil, whose callers name any high block
     limit = ctx.node.settings.rpc.log_heights_max
     if last - first >= limit:
-        raise RpcError(
-            LIMIT_EXCEEDED,
-            f"block range too large: {last - first + 1} blocks, at most {limit}; "
-            f"try fromBlock {first:#x} with toBlock {first + limit - 1:#x}",
-        )
+        problem = f"block range too large: {last - first + 1} blocks, at most {limit}"
+        raise too_wide(problem, first, first + limit - 1)
     return range(max(first, ctx.lowest), last + 1)
 
 
@@ -142,10 +140,7 @@ def _too_much(problem: str, where: range, reached: int) -> RpcError:
     """The refusal that names the part of the range that was answered when it was over."""
     if reached == where.start:
         return RpcError(LIMIT_EXCEEDED, f"{problem}; try blockHash or the one block {reached:#x}")
-    return RpcError(
-        LIMIT_EXCEEDED,
-        f"{problem}; try fromBlock {where.start:#x} with toBlock {reached - 1:#x}",
-    )
+    return too_wide(problem, where.start, reached - 1)
 
 
 @method("eth_getLogs")

@@ -19,6 +19,7 @@ from node.rpc.parameters import (
     parse_object,
     parse_text,
 )
+from node.rpc.ranges import too_wide
 from node.rpc.registry import method, parsed_by
 from node.rpc.replay import run_trace
 from node.rpc.trace_options import TraceOptions
@@ -126,11 +127,8 @@ def _range(ctx: Context, wanted: TraceFilter) -> range:
     last = min(last, head)
     limit = ctx.node.settings.rpc.log_heights_max
     if last - first >= limit:
-        raise RpcError(
-            LIMIT_EXCEEDED,
-            f"block range too large: {last - first + 1} blocks, at most {limit}; "
-            f"try fromBlock {first:#x} with toBlock {first + limit - 1:#x}",
-        )
+        problem = f"block range too large: {last - first + 1} blocks, at most {limit}"
+        raise too_wide(problem, first, first + limit - 1)
     return range(max(first, ctx.lowest), last + 1)
 
 
@@ -191,10 +189,7 @@ def _too_much(stopped: Stopped, where: range, reached: int) -> RpcError:
     """The refusal that names how far the query would have come."""
     if reached == where.start:
         return RpcError(LIMIT_EXCEEDED, f"{stopped.limit.value} in block {reached:#x}")
-    return RpcError(
-        LIMIT_EXCEEDED,
-        f"{stopped.limit.value}; try fromBlock {where.start:#x} with toBlock {reached - 1:#x}",
-    )
+    return too_wide(stopped.limit.value, where.start, reached - 1)
 
 
 def _matches(wanted: TraceFilter, item: Json) -> bool:

@@ -61,7 +61,7 @@ def test_the_range_that_a_refusal_names_can_be_walked_to_the_end() -> None:
                 found += small.call("eth_getLogs", wanted)
             except Refused as refused:
                 assert refused.code == -32005
-                last = int(refused.message.split()[-1], 16)
+                last = int(refused.data["to"], 16)
                 continue
             first, last = last + 1, head
         assert found == logs

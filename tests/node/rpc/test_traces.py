@@ -232,11 +232,10 @@ def narrow() -> Iterator[Served]:
 def test_too_much_is_refused_with_a_range_that_works(narrow: Served) -> None:
     refused = narrow.refusal("trace_filter", {"fromBlock": "0x1", "toBlock": "0x6"})
     assert refused.code == -32005
-    words = refused.message.split()
-    where = {"fromBlock": words[words.index("fromBlock") + 1], "toBlock": words[-1]}
+    where = {"fromBlock": refused.data["from"], "toBlock": refused.data["to"]}
     assert narrow.call("trace_filter", where)
     refused = narrow.refusal("trace_filter", {"fromBlock": "0x1"})
-    assert "try fromBlock 0x1 with toBlock 0x8" in refused.message
+    assert refused.message.endswith("Try with this block range [0x1, 0x8].")
 
 
 def test_what_was_undone_is_found_as_well(served: Served, counter: str) -> None:
