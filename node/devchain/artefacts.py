@@ -153,8 +153,9 @@ def _documents(path: Path) -> list[tuple[str, dict[str, Any]]]:
         return []
     if isinstance(document.get("abi"), list):
         return [(str(document.get("contractName") or path.stem), document)]
+    together = [name for name in document if name != "version"]
     return [  # Vyper's combined_json, by file
-        (Path(name).stem, {"sourceId": name, **entry})
+        (Path(name).stem, {"sourceId": name, "compiledTogether": together, **entry})
         for name, entry in document.items()
         if isinstance(entry, dict) and isinstance(entry.get("abi"), list)
     ]

@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from node.devchain.vyper_modules import Files, numbered_files
+
 _FILE_BYTES_MAX: Final = 256 * 2**20  # of a build info
 _SOURCE_BYTES_MAX: Final = 8 * 2**20
 _PARENTS_MAX: Final = 5  # folders above the artefacts in which sources are looked for
@@ -154,32 +156,44 @@ def _short(name: str) -> str:
 
 
 class LinePlaces:
-    """By a map from code positions to lines, of one file."""
+    """By a map from code positions to lines of files."""
 
     def __init__(
         self,
         contract: str,
-        file: str,
-        lines: Mapping[int, int],
+        files: Files,
+        own: int,
+        lines: Mapping[int, tuple[int, int]],
         jumps: Mapping[int, str],
         problems: Mapping[int, str],
-        text: str | None,
     ) -> None:
-        self._contract, self._file = contract, file
+        """`own` is the number of the contract's file; a line is its file's number and its own."""
+        self._contract, self._own = contract, own
         self._lines, self._jumps, self._problems = lines, jumps, problems
-        self._functions: list[tuple[int, str]] = []
-        for number, line in enumerate((text or "").splitlines(), 1):
-            if found := _VYPER_FUNCTION.match(line):
-                self._functions.append((number, found.group(1)))
+        self._files = files
+        self._functions: dict[int, list[tuple[int, str]]] = {}
 
     def place(self, pc: int) -> Place | None:
-        line = self._lines.get(pc)
-        if line is None:
+        found = self._lines.get(pc)
+        if found is None:
             return None
-        function = _last(self._functions, line)
+        file, line = found
+        if file not in self._files:
+            return Place("a module that is not there", 0, "", False)
+        name = self._files[file][0]
+        module = self._contract if file == self._own else Path(name).stem
+        function = _last(self._functions_of(file), line)
         heads = function is None or function[0] == line
-        name = self._contract if function is None else f"{self._contract}.{function[1]}"
-        return Place(self._file, line, name, heads)
+        return Place(name, line, module if function is None else f"{module}.{function[1]}", heads)
+
+    def _functions_of(self, file: int) -> list[tuple[int, str]]:
+        if file not in self._functions:
+            self._functions[file] = [
+                (number, found.group(1))
+                for number, line in enumerate((self._files[file][1] or "").splitlines(), 1)
+                if (found := _VYPER_FUNCTION.match(line))
+            ]
+        return self._functions[file]
 
     def jump(self, pc: int) -> str:
         return self._jumps.get(pc, "-")
@@ -246,29 +260,43 @@ class Sources:
         if not isinstance(found, dict) or "pc_pos_map" not in found:
             return None
         file = str(document.get("sourceId") or f"{name}.vy")
+        contracts = document.get("compiledTogether") or (file,)
+        files = numbered_files(contracts, self._read)
+        numbers = {name: number for number, (name, _) in files.items()}
+        own = numbers.get(file)
+        if own is None:  # one that comes after an import that is nowhere
+            own, files = 0, {0: (file, _decoded(self._read(file)))}
+            nodes: Mapping[str, Any] = {}
+        else:
+            nodes = found.get("pc_ast_map") or {}
         return LinePlaces(
             name,
-            file,
-            {int(pc): place[0] for pc, place in found["pc_pos_map"].items() if place},
+            files,
+            own,
+            {
+                int(pc): (nodes.get(pc, (own,))[0], place[0])
+                for pc, place in found["pc_pos_map"].items()
+                if place
+            },
             {int(pc): jump for pc, jump in (found.get("pc_jump_map") or {}).items()},
             {int(pc): text for pc, text in (found.get("error_map") or {}).items()},
-            _decoded(self._read(file)),
         )
 
     def _of_ape(self, document: Mapping[str, Any], name: str, creation: bool) -> Places | None:
         found = document.get("pcmap")
         if creation or not isinstance(found, dict):
             return None
-        lines: dict[int, int] = {}
+        lines: dict[int, tuple[int, int]] = {}
         problems: dict[int, str] = {}
         for pc, entry in found.items():
             place = entry.get("location") if isinstance(entry, dict) else entry
             if isinstance(entry, dict) and isinstance(entry.get("dev"), str):
                 problems[int(pc)] = entry["dev"].removeprefix("dev: ")
             if place:
-                lines[int(pc)] = place[0]
+                lines[int(pc)] = (0, place[0])
         file = str(document["sourceId"])
-        return LinePlaces(name, file, lines, {}, problems, _decoded(self._read(file)))
+        files: Files = {0: (file, _decoded(self._read(file)))}
+        return LinePlaces(name, files, 0, lines, {}, problems)
 
     def _of_foundry(
         self, document: Mapping[str, Any], code: bytes, creation: bool
