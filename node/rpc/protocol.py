@@ -213,22 +213,27 @@ def _run_heavy(calls: list[_Call], ctx: Context) -> list[Any]:
     outcomes: list[Any] = []
     stop = time.monotonic() + HEAVY_TURN_SECONDS
     for call in calls:
-        assert call.method is not None
-        try:
-            where = ctx
-            if pending.is_pending(call.method, call.arguments):
-                where = pending.on_pending_in_thread(ctx)
-            if ctx.fork is None:
-                outcome = call.method.function(where, *call.arguments)
-            else:
-                outcome = forked.answer_in_thread(where, call.method, call.arguments, call.given)
-            # Encoded here, since a long answer would hold up the event loop.
-            outcomes.append(Raw(encode_result(outcome)))
-        except Exception as error:
-            outcomes.append(error)
+        outcomes.append(_outcome(call, ctx))
         if time.monotonic() > stop:
             break
     return outcomes
+
+
+def _outcome(call: _Call, ctx: Context) -> Any:
+    """What comes of a heavy call: its encoded result, or what it raised."""
+    assert call.method is not None
+    try:
+        where = ctx
+        if pending.is_pending(call.method, call.arguments):
+            where = pending.on_pending_in_thread(ctx)
+        if ctx.fork is None:
+            outcome = call.method.function(where, *call.arguments)
+        else:
+            outcome = forked.answer_in_thread(where, call.method, call.arguments, call.given)
+        # Encoded here, since a long answer would hold up the event loop.
+        return Raw(encode_result(outcome))
+    except Exception as error:
+        return error
 
 
 def _answer(call: _Call, outcome: Any, ctx: Context) -> bytes | None:
@@ -253,6 +258,28 @@ def failure(
 
 
 def _error(call: _Call, failure: BaseException, ctx: Context) -> RpcError:
+    """What the caller is told of a failure."""
+    told = _told(call, failure, ctx)
+    if not isinstance(failure, Fault):  # whoever ends the process shows where it came from
+        _let_go(failure)
+    return told
+
+
+def _let_go(failure: BaseException) -> None:
+    """Have an exception that is answered hold nothing any more.
+
+    Its frames hold each other, it, and the request: megabytes that would wait for the collector
+    of cycles, which comes seldom.
+    """
+    left: list[BaseException | None] = [failure]
+    while left:
+        error = left.pop()
+        if error is not None and error.__traceback__ is not None:
+            left += (error.__context__, error.__cause__)
+            error.__traceback__ = error.__context__ = error.__cause__ = None
+
+
+def _told(call: _Call, failure: BaseException, ctx: Context) -> RpcError:
     match failure:
         case RpcError():
             return failure

@@ -1,7 +1,9 @@
 """Callers that ask for too much: each is refused, blocks keep coming, others are served."""
 
+import gc
 import json
 import resource
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -140,3 +142,37 @@ def test_none_of_it_takes_memory_without_end(abused: Served) -> None:
         assert abused.refusal("trace_call", {"data": LOOP}, ["vmTrace"]).code == -32003
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 200_000  # KiB
+
+
+LARGE = "0x5b5f56" + "00" * 500_000
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("eth_call", [{"data": LARGE}]),
+        ("eth_call", [{"data": "5" + LARGE}]),
+        ("eth_estimateGas", [{"data": LARGE}]),
+        ("eth_sendRawTransaction", ["0x02" + LARGE[2:]]),
+        ("eth_sendTransaction", [{"from": OTHER, "data": LARGE}]),
+        ("debug_traceCall", [{"data": LARGE}, "latest"]),
+        ("debug_traceBlock", [LARGE]),
+        ("eth_get" + LARGE, []),
+    ],
+)
+def test_a_large_request_that_is_refused_is_forgotten_at_once(
+    abused: Served, method: str, params: list[Any]
+) -> None:
+    """Its memory is free when it is answered, not when cycles are looked for."""
+    abused.refusal(method, *params)
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(10):
+            abused.refusal(method, *params)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert kept < 4_000_000  # a tenth of what was sent, or less
