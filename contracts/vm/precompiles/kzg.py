@@ -13,6 +13,8 @@ from chain.forks import Fork
 
 _INPUT: Final = 192  # versioned hash, z, y, commitment, proof
 _ORDER: Final = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
+_IS_INFINITE: Final = 0x40  # in the first byte of a compressed point
+_INFINITY: Final = b"\xc0" + bytes(47)
 _FIELD_ELEMENTS_PER_BLOB: Final = 4_096
 OUTPUT: Final = _FIELD_ELEMENTS_PER_BLOB.to_bytes(32, "big") + _ORDER.to_bytes(32, "big")
 
@@ -40,6 +42,11 @@ def run(data: bytes, fork: Fork) -> bytes | None:
     return OUTPUT if _verify(commitment, z, y, data[144:]) else None
 
 
+def _is_canonical(point: bytes) -> bool:
+    """Whether a point that claims to be infinity has nothing else to say: arkworks takes it so."""
+    return not point[0] & _IS_INFINITE or point == _INFINITY
+
+
 @cache
 def _curve() -> ModuleType:
     import py_arkworks_bls12381
@@ -58,6 +65,8 @@ def _verify(commitment: bytes, z: int, y: int, proof: bytes) -> bool:
     Brought to e(C - y + z proof, 1) e(-proof, tau) = 1, all multiples are in the smaller group.
     """
     curve = _curve()
+    if not (_is_canonical(commitment) and _is_canonical(proof)):
+        return False
     try:
         c = curve.G1Point.from_compressed_bytes(commitment)
         p = curve.G1Point.from_compressed_bytes(proof)

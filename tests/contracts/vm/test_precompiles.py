@@ -537,6 +537,17 @@ def test_a_polynomial_that_is_zero_opens_to_zero_everywhere():
         assert kzg.run(data, OSAKA) is not None
 
 
+@pytest.mark.parametrize("point", ["ff" * 48, "e0" + "00" * 47, "c0" + "00" * 46 + "01"])
+def test_infinity_is_written_in_one_way_only(point):
+    """Given a compressed point that says it is infinity and more, then it is none."""
+    infinity = b"\xc0" + bytes(47)
+    good = blobs.versioned_hash(infinity) + word(1) + word(0) + infinity * 2
+    assert kzg.run(good, OSAKA) is not None
+    other = bytes.fromhex(point)
+    assert kzg.run(good[:144] + other, OSAKA) is None
+    assert kzg.run(blobs.versioned_hash(other) + good[32:96] + other + infinity, OSAKA) is None
+
+
 def test_a_wrong_opening_is_refused(opening):
     for place in (0, 5, 63, 95, 100, 150, 191):
         bad = bytearray(opening)
