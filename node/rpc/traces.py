@@ -21,7 +21,7 @@ from node.rpc.formats import Json, data
 from node.rpc.parameters import BlockTag, parse_count
 from node.rpc.registry import method
 from node.rpc.replay import Replay, replay_of, run_trace, traced_height
-from node.rpc.requests import CallRequest, parse_call
+from node.rpc.requests import BlockOverrides, CallRequest, StateOverrides, parse_call
 from node.rpc.trace_options import TraceOptions
 from node.tracing import Budget, Subject
 from node.tracing.parity import MESSAGES, PARTS, parts
@@ -164,10 +164,16 @@ async def replay_block_transactions(
 
 @method("trace_call")
 async def call(
-    ctx: Context, request: CallRequest, kinds: list[Any], block: BlockTag = "latest"
+    ctx: Context,
+    request: CallRequest,
+    kinds: list[Any],
+    block: BlockTag = "latest",
+    state: StateOverrides | None = None,
+    around: BlockOverrides | None = None,
 ) -> Json:
     """What a call would do after a block, in the parts asked for."""
-    found: Json = await _calls(ctx, [(request, _wanted(kinds))], block, alone=True)
+    asked = [(request, _wanted(kinds))]
+    found: Json = await _calls(ctx, asked, lambda: scene(ctx, block, state, around), alone=True)
     return found
 
 
@@ -186,21 +192,21 @@ async def call_many(
             asked.append((parse_call(item[0]), _wanted(item[1])))
         except ValueError as error:
             raise invalid_params(f"invalid argument 0: call {index}: {error}") from None
-    found: list[Json] = await _calls(ctx, asked, block, alone=False)
+    found: list[Json] = await _calls(ctx, asked, lambda: scene(ctx, block), alone=False)
     return found
 
 
 async def _calls(
     ctx: Context,
     asked: Sequence[tuple[CallRequest, Sequence[str]]],
-    block: BlockTag,
+    place: Callable[[], Scene],
     *,
     alone: bool,
 ) -> Any:
     """The answers about calls made one after another, or the one about the only call."""
 
     def trace(budget: Budget, _: TraceOptions) -> Any:
-        where = scene(ctx, block)
+        where = place()
         state = State(where.view)
         answers = []
         for request, wanted in asked:

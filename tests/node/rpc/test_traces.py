@@ -126,6 +126,15 @@ def test_who_calls_need_not_be_able_to_pay(served: Served) -> None:
     assert "insufficient funds" in served.refusal("trace_call", beyond, ["trace"]).message
 
 
+def test_a_call_may_be_traced_in_another_state_and_block(served: Served) -> None:
+    """number 0 mstore 32 0 return, where there is no code, in a block that there is not."""
+    account = {OTHER: {"code": "0x4360005260206000f3", "balance": "0x7"}}
+    asked = ({"to": OTHER, "from": OTHER, "value": "0x1"}, ["trace"], "latest", account)
+    found = served.call("trace_call", *asked, {"number": "0x1234"})
+    assert found["output"] == found["trace"][0]["result"]["output"] == word(0x1234)
+    assert served.call("trace_call", *asked[:3])["output"] == "0x"
+
+
 def test_calls_in_a_row_see_what_those_before_did(served: Served, counter: str) -> None:
     pair = [{"to": counter}, ["trace"]]
     outputs = [int(item["output"], 16) for item in served.call("trace_callMany", [pair] * 3)]
