@@ -51,6 +51,8 @@ class Reason(StrEnum):
     ALREADY_KNOWN = "already_known"
     REPLACEMENT_UNDERPRICED = "replacement_underpriced"
     UNDERPRICED = "underpriced"
+    FEE_ABOVE_CAP = "fee_above_cap"
+    NOT_REPLAY_PROTECTED = "not_replay_protected"
     POOL_FULL = "pool_full"
     SENDER_LIMIT = "sender_limit"
     # header and block

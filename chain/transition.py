@@ -225,7 +225,8 @@ def _upfront_cost(
         if transaction.max_blob_fee < blob_base_fee:
             raise Rejected(
                 Reason.BLOB_FEE_CAP_TOO_LOW,
-                f"maxFeePerBlobGas {transaction.max_blob_fee}, blobBaseFee {blob_base_fee}",
+                f"address 0x{sender.hex()} blobGasFeeCap: {transaction.max_blob_fee}, "
+                f"blobBaseFee: {blob_base_fee}",
             )
         blob_gas = len(transaction.blob_hashes) * GAS_PER_BLOB
         worst += blob_gas * transaction.max_blob_fee

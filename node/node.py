@@ -23,7 +23,7 @@ from node.devchain.compose import Developing, build_chain
 from node.devchain.producer import Producer
 from node.environment import Environment, real_environment
 from node.machines import Machines
-from node.pool.intake import Admissible, Intake
+from node.pool.intake import Accept, Admissible, Intake
 from node.pool.journal import DiskJournal, PoolJournal
 from node.pool.mempool import Mempool
 from node.prosecutor import Prosecutor
@@ -248,10 +248,13 @@ class Node:
 
     # -- transactions ------------------------------------------------------------------------------
 
-    async def submit(self, raw: bytes) -> Hash:
-        """Pool a raw transaction and have it built in; its hash, or `Rejected`."""
+    async def submit(self, raw: bytes, accept: Accept | None = None) -> Hash:
+        """Pool a raw transaction and have it built in; its hash, or `Rejected`.
+
+        `accept` may refuse it for more reasons than the chain's.
+        """
         self._refuse_when_failed()
-        return await self._intake.submit(raw)
+        return await self._intake.submit(raw, accept=accept)
 
     def _refuse_when_failed(self) -> None:
         if self.failed.done():

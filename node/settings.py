@@ -129,6 +129,12 @@ class RpcSettings(Struct, frozen=True):
     subscription_queue_max: Annotated[
         int, Option("announcements waiting for a slow subscriber before it is cut off", low=16)
     ] = 4096
+    fee_max_ether: Annotated[
+        float, Option("ether that a transaction sent here may offer for its gas; 0: any", low=0)
+    ] = 1.0
+    unprotected: Annotated[
+        bool, Option("take transactions that name no chain and so are valid on every one")
+    ] = False
     fee_history_heights_max: Annotated[int, Option("heights in one eth_feeHistory", low=1)] = 1024
 
 

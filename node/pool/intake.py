@@ -1,9 +1,9 @@
 """Raw transactions into the pool: decoded, checked in batches, added in order of arrival."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
-from itertools import islice
+from itertools import islice, repeat
 from typing import Final
 
 from msgspec import Struct
@@ -26,6 +26,7 @@ _Verdict = Admissible | Rejected
 
 Outcome = Hash | Rejected
 Admit = Callable[[Sequence[Admissible], bool], Sequence[Outcome]]
+Accept = Callable[[Transaction], None]  # raises Rejected
 
 
 class _Order(Struct):
@@ -33,6 +34,7 @@ class _Order(Struct):
 
     raws: Sequence[bytes]
     local: bool
+    accept: Accept | None
     outcomes: "asyncio.Future[list[Outcome]]"
 
 
@@ -68,19 +70,21 @@ class Intake:
         if self._worker is not None:
             await self._worker
 
-    async def submit(self, raw: bytes, *, local: bool = True) -> Hash:
+    async def submit(self, raw: bytes, *, local: bool = True, accept: Accept | None = None) -> Hash:
         """Pool a raw transaction; its hash, or `Rejected` with the reason."""
-        (outcome,) = await self.submit_many((raw,), local=local)
+        (outcome,) = await self.submit_many((raw,), local=local, accept=accept)
         if isinstance(outcome, Rejected):
             raise outcome
         return outcome
 
-    async def submit_many(self, raws: Sequence[bytes], *, local: bool) -> list[Outcome]:
-        """Pool raw transactions; one outcome for each, in order."""
+    async def submit_many(
+        self, raws: Sequence[bytes], *, local: bool, accept: Accept | None = None
+    ) -> list[Outcome]:
+        """Pool raw transactions; one outcome for each, in order. `accept` has its say first."""
         if self._count + len(raws) > _WAITING_MAX:
             full = Rejected(Reason.POOL_FULL, f"{self._count} transactions are in line")
             return [full] * len(raws)
-        order = _Order(raws, local, asyncio.get_running_loop().create_future())
+        order = _Order(raws, local, accept, asyncio.get_running_loop().create_future())
         self._waiting.append(order)
         self._count += len(raws)
         if self._worker is None:
@@ -92,9 +96,7 @@ class Intake:
             while self._waiting:
                 orders, self._waiting, self._count = self._waiting, [], 0
                 try:
-                    verdicts = iter(
-                        await self._check([raw for each in orders for raw in each.raws])
-                    )
+                    verdicts = iter(await self._check(orders))
                     for order in orders:
                         outcomes = self._pool(list(islice(verdicts, len(order.raws))), order.local)
                         if not order.outcomes.done():
@@ -106,12 +108,14 @@ class Intake:
         finally:
             self._worker = None
 
-    async def _check(self, raws: Sequence[bytes]) -> list[_Verdict]:
+    async def _check(self, orders: Sequence[_Order]) -> list[_Verdict]:
         fork = self._fork()
+        raws = [raw for each in orders for raw in each.raws]
+        accepts = [each.accept for each in orders for _ in each.raws]
         # The first byte 3 marks a blob transaction, whose proofs take milliseconds.
         if len(raws) <= _INLINE_MAX and not any(raw[:1] == bytes((Kind.BLOB,)) for raw in raws):
-            return check_batch(raws, fork, self._chain_id())
-        return await handed(self._threads, check_batch, raws, fork, self._chain_id())
+            return check_batch(raws, fork, self._chain_id(), accepts)
+        return await handed(self._threads, check_batch, raws, fork, self._chain_id(), accepts)
 
     def _pool(self, verdicts: Sequence[_Verdict], local: bool) -> list[Outcome]:
         admissible = [verdict for verdict in verdicts if not isinstance(verdict, Rejected)]
@@ -121,12 +125,23 @@ class Intake:
         ]
 
 
-def check_batch(raws: Sequence[bytes], fork: Fork, chain_id: int) -> list[_Verdict]:
-    """Decode and check transactions in their network form, signatures together."""
+def check_batch(
+    raws: Sequence[bytes],
+    fork: Fork,
+    chain_id: int,
+    accepts: Iterable[Accept | None] = repeat(None),
+) -> list[_Verdict]:
+    """Decode and check transactions in their network form, signatures together.
+
+    `accepts` are what else may refuse each of them.
+    """
     decoded: list[_Decoded | Rejected] = []
-    for raw in raws:
+    for raw, accept in zip(raws, accepts, strict=False):
         try:
-            decoded.append(decode_network_transaction(raw))
+            found = decode_network_transaction(raw)
+            if accept is not None:
+                accept(found[0])
+            decoded.append(found)
         except Rejected as rejected:
             decoded.append(rejected)
     transactions = [item[0] for item in decoded if not isinstance(item, Rejected)]

@@ -10,10 +10,18 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chain.blobs import BlobSidecar, versioned_hash
 from chain.crypto import secp256k1
 from chain.forks import Fork
 from chain.messages import personal_message_hash, typed_data_hash
-from chain.transactions import Checked, Kind, Transaction, build_transaction, sign_transaction
+from chain.transactions import (
+    Checked,
+    Kind,
+    Transaction,
+    build_transaction,
+    encode_network_transaction,
+    sign_transaction,
+)
 from chain.types import ZERO_ADDRESS, Address, Hash
 from chain.validation import check_unsigned
 from node.rpc.blocks import next_blob_base_fee
@@ -22,8 +30,10 @@ from node.rpc.context import Context
 from node.rpc.errors import invalid_params, server_error
 from node.rpc.formats import Json, data, unplaced_transaction_json
 from node.rpc.gas import estimate
+from node.rpc.parameters import Index
 from node.rpc.pending import on_pending
 from node.rpc.registry import method
+from node.rpc.request_blobs import sidecar_of
 from node.rpc.requests import CallRequest
 from node.rpc.transactions import receipt_of
 
@@ -99,8 +109,9 @@ async def sign_only(ctx: Context, request: CallRequest) -> Json:
     """
     if ctx.node.developer is None:
         _check_whole(request)
-    sendable = await _sendable(ctx, request)
-    return _shown(_signed(ctx, sendable))
+    filled = await _filled(ctx, _with_sender(ctx, request))
+    ctx.acceptance.check_fee(_unsigned(ctx, filled))
+    return _shown(_signed(ctx, filled), filled.sidecar)
 
 
 def _check_whole(request: CallRequest) -> None:
@@ -115,11 +126,18 @@ def _check_whole(request: CallRequest) -> None:
 @method("eth_fillTransaction")
 async def fill_transaction(ctx: Context, request: CallRequest) -> Json:
     """A transaction with what was left out filled in: nonce, gas, fees. It is not signed."""
-    return _shown(_unsigned(ctx, await _filled(ctx, request)))
+    filled = await _filled(ctx, request)
+    return _shown(_unsigned(ctx, filled), filled.sidecar)
 
 
-def _shown(transaction: Transaction) -> Json:
-    return {"raw": data(transaction.raw), "tx": unplaced_transaction_json(transaction)}
+def _shown(transaction: Transaction, sidecar: BlobSidecar | None) -> Json:
+    fields = unplaced_transaction_json(transaction)
+    if sidecar is None:
+        return {"raw": data(transaction.raw), "tx": fields}
+    fields["blobs"] = [data(item) for item in sidecar.blobs]
+    fields["commitments"] = [data(item) for item in sidecar.commitments]
+    fields["proofs"] = [data(item) for item in sidecar.proofs]
+    return {"raw": data(encode_network_transaction(transaction, sidecar)), "tx": fields}
 
 
 @method("eth_sendTransaction")
@@ -132,6 +150,30 @@ async def send_transaction(ctx: Context, request: CallRequest) -> Hash:
         transaction_hash = ctx.node.admit(checked)
     await ctx.node.settled(transaction_hash)
     return transaction_hash
+
+
+@method("eth_resend")
+async def resend(
+    ctx: Context, request: CallRequest, price: int | None = None, gas: Index | None = None
+) -> Hash:
+    """Sign a transaction of the pool again with another gas price or limit; gives its hash."""
+    if request.nonce is None:
+        raise server_error("missing transaction nonce in transaction spec")
+    filled = await _filled(ctx, request)
+    wanted = _unsigned(ctx, filled)
+    ready, queued = ctx.node.mempool.of_sender(filled.sender)
+    found = {item.transaction.signing_hash for item in (*ready, *queued)}
+    if wanted.signing_hash not in found:
+        raise server_error(f"transaction {data(wanted.hash)} not found")
+    again = replace(
+        request,
+        gas_price=price or request.gas_price,
+        max_fee=None if price else request.max_fee,
+        max_priority_fee=None if price else request.max_priority_fee,
+        gas=gas or filled.gas,
+    )
+    sent: Hash = await send_transaction(ctx, again)
+    return sent
 
 
 @method("eth_sendTransactionSync", developer_only=True)
@@ -164,6 +206,7 @@ class _Filled(Struct, frozen=True):
     max_fee: int
     tip: int
     max_blob_fee: int
+    sidecar: BlobSidecar | None
 
 
 async def _sendable(ctx: Context, request: CallRequest) -> _Filled:
@@ -171,51 +214,86 @@ async def _sendable(ctx: Context, request: CallRequest) -> _Filled:
 
     On a developer's chain the first account sends when none is named, as on anvil.
     """
+    request = _with_sender(ctx, request)
+    if request.blob_hashes is not None:
+        raise server_error("signing blob transactions not supported")
+    if request.blobs is not None:
+        raise server_error('"blobs" is not supported for this RPC method')
+    filled = await _filled(ctx, request)
+    ctx.acceptance.check_fee(_unsigned(ctx, filled))
+    return filled
+
+
+def _with_sender(ctx: Context, request: CallRequest) -> CallRequest:
+    """The request of an account that the node can send for."""
     sender = request.sender
     if sender is None:
         if ctx.node.developer is None or not ctx.node.accounts:
-            raise invalid_params("missing from address")
+            raise server_error("unknown account")
         sender = next(iter(ctx.node.accounts))
         request = replace(request, sender=sender)
     if not _impersonated(ctx, sender):
         _key(ctx, sender)
-    if request.blob_hashes is not None:
-        raise server_error("a blob transaction needs its blobs: use eth_sendRawTransaction")
-    return await _filled(ctx, request)
+    return request
 
 
 async def _filled(ctx: Context, request: CallRequest) -> _Filled:
     """The transaction that a request describes, with gas and fees filled in."""
-    if request.to is None and request.blob_hashes is not None:
-        raise server_error('missing "to" in blob transaction')
-    if request.to is None and not request.data:
-        raise server_error("contract creation without any data provided")
     if request.gas is None:
         ctx = await on_pending(ctx)
     where = scene(ctx, "pending")
+    sidecar: BlobSidecar | None = None
+    if request.blobs is not None:
+        sidecar = await ctx.heavy.run(sidecar_of, request, where.fork)
+        assert sidecar is not None
+        hashes = tuple(versioned_hash(item) for item in sidecar.commitments)
+        request = replace(request, blob_hashes=hashes)
+    max_blob_fee = 0
+    if request.max_blob_fee == 0:
+        raise server_error("maxFeePerBlobGas, if specified, must be non-zero")
+    if request.blob_hashes is not None:
+        max_blob_fee = request.max_blob_fee or 2 * next_blob_base_fee(ctx)
+        request = replace(request, max_blob_fee=max_blob_fee)
+    kind, max_fee, tip = await _fees(ctx, request, where)
+    _check_whole_request(request, where.fork)
+    gas = request.gas
+    if gas is None:
+        asked = request
+        if ctx.node.developer is None:
+            asked = _with_fees(request, kind, max_fee, tip)
+        gas = await ctx.heavy.run(estimate, ctx, asked, where)
     chain_id = where.block.chain_id
     if request.chain_id is not None and request.chain_id != chain_id:
         raise server_error(
             f"chainId does not match node's (have={request.chain_id}, want={chain_id})"
         )
-    kind, max_fee, tip = await _fees(ctx, request, where)
-    max_blob_fee = 0
-    if request.blob_hashes is not None:
-        max_blob_fee = _blob_fee(ctx, request)
-        request = replace(request, max_blob_fee=max_blob_fee)
-    gas = request.gas
-    if gas is None:
-        gas = await ctx.heavy.run(estimate, ctx, request, where)
     sender = request.sender or ZERO_ADDRESS
-    return _Filled(sender, request, kind, chain_id, gas, max_fee, tip, max_blob_fee)
+    return _Filled(sender, request, kind, chain_id, gas, max_fee, tip, max_blob_fee, sidecar)
 
 
-def _blob_fee(ctx: Context, request: CallRequest) -> int:
-    if request.max_blob_fee is None:
-        return 2 * next_blob_base_fee(ctx)
-    if not request.max_blob_fee:
-        raise server_error("maxFeePerBlobGas, if specified, must be non-zero")
-    return request.max_blob_fee
+def _with_fees(request: CallRequest, kind: Kind, max_fee: int, tip: int) -> CallRequest:
+    if kind <= Kind.ACCESS_LIST:
+        return replace(request, gas_price=max_fee)
+    return replace(request, max_fee=max_fee, max_priority_fee=tip)
+
+
+def _check_whole_request(request: CallRequest, fork: Fork) -> None:
+    """What geth's setDefaults refuses, in its order."""
+    if request.ambiguous:
+        raise server_error(
+            'both "data" and "input" are set and not equal. '
+            'Please use "input" to pass transaction call data'
+        )
+    hashes = request.blob_hashes
+    if hashes is not None and not hashes:
+        raise server_error("need at least 1 blob for a blob transaction")
+    most = fork.transaction_blobs_max
+    if hashes is not None and most is not None and len(hashes) > most:
+        raise server_error(f"too many blobs in transaction (have={len(hashes)}, max={most})")
+    if request.to is None and hashes is not None:
+        raise server_error('missing "to" in blob transaction')
+    if request.to is None and not request.data:
+        raise server_error("contract creation without any data provided")
 
 
 async def fill_for(ctx: Context, request: CallRequest) -> "_Filled":
@@ -273,22 +351,41 @@ def _signed(ctx: Context, filled: _Filled) -> Transaction:
 
 async def _fees(ctx: Context, request: CallRequest, where: Scene) -> tuple[Kind, int, int]:
     """Which kind of transaction it is, its fee cap and its priority fee."""
+    legacy = Kind.LEGACY if request.access_list is None else Kind.ACCESS_LIST
+    # A fee of nothing is a slip where there is a base fee. Developers may want it.
+    costs = where.fork.base_fee and not ctx.ledger.config.ledger.free
+    strict = costs and ctx.node.developer is None
     if request.gas_price is not None:
         if request.max_fee is not None or request.max_priority_fee is not None:
             raise server_error("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
-        kind = Kind.LEGACY if request.access_list is None else Kind.ACCESS_LIST
-        return kind, request.gas_price, request.gas_price
-    tip = request.max_priority_fee
+        if strict and not request.gas_price:
+            raise server_error("gasPrice must be non-zero after london fork")
+        return legacy, request.gas_price, request.gas_price
+    tip, max_fee = request.max_priority_fee, request.max_fee
+    if strict and tip is not None and max_fee == 0:
+        raise server_error("maxFeePerGas must be non-zero")
+    if not where.fork.base_fee:
+        if tip is not None or max_fee is not None:
+            raise server_error(
+                "maxFeePerGas and maxPriorityFeePerGas are not valid before London is active"
+            )
+        price = await ctx.tips.suggest(ctx)
+        return legacy, price, price
     if tip is None:
         tip = await ctx.tips.suggest(ctx)
-        if request.max_fee is not None:
-            tip = min(tip, request.max_fee)
-    if not where.fork.base_fee:
-        kind = Kind.LEGACY if request.access_list is None else Kind.ACCESS_LIST
-        return kind, tip, tip
-    max_fee = tip + 2 * where.block.base_fee if request.max_fee is None else request.max_fee
+        if max_fee is not None and not strict:
+            tip = min(tip, max_fee)
+    if max_fee is None:
+        max_fee = tip + 2 * _base_fee(ctx, where)
     if max_fee < tip:
-        raise server_error(f"maxFeePerGas ({max_fee}) < maxPriorityFeePerGas ({tip})")
-    if request.blob_hashes is not None:
-        return Kind.BLOB, max_fee, tip
-    return Kind.SET_CODE if request.authorizations else Kind.DYNAMIC_FEE, max_fee, tip
+        raise server_error(f"maxFeePerGas ({max_fee:#x}) < maxPriorityFeePerGas ({tip:#x})")
+    if request.authorizations is not None:
+        return Kind.SET_CODE, max_fee, tip
+    return Kind.DYNAMIC_FEE if request.blob_hashes is None else Kind.BLOB, max_fee, tip
+
+
+def _base_fee(ctx: Context, where: Scene) -> int:
+    """What fee caps are reckoned from: the head's base fee, as in geth, or anvil's, the next."""
+    if ctx.node.developer is not None:
+        return where.block.base_fee
+    return ctx.header(ctx.ledger.height).base_fee or 0

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from chain import headers
 from chain.abi import decode_revert
+from chain.blobs import VERSION_BYTE
 from chain.blocks import Header
 from chain.errors import Reason, Rejected
 from chain.execution import block_context
@@ -21,7 +22,7 @@ from chain.machine import BlockContext, Halt, Machine, Outcome, Tracer
 from chain.state import State, StateView
 from chain.transactions import Kind, Transaction
 from chain.transition import TransactionResult, simulate
-from chain.types import ZERO_ADDRESS, ZERO_HASH, Height
+from chain.types import ZERO_ADDRESS, ZERO_HASH, Hash, Height
 from node.devchain.aloud import run_aloud
 from node.rpc.context import Context
 from node.rpc.errors import REVERTED, TIMED_OUT, RpcError, message_of, server_error
@@ -129,23 +130,20 @@ def _made_surroundings(ctx: Context, header: Header) -> tuple[Fork, BlockContext
     return fork, block_context(header, fork, ctx.ledger.config, ctx.block_hash)
 
 
-def call_fees(call: CallRequest, base_fee: int) -> tuple[int, int]:
-    """The fee cap and the priority fee that a call is to pay: none when it names none."""
-    dynamic = call.max_fee is not None or call.max_priority_fee is not None
-    if call.gas_price is not None:
-        if dynamic:
-            raise server_error("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
-        return call.gas_price, call.gas_price
-    if not dynamic:
-        return 0, 0
-    tip = call.max_priority_fee or 0
-    cap = tip + 2 * base_fee if call.max_fee is None else call.max_fee
-    if cap < tip:
-        raise server_error(
-            "max priority fee per gas higher than max fee per gas: "
-            f"maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}"
-        )
-    return cap, tip
+def call_fees(call: CallRequest) -> tuple[int, int]:
+    """The fee cap and the priority fee that a call is to pay: none where it names none."""
+    if call.gas_price is None:
+        return call.max_fee or 0, call.max_priority_fee or 0
+    if call.max_fee is not None or call.max_priority_fee is not None:
+        raise server_error("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
+    return call.gas_price, call.gas_price
+
+
+def as_developers_say(ctx: Context, call: CallRequest, block: BlockContext) -> CallRequest:
+    """The call; on a developer's chain one that names a priority fee alone has a cap as well."""
+    if ctx.node.developer is None or call.max_fee is not None or call.max_priority_fee is None:
+        return call
+    return replace(call, max_fee=call.max_priority_fee + 2 * block.base_fee)
 
 
 def call_transaction(call: CallRequest, gas: int, nonce: int, block: BlockContext) -> Transaction:
@@ -154,11 +152,7 @@ def call_transaction(call: CallRequest, gas: int, nonce: int, block: BlockContex
         raise server_error(
             f"chainId does not match node's (have={call.chain_id}, want={block.chain_id})"
         )
-    if call.blob_hashes is not None and call.to is None:
-        raise server_error('missing "to" in blob transaction')
-    if call.blob_hashes is not None and not call.blob_hashes:
-        raise server_error("need at least 1 blob for a blob transaction")
-    max_fee, max_priority_fee = call_fees(call, block.base_fee)
+    max_fee, max_priority_fee = call_fees(call)
     max_blob_fee = call.max_blob_fee or 0
     if call.authorizations is not None:
         kind = Kind.SET_CODE
@@ -191,6 +185,44 @@ def call_transaction(call: CallRequest, gas: int, nonce: int, block: BlockContex
     )
 
 
+def check_call(call: CallRequest, block: BlockContext, fork: Fork) -> None:
+    """Raises `Rejected`, in geth's order and words, for what no transaction could be like."""
+    cap, tip = call_fees(call)
+    who = f"address 0x{(call.sender or ZERO_ADDRESS).hex()}"
+    if cap < tip:
+        raise Rejected(
+            Reason.TIP_ABOVE_FEE_CAP,
+            f"{who}, maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}",
+        )
+    if (cap or tip) and cap < block.base_fee:
+        raise Rejected(
+            Reason.FEE_CAP_BELOW_BASE_FEE,
+            f"{who}, maxFeePerGas: {cap}, baseFee: {block.base_fee}",
+        )
+    if call.blob_hashes is not None:
+        _check_blobs(call, call.blob_hashes, fork)
+    if call.authorizations is None:
+        return
+    sender = f"(sender 0x{(call.sender or ZERO_ADDRESS).hex()})"
+    if call.to is None:
+        raise Rejected(Reason.AUTHORIZATION_CREATES_CONTRACT, sender)
+    if not call.authorizations:
+        raise Rejected(Reason.NO_AUTHORIZATIONS, sender)
+
+
+def _check_blobs(call: CallRequest, hashes: tuple[Hash, ...], fork: Fork) -> None:
+    if call.to is None:
+        raise Rejected(Reason.BLOB_CREATES_CONTRACT)
+    if not hashes:
+        raise Rejected(Reason.NO_BLOBS)
+    most = fork.transaction_blobs_max
+    if most is not None and len(hashes) > most:
+        raise Rejected(Reason.TOO_MANY_BLOBS, "blob transaction has too many blobs")
+    for index, blob_hash in enumerate(hashes):
+        if blob_hash[0] != VERSION_BYTE:
+            raise Rejected(Reason.BAD_BLOB_HASH, f"blob {index} has invalid hash version")
+
+
 def run_call(
     ctx: Context,
     where: Scene,
@@ -205,16 +237,18 @@ def run_call(
     tools (Ape) offer the next block's for a call after the last one.
     """
     sender = call.sender or ZERO_ADDRESS
-    size, limit = len(call.data or b""), where.fork.initcode_size_max
-    if call.to is None and limit is not None and size > limit:
-        raise Rejected(Reason.INITCODE_TOO_LARGE, f"code size {size} limit {limit}")
     state = TimedState(where.view, where.deadline)
     account = where.view.account(sender)
     nonce = 0 if account is None else account.nonce
     block = where.block
+    call = as_developers_say(ctx, call, block)
     transaction = call_transaction(call, gas, nonce, block)
     if ctx.node.developer is not None and 0 < transaction.max_fee < block.base_fee:
         block = replace(block, base_fee=transaction.max_fee)
+    check_call(call, block, where.fork)
+    size, limit = len(transaction.data), where.fork.initcode_size_max
+    if call.to is None and limit is not None and size > limit:
+        raise Rejected(Reason.INITCODE_TOO_LARGE, f"code size {size} limit {limit}")
     return simulate(state, transaction, sender, block, where.machine, where.fork, tracer=tracer)
 
 

@@ -12,6 +12,7 @@ from chain.forks import Fork
 from chain.machine import BlockContext
 from chain.types import ZERO_HASH, Hash, Height
 from chain.views import TrieView
+from node.rpc.acceptance import Acceptance
 from node.rpc.errors import server_error
 from node.rpc.parameters import BlockHash, BlockTag
 from node.rpc.remembered import Remembered
@@ -178,6 +179,11 @@ class Context:
         """Where this ledger left another one, if it did."""
         developer = self.node.developer
         return None if developer is None else developer.fork
+
+    @property
+    def acceptance(self) -> Acceptance:
+        """What is taken from callers."""
+        return Acceptance(self.node.settings.rpc, developer=self.node.developer is not None)
 
     @property
     def ledger(self) -> "Ledger":

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from chain.types import Address, Hash
 from node import VERSION
-from node.rpc import parameters, registry, requests
+from node.rpc import log_filters, parameters, registry, requests
 from node.rpc.context import Context
 from node.rpc.formats import Json
 from node.rpc.registry import Method, method
@@ -78,6 +78,9 @@ _COMPONENTS: Final[dict[str, Json]] = {
                 "chainId": _ref("Quantity"),
                 "maxFeePerBlobGas": _ref("Quantity"),
                 "blobVersionedHashes": {"type": "array", "items": _ref("Hash")},
+                "blobs": {"type": "array", "items": _ref("Data")},
+                "commitments": {"type": "array", "items": _ref("Data")},
+                "proofs": {"type": "array", "items": _ref("Data")},
                 "authorizationList": {"type": "array", "items": {"type": "object"}},
             }
         ),
@@ -108,7 +111,7 @@ _COMPONENTS: Final[dict[str, Json]] = {
         toBlock=_ref("BlockNumber"),
         blockHash=_ref("Hash"),
         address={"anyOf": [_ref("Address"), {"type": "array", "items": _ref("Address")}]},
-        topics={"type": "array", "maxItems": requests.TOPICS_MAX},
+        topics={"type": "array", "maxItems": log_filters.TOPICS_MAX},
     ),
 }
 
@@ -129,7 +132,7 @@ _SCHEMAS: Final[dict[Any, Json]] = {
     requests.CallRequest: _ref("Call"),
     requests.StateOverrides: _ref("StateOverrides"),
     requests.BlockOverrides: _ref("BlockOverrides"),
-    requests.LogFilter: _ref("LogFilter"),
+    log_filters.LogFilter: _ref("LogFilter"),
 }
 
 

@@ -79,6 +79,8 @@ _WORDS: Final[dict[Reason, str]] = {
     Reason.ALREADY_KNOWN: "already known",
     Reason.REPLACEMENT_UNDERPRICED: "replacement transaction underpriced",
     Reason.UNDERPRICED: "transaction underpriced",
+    Reason.FEE_ABOVE_CAP: "tx fee",
+    Reason.NOT_REPLAY_PROTECTED: "only replay-protected (EIP-155) transactions allowed over RPC",
     Reason.POOL_FULL: "txpool is full",
     Reason.SENDER_LIMIT: "account limit exceeded",
     Reason.STATE_NOT_RETAINED: "historical state is not available",
@@ -86,6 +88,8 @@ _WORDS: Final[dict[Reason, str]] = {
 }
 
 
+# Details that say all by themselves.
+_SENTENCE: Final = re.compile("blob transaction has too many|blob [0-9]+ has invalid hash")
 _ADDRESS: Final = re.compile(r"\b0x([0-9a-f]{40})\b")
 
 
@@ -102,8 +106,9 @@ def message_of(rejected: Rejected) -> str:
     if not detail or rejected.reason is Reason.ALREADY_KNOWN:
         return words
     if detail.startswith("("):
-        return f"{words} {detail}"
-    return in_mixed_case(detail if detail.startswith(words) else f"{words}: {detail}")
+        return in_mixed_case(f"{words} {detail}")
+    whole = detail.startswith(words) or _SENTENCE.match(detail)
+    return in_mixed_case(detail if whole else f"{words}: {detail}")
 
 
 def error_of(rejected: Rejected) -> RpcError:

@@ -17,9 +17,9 @@ from node.announce import Closed
 from node.rpc.context import Context
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError, server_error
 from node.rpc.formats import data, pending_transaction_json
+from node.rpc.log_filters import LogFilter
 from node.rpc.logs import find_logs, heights
 from node.rpc.registry import method
-from node.rpc.requests import LogFilter
 from node.settings import RpcSettings
 
 if TYPE_CHECKING:

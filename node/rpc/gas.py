@@ -15,6 +15,7 @@ from chain.transition import TransactionResult, contract_address
 from chain.types import EMPTY_CODE_HASH, ZERO_ADDRESS, Address, Hash
 from node.rpc.calls import (
     Scene,
+    as_developers_say,
     call_fees,
     capped_gas,
     explained,
@@ -107,7 +108,7 @@ def _most_gas(ctx: Context, request: CallRequest, where: Scene) -> int:
     gas = min(gas, ctx.node.settings.rpc.call_gas_max)
     if where.fork.transaction_gas_max is not None:
         gas = min(gas, where.fork.transaction_gas_max)
-    price, _ = call_fees(request, where.block.base_fee)
+    price, _ = call_fees(as_developers_say(ctx, request, where.block))
     if price:
         account = where.view.account(request.sender or ZERO_ADDRESS)
         available = 0 if account is None else account.balance

@@ -15,10 +15,10 @@ from node.rpc import forked
 from node.rpc.context import Context
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError, invalid_params, server_error
 from node.rpc.formats import Json, log_json, places_of_logs
+from node.rpc.log_filters import LogFilter
 from node.rpc.parameters import BlockNumber
 from node.rpc.ranges import too_wide
 from node.rpc.registry import method
-from node.rpc.requests import LogFilter
 
 _HEADERS_A_TICK: Final = 256
 

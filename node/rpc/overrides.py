@@ -12,7 +12,7 @@ from chain.types import EMPTY_CODE_HASH, Address, Hash
 from contracts.vm import Interpreter
 from node.rpc.errors import RpcError, server_error
 from node.rpc.formats import checksummed
-from node.rpc.requests import BlockOverrides, StateOverrides
+from node.rpc.requests import AccountOverride, BlockOverrides, StateOverrides
 
 # geth's codes for precompiles that can't be moved.
 MOVED_TO_ITSELF: Final = -38022
@@ -28,6 +28,7 @@ class OverriddenView(StateView):
         self._codes: dict[Hash, bytes] = {}
         self._storage: dict[Address, tuple[dict[int, int], bool]] = {}
         for address, override in overrides.accounts.items():
+            check_storage(address, override)
             account = view.account(address) or EMPTY_ACCOUNT
             if override.nonce is not None:
                 account = replace(account, nonce=override.nonce)
@@ -58,6 +59,12 @@ class OverriddenView(StateView):
         return self._view.code(code_hash) if found is None else found
 
 
+def check_storage(address: Address, override: AccountOverride) -> None:
+    """RpcError (-32000) where an account's storage is to be two things."""
+    if override.state is not None and override.state_diff is not None:
+        raise server_error(f"account {checksummed(address)} has both 'state' and 'stateDiff'")
+
+
 def place_precompiles(
     overrides: StateOverrides, fork: Fork, machine: Machine
 ) -> tuple[Fork, Machine]:
@@ -84,7 +91,13 @@ def place_precompiles(
 
 
 def overridden_block(context: BlockContext, around: BlockOverrides) -> BlockContext:
-    """The block with what is asked for changed; its number and time are chosen with its fork."""
+    """The block with what is asked for changed; its number and time are chosen with its fork.
+
+    RpcError (-32000) for what only simulated blocks can have.
+    """
+    for name, item in (("beaconRoot", around.beacon_root), ("withdrawals", around.withdrawals)):
+        if item is not None:
+            raise server_error(f'block override "{name}" is not supported for this RPC method')
     chosen = {
         "gas_limit": around.gas_limit,
         "coinbase": around.coinbase,

@@ -43,12 +43,34 @@ TAGS: Final = frozenset({"latest", "earliest", "pending", "safe", "finalized"})
 
 
 class GoError(ValueError):
-    """A JSON value that does not fit a type of geth's: what was found, and the type."""
+    """A JSON value that does not fit a type of geth's: what was found, and the type.
 
-    def __init__(self, found: str, go_type: str) -> None:
-        super().__init__(f"json: cannot unmarshal {found} into Go value of type {go_type}")
+    `structure` and `path` say where, if that was in a structure.
+    """
+
+    def __init__(
+        self, found: str, go_type: str, structure: str = "", path: str = "", *, kept: bool = False
+    ) -> None:
+        where = f"struct field {structure}.{path}" if structure else "value"
+        super().__init__(f"json: cannot unmarshal {found} into Go {where} of type {go_type}")
         self.found = found
         self.go_type = go_type
+        self._structure = structure
+        self._path = path
+        self._kept = kept
+
+    def within(self, structure: str, field: str, *, own_decoder: bool = False) -> "GoError":
+        """The same, told of a structure's field that the value was or was a part of.
+
+        The innermost structure is the one to be named, but for those with an `own_decoder`.
+        """
+        return GoError(
+            self.found,
+            self.go_type,
+            self._structure if self._kept else structure,
+            f"{field}.{self._path}" if self._path else field,
+            kept=self._kept or not own_decoder,
+        )
 
 
 def _digits(value: str, bits: int) -> int:
@@ -139,6 +161,11 @@ def _fixed(value: Any, size: int, go_type: str) -> bytes:
     if len(data) != size:
         raise ValueError(f"hex string has length {2 * len(data)}, want {2 * size} for {go_type}")
     return data
+
+
+def fixed_size(size: int, go_type: str) -> Callable[[Any], bytes]:
+    """A parser of data of so many bytes."""
+    return lambda value: _fixed(value, size, go_type)
 
 
 def parse_address(value: Any) -> Address:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from chain.types import Address, Hash
-from node.rpc import parameters, requests, simulation_request, trace_options
+from node.rpc import log_filters, parameters, requests, simulation_request, trace_options
 from node.rpc.errors import METHOD_NOT_FOUND, RpcError, invalid_params
 from node.rpc.parameters import Parser
 
@@ -42,7 +42,7 @@ PARSERS: Final[dict[Any, Parser]] = {
     requests.CallRequest: requests.parse_call,
     requests.StateOverrides: requests.parse_state_overrides,
     requests.BlockOverrides: requests.parse_block_overrides,
-    requests.LogFilter: requests.parse_log_filter,
+    log_filters.LogFilter: log_filters.parse_log_filter,
     simulation_request.Simulation: simulation_request.parse_simulation,
     trace_options.TraceOptions: trace_options.parse_trace_options,
     trace_options.TraceCallOptions: trace_options.parse_trace_call_options,

@@ -24,7 +24,7 @@ from chain.transactions import Kind, Transaction, build_transaction
 from chain.transition import TransactionResult, simulate
 from chain.types import EMPTY_OMMERS_HASH, ZERO_ADDRESS, ZERO_HASH, Address, Hash, Height
 from chain.views import TrieView
-from node.rpc.calls import call_fees, call_transaction, failure
+from node.rpc.calls import call_fees, call_transaction, check_call, failure
 from node.rpc.context import Context
 from node.rpc.errors import (
     INTERNAL_ERROR,
@@ -35,7 +35,7 @@ from node.rpc.errors import (
     message_of,
 )
 from node.rpc.formats import Json, block_json, data, log_json
-from node.rpc.overrides import place_precompiles
+from node.rpc.overrides import check_storage, place_precompiles
 from node.rpc.parameters import BlockTag
 from node.rpc.registry import method
 from node.rpc.requests import CallRequest, StateOverrides
@@ -101,7 +101,7 @@ class _Simulator:
             execution,
             [call.transaction for call in calls],
             [call.sender for call in calls],
-            block.withdrawals if fork.withdrawals else None,
+            (block.around.withdrawals or ()) if fork.withdrawals else None,
         )
         self._view = lay(self._view, executed.changes)
         self._parent = executed.block.header
@@ -145,7 +145,9 @@ class _Simulator:
             withdrawals_root=ZERO_HASH if fork.withdrawals else None,
             blob_gas_used=0 if fork.blobs else None,
             excess_blob_gas=headers.excess_blob_gas(parent, fork) if fork.blobs else None,
-            parent_beacon_root=(block.beacon_root or ZERO_HASH) if fork.beacon_root else None,
+            parent_beacon_root=(block.around.beacon_root or ZERO_HASH)
+            if fork.beacon_root
+            else None,
             requests_hash=ZERO_HASH if fork.requests else None,
         )
         return header, fork
@@ -172,6 +174,7 @@ class _Simulator:
             transaction = _transaction(call, gas, nonce, execution)
             if self._asked.validation:
                 _check(transaction, sender, execution)
+            check_call(call, execution.context, execution.fork)
             _check_initcode(transaction, execution.fork)
             result = simulate(
                 state,
@@ -194,15 +197,8 @@ class _Simulator:
 
 def _transaction(call: CallRequest, gas: int, nonce: int, execution: BlockExecution) -> Transaction:
     """The transaction that a call stands for, encoded with an empty signature."""
-    cap, tip = call.max_fee, call.max_priority_fee
-    if call.gas_price is None and cap is not None and tip is not None and cap < tip:
-        raise Rejected(
-            Reason.TIP_ABOVE_FEE_CAP,
-            f"address 0x{(call.sender or ZERO_ADDRESS).hex()}, "
-            f"maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}",
-        )
     plain = call_transaction(call, gas, nonce, execution.context)
-    max_fee, max_priority_fee = call_fees(call, execution.context.base_fee)
+    max_fee, max_priority_fee = call_fees(call)
     return build_transaction(
         kind=Kind.LEGACY if call.gas_price is not None else plain.kind,
         chain_id=plain.chain_id,
@@ -249,6 +245,7 @@ def _overridden(view: TrieView, overrides: StateOverrides) -> TrieView:
     """The view with some accounts changed, as if a transaction before the block had done it."""
     state = State(view)
     for address, override in overrides.accounts.items():
+        check_storage(address, override)
         if override.nonce is not None:
             state.set_nonce(address, override.nonce)
         if override.code is not None:

@@ -6,17 +6,9 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chain.blocks import Header, Withdrawal
-from chain.types import Hash
+from chain.blocks import Header
 from node.rpc.errors import CLIENT_LIMIT_EXCEEDED, RpcError, invalid_params
-from node.rpc.parameters import (
-    parse_address,
-    parse_bool,
-    parse_hash,
-    parse_list,
-    parse_object,
-    parse_uint64,
-)
+from node.rpc.parameters import parse_bool
 from node.rpc.requests import (
     BlockOverrides,
     CallRequest,
@@ -25,6 +17,7 @@ from node.rpc.requests import (
     parse_call,
     parse_state_overrides,
 )
+from node.rpc.structures import Structure, listed
 
 BLOCKS_MAX: Final = 256
 CALLS_MAX: Final = 1000
@@ -40,8 +33,6 @@ class SimulatedBlock(Struct, frozen=True):
     around: BlockOverrides = BlockOverrides()
     state: StateOverrides = StateOverrides({})
     calls: tuple[CallRequest, ...] = ()
-    beacon_root: Hash | None = None
-    withdrawals: tuple[Withdrawal, ...] = ()
 
 
 class Simulation(Struct, frozen=True):
@@ -53,9 +44,8 @@ class Simulation(Struct, frozen=True):
 
 def parse_simulation(value: Any) -> Simulation:
     """The argument of eth_simulateV1; ValueError or RpcError when it is malformed."""
-    fields = parse_object(value)
-    items = fields.get("blockStateCalls")
-    blocks = tuple(_parse_block(item) for item in parse_list([] if items is None else items))
+    fields = _SIMULATION.read(value)
+    blocks = fields.get("BlockStateCalls", ())
     if not blocks:
         raise invalid_params("empty input")
     if len(blocks) > BLOCKS_MAX:
@@ -64,38 +54,38 @@ def parse_simulation(value: Any) -> Simulation:
         raise RpcError(CLIENT_LIMIT_EXCEEDED, f"too many calls: {calls} > {CALLS_MAX}")
     return Simulation(
         blocks,
-        trace_transfers=_flag(fields, "traceTransfers"),
-        validation=_flag(fields, "validation"),
-        full=_flag(fields, "returnFullTransactions"),
+        trace_transfers=fields.get("TraceTransfers", False),
+        validation=fields.get("Validation", False),
+        full=fields.get("ReturnFullTransactions", False),
     )
-
-
-def _flag(fields: dict[str, Any], key: str) -> bool:
-    value = fields.get(key)
-    return False if value is None else bool(parse_bool(value))
 
 
 def _parse_block(value: Any) -> SimulatedBlock:
-    fields = parse_object(value)
-    around = dict(parse_object(fields.get("blockOverrides") or {}))
-    beacon_root, withdrawals = around.pop("beaconRoot", None), around.pop("withdrawals", None)
+    fields = _BLOCK.read(value)
     return SimulatedBlock(
-        around=parse_block_overrides(around),
-        state=parse_state_overrides(fields.get("stateOverrides") or {}),
-        calls=tuple(parse_call(item) for item in parse_list(fields.get("calls") or [])),
-        beacon_root=None if beacon_root is None else parse_hash(beacon_root),
-        withdrawals=tuple(parse_withdrawal(item) for item in parse_list(withdrawals or [])),
+        around=fields.get("BlockOverrides", BlockOverrides()),
+        state=fields.get("StateOverrides", StateOverrides({})),
+        calls=fields.get("Calls", ()),
     )
 
 
-def parse_withdrawal(value: Any) -> Withdrawal:
-    fields = parse_object(value)
-    return Withdrawal(
-        index=parse_uint64(fields.get("index")),
-        validator_index=parse_uint64(fields.get("validatorIndex")),
-        address=parse_address(fields.get("address")),
-        amount=parse_uint64(fields.get("amount")),
-    )
+_BLOCK: Final = Structure(
+    "ethapi.simBlock",
+    {
+        "BlockOverrides": parse_block_overrides,
+        "StateOverrides": parse_state_overrides,
+        "Calls": listed("[]ethapi.TransactionArgs", parse_call),
+    },
+)
+_SIMULATION: Final = Structure(
+    "ethapi.simOpts",
+    {
+        "BlockStateCalls": listed("[]ethapi.simBlock", _parse_block),
+        "TraceTransfers": parse_bool,
+        "Validation": parse_bool,
+        "ReturnFullTransactions": parse_bool,
+    },
+)
 
 
 def continued(blocks: tuple[SimulatedBlock, ...], base: Header) -> Iterator[SimulatedBlock]:

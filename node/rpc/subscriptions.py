@@ -19,9 +19,9 @@ from node.rpc.errors import (
     server_error,
 )
 from node.rpc.formats import Json, data, header_json, pending_transaction_json
+from node.rpc.log_filters import LogFilter, parse_log_filter
 from node.rpc.logs import matching, may_match
 from node.rpc.registry import method
-from node.rpc.requests import LogFilter, parse_log_filter
 from node.settings import RpcSettings
 
 T = TypeVar("T")

@@ -29,7 +29,7 @@ from node.rpc.parameters import (
 )
 from node.rpc.pending import take_ready
 from node.rpc.registry import method
-from node.rpc.simulation_request import parse_withdrawal
+from node.rpc.requests import parse_withdrawal
 
 # What block builders aim at unless told otherwise; a block moves one 1024th towards it.
 _GAS_LIMIT_WANTED: Final = 60_000_000

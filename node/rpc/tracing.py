@@ -9,7 +9,7 @@ from chain.errors import Rejected
 from chain.state import State, StateView
 from chain.transition import simulate
 from chain.types import ZERO_ADDRESS, ZERO_HASH, Hash, Height
-from node.rpc.calls import call_transaction, capped_gas, scene
+from node.rpc.calls import call_transaction, capped_gas, check_call, scene
 from node.rpc.context import Context
 from node.rpc.errors import message_of, server_error
 from node.rpc.formats import Json, data
@@ -127,6 +127,7 @@ def _trace_call(
     subject = Subject(transaction, sender, state, where.block.coinbase, where.fork)
     tracer = options.trace.make(subject, budget)
     try:
+        check_call(request, where.block, where.fork)
         outcome = simulate(
             state, transaction, sender, where.block, where.machine, where.fork, tracer=tracer
         )

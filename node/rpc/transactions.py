@@ -125,7 +125,7 @@ async def _receipt(ctx: Context, transaction_hash: Hash) -> Json | None:
 @method("eth_sendRawTransaction", together=True)
 async def send_raw_transaction(ctx: Context, raw: bytes) -> Hash:
     """Pool a signed transaction, given with its blobs if it has any; gives its hash."""
-    transaction_hash = await ctx.node.submit(raw)
+    transaction_hash = await ctx.node.submit(raw, ctx.acceptance.check)
     await ctx.node.settled(transaction_hash)
     return transaction_hash
 
@@ -139,7 +139,7 @@ async def send_raw_transaction_sync(
     After the time, by default 20 s and at most 60 s, an error with the code 4 and the
     transaction's hash; it stays in the pool.
     """
-    return await receipt_of(ctx, ctx.node.submit(raw), timeout_ms)
+    return await receipt_of(ctx, ctx.node.submit(raw, ctx.acceptance.check), timeout_ms)
 
 
 async def receipt_of(ctx: Context, sending: Awaitable[Hash], timeout_ms: int | None = None) -> Json:

@@ -215,7 +215,7 @@ def deploy_token(rpc: Rpc) -> str:
 def furnish(rpc: Rpc) -> str:
     """Put the deterministic deployer and Multicall3 on a network; Multicall3's address there."""
     nonce = int(rpc.call("eth_getTransactionCount", DEV_ADDRESSES[1], "pending"), 16)
-    fees: dict[str, Any] = {"max_fee": 10**12, "chain_id": int(rpc.call("eth_chainId"), 16)}
+    fees: dict[str, Any] = {"max_fee": 10**11, "chain_id": int(rpc.call("eth_chainId"), 16)}
     paid = signed_transfer(DEV_KEYS[1], nonce, to=_DEPLOYER_SENDER, value=_DEPLOYER_COST, **fees)
     rpc.wait_for_receipt(rpc.call("eth_sendRawTransaction", paid))
     sent = rpc.call("eth_sendRawTransaction", _DEPLOYER_TRANSACTION)

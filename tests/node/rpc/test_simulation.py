@@ -175,7 +175,7 @@ def test_senders_need_not_be_accounts_of_people(served: Served) -> None:
         (-32000, [{"stateOverrides": {RICH: {"movePrecompileToAddress": CONTRACT}}}]),
         (-32602, []),
         (-32602, [{"calls": {}}, {"calls": "x"}]),
-        (-32602, [{"stateOverrides": {RICH: {"state": {}, "stateDiff": {}}}}]),
+        (-32000, [{"stateOverrides": {RICH: {"state": {}, "stateDiff": {}}}}]),
         (-32602, [{"calls": [{"to": "0x1"}]}]),
     ],
 )
