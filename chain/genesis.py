@@ -53,7 +53,7 @@ __all__ = [
 DEV_CHAIN_ID: Final = 31_337
 DEV_MNEMONIC: Final = "test test test test test test test test test test test junk"
 DEV_BALANCE: Final = 10_000 * 10**18  # wei
-DEV_GAS_LIMIT: Final = 30_000_000
+DEV_GAS_LIMIT: Final = 60_000_000  # the main network's, geth's and Hardhat's
 _GAS_MAX: Final = 2**63 - 1
 _HEIGHT_FORKS: Final = (
     "homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg",

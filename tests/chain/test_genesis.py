@@ -349,7 +349,7 @@ def test_the_developers_chain_is_as_documented() -> None:
     contracts = {a: account for a, account in genesis.alloc.items() if account.code}
     assert all(account.nonce == 1 for account in contracts.values())
     assert len(contracts) == 4
-    assert genesis.gas_limit == 30_000_000
+    assert genesis.gas_limit == 60_000_000
     assert genesis_block(genesis)[0].header.base_fee == 10**9
     assert block_hash(genesis) == block_hash(dev_genesis())
     assert block_hash(genesis) != block_hash(dev_genesis(chain_id=5, balance=1))
