@@ -109,7 +109,7 @@ def commit(view: TrieView, delta: Delta) -> Changes:
 
 def _roots(view: TrieView, tries: Sequence[Grown], nodes: dict[bytes, bytes | None]) -> list[Hash]:
     """The tries' roots with their changed leaves; the records that change come to `nodes`."""
-    kernels = trie_kernels(sum(len(items) for _, _, items in tries))
+    kernels = trie_kernels(sum([len(items) for _, _, items in tries]))
     if kernels is not None and not _loses(tries):
         grown = grow(view, tries, kernels)
         if grown is not None:
@@ -124,7 +124,11 @@ def _roots(view: TrieView, tries: Sequence[Grown], nodes: dict[bytes, bytes | No
 
 def _loses(tries: Sequence[Grown]) -> bool:
     """Whether some leaf goes."""
-    return any(leaf is None for _, _, items in tries for _, leaf, _ in items)
+    for _, _, items in tries:
+        for _, leaf, _ in items:
+            if leaf is None:
+                return True
+    return False
 
 
 def commit_leaves(

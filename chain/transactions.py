@@ -347,11 +347,13 @@ def build_transaction(
     max_blob_fee: int = 0,
     blob_hashes: Sequence[Hash] = (),
     authorizations: Sequence[Authorization] = (),
+    private_key: bytes | None = None,
 ) -> Transaction:
-    """A transaction whose signature is still zero: sign its `signing_hash`.
+    """A transaction signed with a key of 32 bytes; a ValueError when that is no key.
 
-    For kinds 0 and 1 `max_fee` is the gas price, and `max_priority_fee` is left out. Numbers
-    are not checked here: chain.validation does.
+    Without a key its signature is still zero: sign its `signing_hash`. For kinds 0 and 1
+    `max_fee` is the gas price, and `max_priority_fee` is left out. Numbers are not checked
+    here: chain.validation does.
     """
     tip = max_fee if max_priority_fee is None or kind <= Kind.ACCESS_LIST else max_priority_fee
     unsigned = Transaction(
@@ -375,25 +377,33 @@ def build_transaction(
         blob_hashes=tuple(blob_hashes),
         authorizations=tuple(authorizations),
     )
-    payload = _encoded_fields(unsigned)
-    if kind != Kind.LEGACY:
-        preimage = bytes((kind,)) + codec.encode_list(payload)
-    elif chain_id is None:
-        preimage = codec.encode_list(payload)
+    fields = _encoded_fields(unsigned)
+    if kind == Kind.LEGACY and chain_id is not None:
+        preimage = codec.encode_list((*fields, codec.encode_int(chain_id), _TWO_ZEROS))
     else:
-        preimage = codec.encode_list((*payload, codec.encode_int(chain_id), _TWO_ZEROS))
-    return _with_scalars(replace(unsigned, signing_hash=keccak(preimage)), 0, 0, 0)
+        preimage = _envelope(kind, fields)
+    signing_hash = keccak(preimage)
+    v = r = s = 0
+    if private_key is not None:
+        y_parity, r, s = secp256k1.sign(signing_hash, private_key)
+        v = _recovery_id(kind, chain_id, y_parity)
+    raw = _envelope(kind, (*fields, *map(codec.encode_int, (v, r, s))))
+    return replace(unsigned, v=v, r=r, s=s, raw=raw, hash=keccak(raw), signing_hash=signing_hash)
+
+
+def _recovery_id(kind: int, chain_id: int | None, y_parity: int) -> int:
+    """How a transaction writes the parity of its signature."""
+    if kind != Kind.LEGACY:
+        return y_parity
+    return 27 + y_parity if chain_id is None else _REPLAY_PROTECTED_FROM + 2 * chain_id + y_parity
 
 
 def with_signature(transaction: Transaction, y_parity: int, r: int, s: int) -> Transaction:
     """The transaction with this signature in place of whatever it had."""
-    if transaction.kind != Kind.LEGACY:
-        v = y_parity
-    elif transaction.chain_id is None:
-        v = 27 + y_parity
-    else:
-        v = _REPLAY_PROTECTED_FROM + 2 * transaction.chain_id + y_parity
-    return _with_scalars(transaction, v, r, s)
+    v = _recovery_id(transaction.kind, transaction.chain_id, y_parity)
+    fields = _encoded_fields(transaction)
+    raw = _envelope(transaction.kind, (*fields, *map(codec.encode_int, (v, r, s))))
+    return replace(transaction, v=v, r=r, s=s, raw=raw, hash=keccak(raw))
 
 
 def sign_transaction(transaction: Transaction, private_key: bytes) -> Transaction:
@@ -401,11 +411,9 @@ def sign_transaction(transaction: Transaction, private_key: bytes) -> Transactio
     return with_signature(transaction, *secp256k1.sign(transaction.signing_hash, private_key))
 
 
-def _with_scalars(transaction: Transaction, v: int, r: int, s: int) -> Transaction:
-    raw = codec.encode_list((*_encoded_fields(transaction), *map(codec.encode_int, (v, r, s))))
-    if transaction.kind != Kind.LEGACY:
-        raw = bytes((transaction.kind,)) + raw
-    return replace(transaction, v=v, r=r, s=s, raw=raw, hash=keccak(raw))
+def _envelope(kind: int, fields: Sequence[bytes]) -> bytes:
+    encoded = codec.encode_list(fields)
+    return encoded if kind == Kind.LEGACY else bytes((kind,)) + encoded
 
 
 def _encoded_fields(transaction: Transaction) -> list[bytes]:

@@ -22,6 +22,7 @@ Grown = tuple[bytes, Hash, Sequence[Leaf]]
 """A trie's key space, its root, and its changed leaves by their keys, at least one."""
 
 _HEAD_BYTES: Final = RECORD_HEAD.size
+_EMPTY_BYTES: Final = _HEAD_BYTES + len(NO_CHILDREN)  # a record without extension and children
 _read_head: Final = RECORD_HEAD.unpack_from
 
 # A branch to visit: its trie, the name of its record, how deep it hangs, the record (None: there
@@ -53,38 +54,43 @@ def grow(
     counts: list[int] = []
     sizes: list[int] = []
     start = base = 0
+    node_of = view.node
     while start < len(visits):
         level = visits[start:]
         start = len(visits)
         counts.append(len(level))
         for trie, _, slot, record, items, place in level:
-            first = items[0][0]
             if record is None:
-                record, depth = _new_record(slot, first, items[-1][0])
-            else:
+                record, depth = _new_record(slot, items[0][0], items[-1][0])
+            elif record[4]:
                 depth = slot + record[4]
-                if depth > slot and not _below(record, slot, items):
+                if not _below(record, slot, items):
                     return None
+            else:
+                depth = slot
             records.append(record)
             mask, inner, extension = _read_head(record)
-            size = _HEAD_BYTES + extension + 16
-            if len(record) != size + 32 * (mask | inner).bit_count() or extension > EXTENSION_MAX:
+            size = len(record)
+            filled = (mask | inner).bit_count()
+            if size != _EMPTY_BYTES + extension + 32 * filled or extension > EXTENSION_MAX:
                 return None
             below = depth + 1
             for group in (items,) if len(items) == 1 else _parted(items, depth):
-                item = group[0]
-                key = item[0]
+                key, leaf, there = group[0]
                 index = NIBBLES[key[depth]]
                 bit = 1 << index
                 if inner & bit:
                     name = trie + key[:below].encode()
-                    child = view.node(name)
+                    child = node_of(name)
                     if child is None:
                         raise Fault(f"trie record missing: {trie.hex()} {key[:below]!r}")
                     visits.append((trie, name, below, child, group, base + index))
-                elif len(group) == 1 and (item[2] or not mask & bit):
+                    continue
+                if not mask & bit:
+                    size += 32
+                if len(group) == 1 and (there or not mask & bit):
                     mask |= bit
-                    leaves.append((key[below:], item[1] or b""))
+                    leaves.append((key[below:], leaf or b""))
                     places.append(base + index)
                 else:
                     if mask & bit:
@@ -93,8 +99,9 @@ def grow(
                     inner |= bit
                     name = trie + key[:below].encode()
                     visits.append((trie, name, below, None, group, base + index))
-            rows += (mask << 16 | inner, place)
-            sizes.append(size + 32 * (mask | inner).bit_count())
+            rows.append(mask << 16 | inner)
+            rows.append(place)
+            sizes.append(size)
             base += 16
     encoded = encode_leaves(leaves)
     if min(map(len, encoded)) < 32:

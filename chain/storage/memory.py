@@ -8,11 +8,8 @@ from typing import Final
 from chain.errors import Fault
 from chain.storage.store import Change
 
+_FEW: Final = 8
 _MOVED_MAX: Final = 256  # keys put in their places one by one; more are sorted with all others
-
-# Changes are put in one by one while they are fewer than this part of the keys, and some.
-_RENEWED_FROM: Final = 8
-_CHANGED_MIN: Final = 64
 
 
 class _Table:
@@ -21,24 +18,27 @@ class _Table:
     def __init__(self) -> None:
         self.values: dict[bytes, bytes] = {}
         self._ordered: list[bytes] = []
-        self._moved: set[bytes] = set()  # that have come or gone since they were put in order
+        # Keys that have come or gone since they were put in order; None: too many.
+        self.moved: set[bytes] | None = None
 
     def put(self, key: bytes, value: bytes | None) -> None:
+        values, moved = self.values, self.moved
+        if moved is not None and (key in values) is (value is None):
+            moved.add(key)
+            if len(moved) > _MOVED_MAX:
+                self.moved = None
         if value is None:
-            if self.values.pop(key, None) is not None:
-                self._moved.add(key)
+            values.pop(key, None)
         else:
-            if key not in self.values:
-                self._moved.add(key)
-            self.values[key] = value
+            values[key] = value
 
     def ordered(self) -> list[bytes]:
-        if len(self._moved) > _MOVED_MAX:
+        if self.moved is None:
             self._ordered = sorted(self.values)
         else:
-            for key in self._moved:
+            for key in self.moved:
                 self._move(key)
-        self._moved.clear()
+        self.moved = set()
         return self._ordered
 
     def _move(self, key: bytes) -> None:
@@ -50,6 +50,18 @@ class _Table:
                 keys.insert(at, key)
         elif there:
             del keys[at]
+
+
+def _end(keys: Sequence[bytes], prefix: bytes, at: int) -> int:
+    """Where the keys with the prefix end, in order from `at` on."""
+    # Mostly there are few.
+    few = at
+    while few < len(keys) and keys[few].startswith(prefix):
+        few += 1
+        if few - at == _FEW:
+            past = prefix.rstrip(b"\xff")
+            return bisect_left(keys, past[:-1] + bytes((past[-1] + 1,)), few) if past else len(keys)
+    return few
 
 
 class MemoryStore:
@@ -84,11 +96,9 @@ class MemoryStore:
             found = self._table(table)
             keys = found.ordered()
             at = bisect_left(keys, prefix if start is None else max(prefix, start))
-            pairs = []
-            while at < len(keys) and keys[at].startswith(prefix):
-                pairs.append((keys[at], found.values[keys[at]]))
-                at += 1
-        yield from pairs
+            values = found.values
+            pairs = [(key, values[key]) for key in keys[at : _end(keys, prefix, at)]]
+        return iter(pairs)
 
     def write(self, changes: Iterable[Change], *, sync: bool) -> None:
         with self._lock:
@@ -97,7 +107,10 @@ class MemoryStore:
                 table = tables.get(name)
                 if table is None:
                     table = tables[name] = self._table(name)
-                table.put(key, value)
+                if table.moved is None and value is not None:  # as `put` would
+                    table.values[key] = value
+                else:
+                    table.put(key, value)
 
     def count(self, table: str) -> int:
         with self._lock:

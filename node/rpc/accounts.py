@@ -20,7 +20,6 @@ from chain.transactions import (
     Transaction,
     build_transaction,
     encode_network_transaction,
-    sign_transaction,
 )
 from chain.types import ZERO_ADDRESS, Address, Hash
 from chain.validation import check_unsigned
@@ -303,11 +302,12 @@ async def fill_for(ctx: Context, request: CallRequest) -> "_Filled":
 
 def sign_for(ctx: Context, filled: "_Filled", nonce: int, fork: Fork) -> Checked:
     """The filled transaction with this nonce, signed or, for impersonated accounts, not."""
-    unsigned = _unsigned(ctx, replace(filled, request=replace(filled.request, nonce=nonce)))
     key = ctx.node.accounts.get(filled.sender)
+    numbered = replace(filled, request=replace(filled.request, nonce=nonce))
+    transaction = _built(ctx, numbered, key)
     if key is None:
-        return ctx.developer.check(unsigned, filled.sender, fork)
-    return Checked(sign_transaction(unsigned, key), filled.sender)
+        return ctx.developer.check(transaction, filled.sender, fork)
+    return Checked(transaction, filled.sender)
 
 
 def _proved(ctx: Context, filled: "_Filled") -> Checked:
@@ -323,7 +323,11 @@ def _unproved(ctx: Context, filled: "_Filled") -> Checked:
 
 
 def _unsigned(ctx: Context, filled: _Filled) -> Transaction:
-    """The transaction with its nonce, by default the sender's next one."""
+    return _built(ctx, filled, None)
+
+
+def _built(ctx: Context, filled: _Filled, key: bytes | None) -> Transaction:
+    """The transaction with its nonce, by default the sender's next one; signed with a key."""
     request = filled.request
     nonce = request.nonce
     if nonce is None:
@@ -342,11 +346,12 @@ def _unsigned(ctx: Context, filled: _Filled) -> Transaction:
         max_blob_fee=filled.max_blob_fee,
         blob_hashes=request.blob_hashes or (),
         authorizations=request.authorizations or (),
+        private_key=key,
     )
 
 
 def _signed(ctx: Context, filled: _Filled) -> Transaction:
-    return sign_transaction(_unsigned(ctx, filled), _key(ctx, filled.sender))
+    return _built(ctx, filled, _key(ctx, filled.sender))
 
 
 async def _fees(ctx: Context, request: CallRequest, where: Scene) -> tuple[Kind, int, int]:
