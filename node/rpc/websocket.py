@@ -1,16 +1,18 @@
 """One WebSocket connection: requests answered as they come, subscriptions pushed.
 
-Requests run side by side, so a slow call holds up no other; how many at once is
-limited, and beyond that nothing is read. A client that does not read what it asked
+Requests that wait for something run side by side, so a slow call holds up no other; how many at
+once is limited, and beyond that nothing is read. A client that does not read what it asked
 for is cut off.
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from node.rpc.context import Context
+from node.rpc.instant import Heavy, answer_at_once
 from node.rpc.outgoing import LARGE, Outgoing
 from node.rpc.protocol import Dispatcher
 from node.rpc.subscriptions import Subscriptions
@@ -34,6 +36,7 @@ class Connection:
     ) -> None:
         self._socket = socket
         self._transport = transport
+        self._settings = settings
         self._dispatcher = dispatcher
         self._outgoing = outgoing
         self._context = shared.of_connection(self)
@@ -51,8 +54,15 @@ class Connection:
                     body = message.data
                 else:
                     break
+                made = answer_at_once(body, self._context, self._settings, self._dispatcher.counts)
+                if isinstance(made, bytes):
+                    await self._send_answer(made)
+                    self.subscriptions.start_new()
+                    await asyncio.sleep(0)  # others get a turn
+                    continue
+                waits = None if isinstance(made, Heavy) else made
                 await self._room.acquire()
-                task = asyncio.create_task(self._answer(body))
+                task = asyncio.create_task(self._answer(body, waits))
                 self._requests.add(task)
                 task.add_done_callback(self._requests.discard)
         finally:
@@ -61,9 +71,10 @@ class Connection:
                 task.cancel()
             await asyncio.gather(*self._requests, return_exceptions=True)
 
-    async def _answer(self, body: bytes) -> None:
+    async def _answer(self, body: bytes, waits: Coroutine[Any, Any, bytes] | None) -> None:
+        """`waits` gives the answer where some of it is made already."""
         try:
-            answer = await self._dispatcher.answer(body, self._context)
+            answer = await (waits or self._dispatcher.answer(body, self._context))
             if answer is not None:
                 await self._send_answer(answer)
             # A subscription speaks only after its id was told.

@@ -220,3 +220,24 @@ def test_the_server_says_goodbye_when_it_stops() -> None:
             socket.recv(timeout=30)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001
+
+
+def test_others_are_answered_while_one_floods(served: Served) -> None:
+    with dial(served) as flooding, dial(served) as other:
+        flood = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []})
+        for _ in range(2_000):
+            flooding.send(flood)
+        assert Caller(other).call("eth_blockNumber") == hex(served.node.ledger.height)
+        for _ in range(2_000):
+            assert json.loads(flooding.recv(timeout=30))["result"] == "0x7a69"
+
+
+def test_long_batches_are_answered_in_turns(served: Served) -> None:
+    calls = [
+        {"jsonrpc": "2.0", "id": number, "method": "eth_getBalance", "params": [OTHER]}
+        for number in range(600)
+    ]
+    with dial(served) as socket:
+        socket.send(json.dumps(calls))
+        answers = json.loads(socket.recv(timeout=30))
+    assert [answer["id"] for answer in answers] == list(range(600))
