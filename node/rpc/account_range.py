@@ -1,10 +1,9 @@
 """debug_ methods about all accounts of a state: in the order of their hashes, and which changed.
 
-Shapes and words are geth's: numbers and names without 0x where it writes them so, pages that
-lead on by the next key in base64.
+Shapes and words are geth's: numbers and names without 0x where it writes them so, addresses
+in mixed case where they name accounts.
 """
 
-from base64 import b64encode
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
@@ -14,11 +13,11 @@ from chain.leaves import decode_account
 from chain.types import EMPTY_CODE_HASH, EMPTY_ROOT, Address, Hash, Height
 from chain.views import TrieView
 from node.rpc.context import Context
-from node.rpc.errors import invalid_params, server_error
-from node.rpc.formats import Json, data
-from node.rpc.parameters import BlockHash, BlockTag, Count, Index
+from node.rpc.errors import server_error
+from node.rpc.formats import Json, checksummed, data
+from node.rpc.parameters import BlockHash, BlockTag, Count
 from node.rpc.registry import method
-from node.rpc.replay import run_trace
+from node.rpc.replay import found_height, run_trace
 from node.rpc.trace_options import TraceOptions
 from node.tracing import Budget
 
@@ -39,8 +38,6 @@ async def account_range(
 
     `incomplete` takes those too whose address is not known.
     """
-    if len(start) > 32:
-        raise invalid_params("invalid argument 1: a key has at most 32 bytes")
     most = min(count, _ACCOUNTS_MAX) or _ACCOUNTS_MAX
     return await _dump(ctx, block, start, most, without_code, without_storage, incomplete)
 
@@ -60,7 +57,7 @@ async def _dump(
     without_storage: bool,
     incomplete: bool,
 ) -> Any:
-    height = ctx.height(block)
+    height = found_height(ctx, block)
     view = ctx.view_at(height)
 
     def read(budget: Budget, _: TraceOptions) -> Json:
@@ -70,7 +67,7 @@ async def _dump(
             address = ctx.ledger.name_of(key)
             if address is None and not incomplete:
                 continue
-            name = "pre(" + key.hex() + ")" if address is None else data(address)
+            name = f"pre({key.hex()})" if address is None else checksummed(Address(address))
             account = decode_account(leaf)
             told: Json = {
                 "balance": str(account.balance),
@@ -89,7 +86,7 @@ async def _dump(
         found: Json = {"root": ctx.ledger.state_root(height).hex(), "accounts": accounts}
         following = next(leaves, None)
         if following is not None:
-            found["next"] = b64encode(following[0]).decode()
+            found["next"] = data(following[0])
         return found
 
     return await run_trace(ctx, read)
@@ -129,7 +126,7 @@ async def preimage(ctx: Context, key: Hash) -> bytes:
 
 
 @method("debug_getModifiedAccountsByNumber")
-async def modified_by_number(ctx: Context, start: Index, end: Index | None = None) -> Any:
+async def modified_by_number(ctx: Context, start: Count, end: Count | None = None) -> Any:
     """The accounts that differ between two blocks' states, or that one block changed."""
     return await _modified(ctx, start, end)
 
@@ -140,11 +137,11 @@ async def modified_by_hash(ctx: Context, start: Hash, end: Hash | None = None) -
     return await _modified(ctx, BlockHash(start), None if end is None else BlockHash(end))
 
 
-async def _modified(ctx: Context, start: BlockTag, end: BlockTag | None) -> Any:
+async def _modified(ctx: Context, start: int | BlockHash, end: int | BlockHash | None) -> Any:
     first = _known(ctx, start, "start")
     if end is None:
         if first == ctx.ledger.first:
-            raise server_error("start block has no parent")
+            raise server_error(f"block {first:x} has no parent")
         last, first = first, Height(first - 1)
     else:
         last = _known(ctx, end, "end")
@@ -174,9 +171,13 @@ async def _modified(ctx: Context, start: BlockTag, end: BlockTag | None) -> Any:
     return await run_trace(ctx, read)
 
 
-def _known(ctx: Context, block: BlockTag, which: str) -> Height:
+def _known(ctx: Context, block: int | BlockHash, which: str) -> Height:
     height = ctx.find(block)
     if height is None:
-        named = data(block.hash) if isinstance(block, BlockHash) else block
+        # geth writes the start in hexadecimal and the end, if a height, in decimal digits.
+        if isinstance(block, BlockHash):
+            named = block.hash.hex()
+        else:
+            named = f"{block:x}" if which == "start" else f"{block}"
         raise server_error(f"{which} block {named} not found")
     return height

@@ -7,28 +7,34 @@ from chain.types import Hash, Height
 from node.rpc.context import Context
 from node.rpc.errors import invalid_params, server_error
 from node.rpc.formats import data
-from node.rpc.parameters import BlockTag
+from node.rpc.parameters import BlockHash, BlockTag
 from node.rpc.registry import METHODS, method
+from node.rpc.replay import found_height
 
 _CODE_KEY_SIZE: Final = 33
 
 
 @method("debug_getRawHeader")
 async def get_raw_header(ctx: Context, block: BlockTag) -> bytes:
-    """A header's RLP."""
-    return encode_header(ctx.header(_height(ctx, block)))
+    """A header's RLP; none for a height that is not reached."""
+    height = _found(ctx, block, "header")
+    return b"" if height is None else encode_header(ctx.header(height))
 
 
 @method("debug_getRawBlock")
 async def get_raw_block(ctx: Context, block: BlockTag) -> bytes:
-    """A block's RLP."""
-    return ctx.ledger.raw_block(_height(ctx, block))
+    """A block's RLP; none for a height that is not reached."""
+    height = _found(ctx, block, "block")
+    return b"" if height is None else ctx.ledger.raw_block(height)
 
 
 @method("debug_getRawReceipts")
-def get_raw_receipts(ctx: Context, block: BlockTag) -> list[str]:
-    """The receipts of a block in their canonical encoding."""
-    return [data(encode_receipt(item)) for item in ctx.ledger.receipts(_height(ctx, block))]
+def get_raw_receipts(ctx: Context, block: BlockTag) -> list[str] | None:
+    """The receipts of a block in their canonical encoding; null where there is no block yet."""
+    height = ctx.find(block)
+    if height is None:
+        return [] if isinstance(block, BlockHash) else None
+    return [data(encode_receipt(item)) for item in ctx.ledger.receipts(height)]
 
 
 @method("debug_getRawTransaction")
@@ -41,7 +47,7 @@ async def get_raw_transaction(ctx: Context, transaction_hash: Hash) -> bytes:
 @method("debug_getRawBlockAccessList")
 async def get_raw_block_access_list(ctx: Context, block: BlockTag) -> None:
     """What a block read and wrote, encoded, where its header commits to that: no fork has it."""
-    _height(ctx, block)
+    found_height(ctx, block)
 
 
 @method("debug_getBadBlocks")
@@ -78,8 +84,9 @@ def _code(ctx: Context, code_hash: Hash) -> bytes:
     return ctx.ledger.code(code_hash) or b""
 
 
-def _height(ctx: Context, block: BlockTag) -> Height:
+def _found(ctx: Context, block: BlockTag, what: str) -> Height | None:
+    """A block's height, none for one to come; RpcError for a hash that is not known, as by geth."""
     height = ctx.find(block)
-    if height is None:
-        raise server_error(f"block {block if isinstance(block, int) else ''} not found")
+    if height is None and isinstance(block, BlockHash):
+        raise server_error(f"{what} {data(block.hash)} not found")
     return height

@@ -168,8 +168,19 @@ def traced_height(ctx: Context, block: BlockTag) -> Height:
     """The height of a block to trace; RpcError in geth's words when there is none."""
     if block == "pending":
         raise server_error("tracing on top of pending is not supported")
+    return found_height(ctx, block)
+
+
+def found_height(ctx: Context, block: BlockTag) -> Height:
+    """The height of a block; RpcError in the words of geth's debug_ methods when there is none."""
     found = ctx.find(block)
     if found is None:
         named = data(block.hash) if isinstance(block, BlockHash) else f"#{block}"
         raise server_error(f"block {named} not found")
     return found
+
+
+def out_of_range(ctx: Context, height: Height, index: int) -> RpcError:
+    """The refusal of a transaction's index that a block has not, in geth's words."""
+    where = data(ctx.ledger.hash_at(height))
+    return server_error(f"transaction index {index} out of range for block {where}")

@@ -11,14 +11,14 @@ from chain.changes import storage_trie
 from chain.commitment import commit
 from chain.forked import lay
 from chain.leaves import address_key, decode_slot, slot_key
-from chain.types import Address, Hash, Height
+from chain.types import EMPTY_ROOT, Address, Hash, Height
 from chain.views import TrieView
 from node.rpc.context import Context
-from node.rpc.errors import invalid_params, server_error
+from node.rpc.errors import server_error
 from node.rpc.formats import Json, data, word
 from node.rpc.parameters import BlockTag, Count
 from node.rpc.registry import method
-from node.rpc.replay import replay_of, run_trace, traced_height
+from node.rpc.replay import out_of_range, replay_of, run_trace, traced_height
 from node.rpc.trace_options import TraceOptions
 from node.tracing import Budget
 
@@ -31,14 +31,14 @@ async def storage_range_at(
 ) -> dict[str, Any]:
     """A contract's slots from a hashed key on, before the block's transaction of an index."""
     height = traced_height(ctx, block)
-    if len(start) > 32:
-        raise invalid_params("invalid argument 3: a key has at most 32 bytes")
+    if height == ctx.ledger.first:
+        raise server_error("no transaction in genesis")
 
     def read(budget: Budget, _: TraceOptions) -> Json:
         view, written = _state_before(ctx, height, index, budget)
         account = view.account(address)
-        if account is None:
-            raise server_error(f"account {data(address)} doesn't exist")
+        if account is None or account.storage_root == EMPTY_ROOT:
+            return {"storage": None, "nextKey": None}
         leaves = _leaves_from(view, address, Hash(start.ljust(32, b"\0")), budget)
         return _shown(ctx, leaves, min(count, _SLOTS_MAX), written)
 
@@ -50,11 +50,9 @@ def _state_before(
     ctx: Context, height: Height, index: int, budget: Budget
 ) -> tuple[TrieView, frozenset[int]]:
     """The state before a transaction, and the slots written in the block so far."""
-    if height == 0:
-        return ctx.view_at(height), frozenset()
     replay = replay_of(ctx, height)
-    if index > len(replay.block.transactions):
-        raise server_error(f"transaction index {index} out of range for block {height}")
+    if index and index >= len(replay.block.transactions):
+        raise out_of_range(ctx, height, index)
     replay.skip(index, budget)
     execution = replay.execution
     delta = execution.state.delta()
