@@ -249,13 +249,13 @@ def _init(settings: Settings, *, follower: bool) -> int:
 
 def _serve(settings: Settings, *, dev: bool, own_chain_id: bool) -> int:
     from node import serve
-    from node.devchain.fork.opening import Forking
+    from node.devchain.fork.opening import Forking, wanted
 
     forking = Forking()
     if dev:
         own = settings.dev
         answers = _home("XDG_CACHE_HOME", ".cache") / "chain-node" / "forks"
-        forking = Forking(own.fork_url, own.fork_height, answers, not own_chain_id)
+        forking = Forking(*wanted(own.fork_url, own.fork_height), answers, not own_chain_id)
         if own.fork_url and settings.rpc.call_timeout_ms == RpcSettings().call_timeout_ms:
             rpc = replace(settings.rpc, call_timeout_ms=_FORK_CALL_MS)
             settings = replace(settings, rpc=rpc)

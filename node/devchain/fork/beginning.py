@@ -63,7 +63,10 @@ def find_fork(
     source = Source(url, pause=pause)
     try:
         if height is None:
-            height = int(source.ask("eth_blockNumber"), 16)
+            newest = source.ask("eth_blockNumber")
+            if not isinstance(newest, str):
+                raise SourceFailed(source.name, f"no block number: {newest!r:.80}")
+            height = int(newest, 16)
         block, chain_id = source.ask_all(
             [("eth_getBlockByNumber", (hex(height), False)), ("eth_chainId", ())]
         )
@@ -76,12 +79,17 @@ def find_fork(
         if found is None:
             raise
         answers, block, chain_id = found
-        return _fork(source, block, chain_id, answers, sure=False)
+        first, number = _parsed(source, block, chain_id)
+        return _fork(source, first, number, answers, sure=False)
     if not isinstance(block, dict):
         raise Rejected(Reason.UNKNOWN_BLOCK, f"{source.name} has no block {height}")
-    answers = Answers(_path(folder, url, block))
+    first, number = _parsed(source, block, chain_id)
+    if first.header.number != height:
+        detail = f"block {first.header.number} for block {height}"
+        raise SourceFailed(source.name, detail)
+    answers = Answers(_path(folder, url, first))
     answers.add((_BLOCK, msgspec.json.encode(block)), (_CHAIN, msgspec.json.encode(chain_id)))
-    return _fork(source, block, chain_id, answers, sure=True)
+    return _fork(source, first, number, answers, sure=True)
 
 
 def reopen_fork(
@@ -100,31 +108,40 @@ def reopen_fork(
     except msgspec.DecodeError as error:
         raise Fault(f"the record of the fork is corrupt: {error}") from error
     source = Source(url or found.url, pause=pause)
-    answers = Answers(_path(folder, found.url, found.block))
-    return _fork(source, found.block, hex(found.chain_id), answers, sure=False)
+    first, number = _parsed(source, found.block, hex(found.chain_id))
+    answers = Answers(_path(folder, found.url, first))
+    return _fork(source, first, number, answers, sure=False)
 
 
-def _fork(source: Source, block: Any, chain_id: Any, answers: Answers, *, sure: bool) -> ForkPoint:
+def _parsed(source: Source, block: dict[str, Any], chain_id: Any) -> tuple[StoredHeader, int]:
+    """The block to fork from, and the chain's id. Raises `SourceFailed` where they are none."""
     try:
         first = parse_header(block)
-        number = int(chain_id, 16)
-    except (TypeError, ValueError) as error:
-        answers.close()
+    except ValueError as error:
         raise SourceFailed(source.name, f"the block to fork from: {error}") from None
+    try:
+        return first, int(chain_id, 16)
+    except (TypeError, ValueError):
+        raise SourceFailed(source.name, f"no chain id: {chain_id!r:.80}") from None
+
+
+def _fork(
+    source: Source, first: StoredHeader, chain_id: int, answers: Answers, *, sure: bool
+) -> ForkPoint:
     height = Height(first.header.number)
     origin = ForkOrigin(source, answers, height, first.hash, sure=sure)
-    return ForkPoint(source.url, number, first, origin)
+    return ForkPoint(source.url, chain_id, first, origin)
 
 
 def _folder(folder: Path, url: str) -> Path:
     return folder / hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
-def _path(folder: Path | None, url: str, block: dict[str, Any]) -> Path | None:
+def _path(folder: Path | None, url: str, first: StoredHeader) -> Path | None:
     """One file for each block, by its height and hash, for ledgers behind a URL may change."""
     if folder is None:
         return None
-    name = f"{int(block['number'], 16)}-{str(block['hash']).removeprefix('0x')[:16]}"
+    name = f"{first.header.number}-{first.hash.hex()[:16]}"
     return _folder(folder, url) / name
 
 

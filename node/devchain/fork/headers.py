@@ -48,6 +48,8 @@ def parse_header(block: dict[str, Any]) -> StoredHeader:
     if height is None or own is None or gas_limit is None or timestamp is None:
         raise ValueError("number, hash, gasLimit or timestamp is missing")
     extra = block.get("extraData") or "0x"
+    if not isinstance(extra, str):
+        raise ValueError(f"extraData is {extra!r:.80}")
     difficulty = number("difficulty", 32) or 0
     header = Header(
         parent_hash=digest("parentHash") or ZERO_HASH,

@@ -24,6 +24,15 @@ class Forking(Struct, frozen=True):
     takes_chain_id: bool = False  # whether the fork has its source's chain id
 
 
+def wanted(url: str, height: int) -> tuple[str, int]:
+    """The URL and the height of "http://host:8545@21000000"; a height by itself goes first."""
+    address, at, number = url.rpartition("@")
+    # After a login there comes a host, which is never a number alone.
+    if not at or not (number.isascii() and number.isdigit()):
+        return url, height
+    return address, int(number) if height == NEWEST else height
+
+
 def open_fork(
     store: Store, forking: Forking, now: int, genesis_of: Callable[[int | None, int], Genesis]
 ) -> tuple[Genesis, ForkPoint | None]:
@@ -33,7 +42,7 @@ def open_fork(
     time: that of the store's, or `now` (seconds since 1970) for an empty one, for contracts and
     tests reckon with dates from the first block on. An empty store is begun with the fork that is
     wanted. `Rejected` (WRONG_CHAIN) when the store holds
-    something else, and as `find_fork`; `SourceFailed`.
+    something else, BAD_SETTING for a height without a URL, and as `find_fork`; `SourceFailed`.
     """
     begun = store.get(schema.META, schema.GENESIS)
     began = parse_genesis(begun).timestamp if begun else now
@@ -46,6 +55,8 @@ def open_fork(
                 Reason.WRONG_CHAIN,
                 f"the data folder holds a fork at height {point.height}, not {forking.height}",
             )
+    elif not forking.url and forking.height != NEWEST:
+        raise Rejected(Reason.BAD_SETTING, "a height to fork from without a URL to fork from")
     elif not forking.url:
         return genesis_of(None, began), None
     elif store.get(schema.META, schema.SCHEMA) is not None:

@@ -13,6 +13,7 @@ from chain.errors import Reason, Rejected, SourceFailed
 
 CALLS_MAX: Final = 100  # in one request
 _ANSWER_BYTES_MAX: Final = 64 * 2**20
+_SHOWN_MAX: Final = 100  # bytes of an answer that makes no sense
 _TIMEOUT_SECONDS: Final = 20.0
 _PAUSES: Final = (0.2, 0.8)  # seconds before another try
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
@@ -113,7 +114,7 @@ class Source:
                 self._drop()
                 problem = f"{type(error).__name__}: {error}"
             else:
-                problem = f"HTTP status {status}"
+                problem = f"HTTP status {status}{_beginning(answer)}"
                 # Servers answer errors of JSON-RPC with statuses of all kinds.
                 if (found := _decoded(answer)) is not None and status not in _BUSY:
                     return found
@@ -161,6 +162,12 @@ class Source:
 def _body(call: Call, number: int) -> dict[str, Any]:
     method, params = call
     return {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
+
+
+def _beginning(answer: bytes) -> str:
+    """What stands first in an answer that is no JSON-RPC, on one line; nothing of an empty one."""
+    text = " ".join(answer[:_SHOWN_MAX].decode(errors="replace").split())
+    return ": " + "".join(filter(str.isprintable, text)) if text else ", and nothing else"
 
 
 def _decoded(answer: bytes) -> Any:
