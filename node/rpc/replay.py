@@ -100,6 +100,21 @@ def replay_of(ctx: Context, height: Height) -> Replay:
     return Replay(ctx, ledger.block(height), ledger.hash_at(height), ledger.senders(height))
 
 
+def replay_before(ctx: Context, height: Height, index: int, budget: Budget) -> Replay:
+    """The block at a height, before its transaction of an index.
+
+    RpcError in geth's words when it has none; only an empty block may be asked for the first.
+    """
+    if height == ctx.ledger.first:
+        raise server_error("no transaction in genesis")
+    replay = replay_of(ctx, height)
+    if index and index >= len(replay.block.transactions):
+        where = data(ctx.ledger.hash_at(height))
+        raise server_error(f"transaction index {index} out of range for block {where}")
+    replay.skip(index, budget)
+    return replay
+
+
 def replay_given(ctx: Context, block: Block) -> Replay:
     """A block that need not be on the chain, but whose parent must be."""
     header = block.header
@@ -178,9 +193,3 @@ def found_height(ctx: Context, block: BlockTag) -> Height:
         named = data(block.hash) if isinstance(block, BlockHash) else f"#{block}"
         raise server_error(f"block {named} not found")
     return found
-
-
-def out_of_range(ctx: Context, height: Height, index: int) -> RpcError:
-    """The refusal of a transaction's index that a block has not, in geth's words."""
-    where = data(ctx.ledger.hash_at(height))
-    return server_error(f"transaction index {index} out of range for block {where}")

@@ -14,11 +14,10 @@ from chain.leaves import address_key, decode_slot, slot_key
 from chain.types import EMPTY_ROOT, Address, Hash, Height
 from chain.views import TrieView
 from node.rpc.context import Context
-from node.rpc.errors import server_error
 from node.rpc.formats import Json, data, word
 from node.rpc.parameters import BlockTag, Count
 from node.rpc.registry import method
-from node.rpc.replay import out_of_range, replay_of, run_trace, traced_height
+from node.rpc.replay import replay_before, run_trace, traced_height
 from node.rpc.trace_options import TraceOptions
 from node.tracing import Budget
 
@@ -31,8 +30,6 @@ async def storage_range_at(
 ) -> dict[str, Any]:
     """A contract's slots from a hashed key on, before the block's transaction of an index."""
     height = traced_height(ctx, block)
-    if height == ctx.ledger.first:
-        raise server_error("no transaction in genesis")
 
     def read(budget: Budget, _: TraceOptions) -> Json:
         view, written = _state_before(ctx, height, index, budget)
@@ -50,11 +47,7 @@ def _state_before(
     ctx: Context, height: Height, index: int, budget: Budget
 ) -> tuple[TrieView, frozenset[int]]:
     """The state before a transaction, and the slots written in the block so far."""
-    replay = replay_of(ctx, height)
-    if index and index >= len(replay.block.transactions):
-        raise out_of_range(ctx, height, index)
-    replay.skip(index, budget)
-    execution = replay.execution
+    execution = replay_before(ctx, height, index, budget).execution
     delta = execution.state.delta()
     written = frozenset(slot for slots in delta.storage.values() for slot in slots)
     return lay(execution.view, commit(execution.view, delta)), written

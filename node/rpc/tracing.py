@@ -19,6 +19,7 @@ from node.rpc.registry import method
 from node.rpc.replay import (
     Replay,
     StateBetween,
+    replay_before,
     replay_given,
     replay_of,
     run_trace,
@@ -111,10 +112,7 @@ def _trace_call(
     between = options.index is not None
     where = scene(ctx, height, None if between else options.state, options.around)
     if options.index is not None:
-        replay = replay_of(ctx, height)
-        if options.index > len(replay.block.transactions):
-            raise server_error(f"transaction index {options.index} out of range for block {height}")
-        replay.skip(options.index, budget)
+        replay = replay_before(ctx, height, options.index, budget)
         view: StateView = StateBetween(replay.execution.state)
         fork, machine = where.fork, where.machine
         if options.state is not None:

@@ -83,8 +83,13 @@ def test_a_call_can_be_traced_within_a_block(served: Served, counter: str) -> No
         for where in ({"txIndex": "0x0"}, {})
     )
     assert after == before + 1
-    refusal = served.refusal("debug_traceCall", request, height, {"txIndex": "0x9"})
-    assert (refusal.code, "out of range" in refusal.message) == (-32000, True)
+    name = served.call("eth_getHeaderByNumber", height)["hash"]
+    for index in (1, 9):
+        refusal = served.refusal("debug_traceCall", request, height, {"txIndex": hex(index)})
+        words = f"transaction index {index} out of range for block {name}"
+        assert (refusal.code, refusal.message) == (-32000, words)
+    genesis = served.refusal("debug_traceCall", request, "0x0", {"txIndex": "0x0"})
+    assert genesis.message == "no transaction in genesis"
 
 
 def test_a_reverting_call_is_traced_with_its_data(served: Served, counter: str) -> None:
