@@ -169,7 +169,8 @@ class Producer:
         """A transaction was pooled: it may be reason to build."""
         self._nothing_fits = False
         self._arrivals += 1
-        self._wake.set()
+        if self.pace.automine:
+            self._wake.set()
 
     def set_pace(self, pace: Pace) -> None:
         """Build by another pace from now on."""

@@ -17,7 +17,7 @@ from chain.types import Hash
 from node.handing import handed
 
 _WAITING_MAX: Final = 100_000  # transactions on their way into the pool
-_INLINE_MAX: Final = 4  # up to this many are cheaper to check than to hand to a thread
+_INLINE_MAX: Final = 16  # up to this many are cheaper to check than to hand to a thread
 
 _Decoded = tuple[Transaction, BlobSidecar | None]
 Admissible = tuple[Checked, BlobSidecar | None]
