@@ -6,22 +6,25 @@ after the fork has not happened here.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Raw
 
 from chain.errors import Rejected, SourceFailed
 from chain.transactions import decode_network_transaction
-from chain.types import Address, Hash, Height
+from chain.types import EMPTY_CODE_HASH, Address, Hash, Height
 from chain.validation import check_transaction
 from node.devchain.fork.beginning import ForkPoint
 from node.devchain.fork.origin import NotFetched, turn
 from node.devchain.fork.source import Refusal
 from node.rpc.context import Context
-from node.rpc.errors import RpcError
+from node.rpc.errors import RpcError, invalid_params
 from node.rpc.formats import data
 from node.rpc.parameters import BlockHash, BlockNumber, BlockTag
 from node.rpc.registry import Method
+
+if TYPE_CHECKING:
+    from node.rpc.trace_filter import TraceFilter
 
 # At the fork's own block these are answered here, where accounts were changed on its state.
 OF_STATE: Final = frozenset(
@@ -45,6 +48,9 @@ OF_STATE: Final = frozenset(
 BY_BLOCK_HASH: Final = frozenset(
     {
         "debug_traceBlockByHash",
+        "erigon_getBlockReceiptsByBlockHash",
+        "erigon_getHeaderByHash",
+        "erigon_getLogsByHash",
         "eth_getBlockByHash",
         "eth_getBlockTransactionCountByHash",
         "eth_getHeaderByHash",
@@ -52,6 +58,7 @@ BY_BLOCK_HASH: Final = frozenset(
         "eth_getTransactionByBlockHashAndIndex",
         "eth_getUncleByBlockHashAndIndex",
         "eth_getUncleCountByBlockHash",
+        "ots_getBlockDetailsByHash",
     }
 )
 BY_TRANSACTION: Final = frozenset(
@@ -68,6 +75,9 @@ BY_TRANSACTION: Final = frozenset(
         "trace_replayTransaction",
         "trace_transaction",
     }
+)
+BY_NONCE: Final = frozenset(
+    {"eth_getTransactionBySenderAndNonce", "ots_getTransactionBySenderAndNonce"}
 )
 _SENDING: Final = frozenset({"eth_sendRawTransaction", "eth_sendRawTransactionSync"})
 _FETCHES_MAX: Final = 10_000  # of one call in the event loop
@@ -137,6 +147,8 @@ def refused(refusal: Refusal) -> RpcError:
 
 
 def _is_earlier(ctx: Context, fork: ForkPoint, method: Method, arguments: list[Any]) -> bool:
+    from node.rpc.erigon import AnyBlock, NamedBlock  # which lead back here
+
     if not arguments:
         return False
     name = method.name
@@ -144,9 +156,24 @@ def _is_earlier(ctx: Context, fork: ForkPoint, method: Method, arguments: list[A
         return _of_source(ctx, fork, arguments[0])
     if name in BY_TRANSACTION:
         return _ran_on_source(ctx, fork, arguments[0])
+    if name in BY_NONCE:
+        return _sent_on_source(fork, *arguments)
+    if name == "ots_getContractCreator":
+        account = fork.origin.account(arguments[0])
+        return account is not None and account.code_hash != EMPTY_CODE_HASH
+    if name == "trace_filter":
+        return _traced_by_source(ctx, fork, arguments[0])
+    if name == "erigon_blockNumber":
+        return False
     last = fork.height - 1 if name in OF_STATE else fork.height
-    for argument, parameter in zip(arguments, method.parameters, strict=False):
-        if parameter.annotation not in (BlockTag, BlockNumber):
+    for given, parameter in zip(arguments, method.parameters, strict=False):
+        if parameter.annotation in (BlockTag, BlockNumber):
+            argument = given
+        elif isinstance(given, NamedBlock):
+            argument = given.number
+        elif isinstance(given, AnyBlock):
+            argument = given.tag
+        else:
             continue
         if argument == "earliest":
             return last >= 0
@@ -157,6 +184,26 @@ def _is_earlier(ctx: Context, fork: ForkPoint, method: Method, arguments: list[A
             if height is None:
                 return _of_source(ctx, fork, argument.hash)
             return height <= last
+    return False
+
+
+def _sent_on_source(fork: ForkPoint, sender: Address, nonce: int) -> bool:
+    account = fork.origin.account(sender)
+    return account is not None and nonce < account.nonce
+
+
+def _traced_by_source(ctx: Context, fork: ForkPoint, wanted: "TraceFilter") -> bool:
+    """Whether all of a range is; an error for one on both sides of the fork."""
+    last = ctx.find(wanted.last) if wanted.last != "earliest" else Height(0)
+    first = ctx.find(wanted.first) if wanted.first != "earliest" else Height(0)
+    if last is not None and last <= fork.height:
+        return True
+    if first is not None and first <= fork.height:
+        height = fork.height
+        raise invalid_params(
+            f"the ledger was forked at height {height}: ask for traces up to it, and for those "
+            f"from {height + 1} on"
+        )
     return False
 
 

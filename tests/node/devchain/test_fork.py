@@ -129,6 +129,23 @@ def test_the_past_is_the_sources(world: World, fork: Served) -> None:
     _same(fork, source, "eth_call", {"to": world.counter}, number)
     _same(fork, source, "eth_getProof", world.counter, ["0x0"], number)
     _same(fork, source, "eth_feeHistory", "0x2", number, [50])
+    _same(fork, source, "erigon_getHeaderByNumber", int(number, 16))
+    _same(fork, source, "erigon_getHeaderByHash", block_hash)
+    _same(fork, source, "ots_getBlockDetails", int(number, 16))
+    _same(fork, source, "ots_getBlockDetailsByHash", block_hash)
+    _same(fork, source, "ots_getBlockTransactions", number, 0, 5)
+    _same(fork, source, "ots_getContractCreator", world.counter)
+    _same(fork, source, "ots_getTransactionBySenderAndNonce", SENDER, 0)
+    _same(fork, source, "eth_getTransactionBySenderAndNonce", SENDER, "0x0")
+    wanted = {"fromBlock": "earliest", "toBlock": number}
+    _same(fork, source, "trace_filter", wanted)
+    assert fork.call("trace_filter", wanted)
+    both = fork.refusal("trace_filter", {"fromBlock": number, "toBlock": "latest"})
+    assert str(world.height + 1) in both.message
+    after = {"fromBlock": hex(world.height + 1), "toBlock": "latest"}
+    assert fork.call("trace_filter", after) != []
+    last = hex(int(fork.call("eth_getTransactionCount", SENDER, "latest"), 16) - 1)
+    assert fork.call("eth_getTransactionBySenderAndNonce", SENDER, last) is not None
     assert fork.call("eth_getTransactionReceipt", "0x" + "11" * 32) is None
     assert fork.call("eth_getBlockByHash", "0x" + "11" * 32, False) is None
 
