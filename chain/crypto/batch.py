@@ -8,6 +8,7 @@ for another machine is made anew. Nothing is imported or compiled before the fir
 
 import ctypes
 import os
+import sys
 import threading
 from array import array
 from collections import deque
@@ -24,7 +25,8 @@ from chain.types import Address, Hash
 _DIGEST_BYTES: Final = 32  # of the checksum before the object code in a cache file
 _FROM: Final = 8  # items; below, a batch is not worth its preparation
 _LOAD_FROM: Final = 64  # items that are worth loading the kernels for
-_LOAD_AFTER: Final = 4_096  # leaves of tries, in whatever batches: worth it too
+_LOAD_AFTER: Final = 2_048  # leaves of tries, in whatever batches: worth it too
+_LOAD_SOON_AFTER: Final = 512  # the same where llvmlite, which takes longest, is there already
 _LEAVES_MAX: Final = 16_384  # of tries at once; each takes two kilobytes for a while
 _PER_THREAD_MIN: Final = 64  # signatures; a thread must have enough to do
 _THREADS_MAX: Final = 8
@@ -161,14 +163,15 @@ def trie_kernels(leaves: int) -> Kernels | None:
     """The kernels, for tries with so many changed leaves; None as for `kernels`.
 
     A leaf takes its path with it, so that none are too few; but far too many would take memory.
-    The kernels are loaded when many have been hashed without.
+    The kernels are loaded when so many have been hashed without that it would have paid.
     """
     if leaves > _LEAVES_MAX:
         return None
     if _loading.done:
         return _loading.result
     _loading.leaves += leaves
-    return kernels(_LOAD_FROM) if _loading.leaves >= _LOAD_AFTER else None
+    enough = _LOAD_SOON_AFTER if "llvmlite.binding" in sys.modules else _LOAD_AFTER
+    return kernels(_LOAD_FROM) if _loading.leaves >= enough else None
 
 
 class _Loading:

@@ -14,7 +14,7 @@ from chain.errors import Reason, Rejected
 from chain.forks import Fork
 from chain.transactions import Checked, Kind, Transaction, decode_network_transaction
 from chain.types import Hash
-from node.handing import handed
+from node.handing import InlineExecutor, handed
 
 _WAITING_MAX: Final = 100_000  # transactions on their way into the pool
 _INLINE_MAX: Final = 16  # up to this many are cheaper to check than to hand to a thread
@@ -85,6 +85,8 @@ class Intake:
             full = Rejected(Reason.POOL_FULL, f"{self._count} transactions are in line")
             return [full] * len(raws)
         order = _Order(raws, local, accept, asyncio.get_running_loop().create_future())
+        if isinstance(self._threads, InlineExecutor) and self._worker is None:
+            return self._pool(await self._check((order,)), local)  # nobody came in between
         self._waiting.append(order)
         self._count += len(raws)
         if self._worker is None:

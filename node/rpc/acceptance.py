@@ -28,7 +28,7 @@ class Acceptance:
 
     def check(self, transaction: Transaction) -> None:
         """Raises FEE_ABOVE_CAP or NOT_REPLAY_PROTECTED."""
-        self.check_fee(transaction)
+        self.check_fee(transaction.max_fee, transaction.gas_limit)
         if (
             transaction.kind == Kind.LEGACY
             and transaction.chain_id is None
@@ -37,11 +37,11 @@ class Acceptance:
         ):
             raise Rejected(Reason.NOT_REPLAY_PROTECTED)
 
-    def check_fee(self, transaction: Transaction) -> None:
-        """Raises FEE_ABOVE_CAP where all the gas at the highest price costs too much."""
+    def check_fee(self, max_fee: int, gas: int) -> None:
+        """Raises FEE_ABOVE_CAP where so much gas at the highest price costs too much."""
         if self._fee_max is None:
             return
-        fee = transaction.max_fee * transaction.gas_limit / _ETHER
+        fee = max_fee * gas / _ETHER
         if fee > self._fee_max:
             raise Rejected(
                 Reason.FEE_ABOVE_CAP,

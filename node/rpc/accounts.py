@@ -109,7 +109,7 @@ async def sign_only(ctx: Context, request: CallRequest) -> Json:
     if ctx.node.developer is None:
         _check_whole(request)
     filled = await _filled(ctx, _with_sender(ctx, request))
-    ctx.acceptance.check_fee(_unsigned(ctx, filled))
+    ctx.acceptance.check_fee(filled.max_fee, filled.gas)
     return _shown(_signed(ctx, filled), filled.sidecar)
 
 
@@ -219,7 +219,7 @@ async def _sendable(ctx: Context, request: CallRequest) -> _Filled:
     if request.blobs is not None:
         raise server_error('"blobs" is not supported for this RPC method')
     filled = await _filled(ctx, request)
-    ctx.acceptance.check_fee(_unsigned(ctx, filled))
+    ctx.acceptance.check_fee(filled.max_fee, filled.gas)
     return filled
 
 

@@ -227,7 +227,7 @@ def test_a_block_that_is_checked_moves_the_seats_as_the_one_that_was_built() -> 
     for height in range(1, 8):
         builder = BlockBuilder(
             view, parent, MACHINE, genesis.config, lambda number: ZERO_HASH,
-            timestamp=height, coinbase=account(1), gas_limit=30_000_000, randomness=ZERO_HASH,
+            timestamp=height, coinbase=account(1), gas_limit=parent.gas_limit, randomness=ZERO_HASH,
         )  # fmt: skip
         built = builder.seal()
         checked = apply_block(
