@@ -23,7 +23,7 @@ from node.devchain.compose import Developing, build_chain
 from node.devchain.producer import Producer
 from node.environment import Environment, real_environment
 from node.machines import Machines
-from node.pool.intake import Accept, Admissible, Intake
+from node.pool.intake import Accept, Admissible, Intake, Told
 from node.pool.journal import DiskJournal, PoolJournal
 from node.pool.mempool import Mempool
 from node.prosecutor import Prosecutor
@@ -255,6 +255,17 @@ class Node:
         """
         self._refuse_when_failed()
         return await self._intake.submit(raw, accept=accept)
+
+    def begin_submitting(self, raw: bytes, told: Told, accept: Accept) -> bool:
+        """As `submit`, and `told` is called in the event loop with the only outcome.
+
+        False, and nothing is done, where the caller should wait until it is `settled`.
+        """
+        if self.developer is not None and self.developer.producer.pace.automine:
+            return False
+        self._refuse_when_failed()
+        self._intake.begin((raw,), told, local=True, accept=accept)
+        return True
 
     def _refuse_when_failed(self) -> None:
         if self.failed.done():

@@ -27,15 +27,17 @@ _Verdict = Admissible | Rejected
 Outcome = Hash | Rejected
 Admit = Callable[[Sequence[Admissible], bool], Sequence[Outcome]]
 Accept = Callable[[Transaction], None]  # raises Rejected
+# Told of the outcomes, or of an error of ours.
+Told = Callable[[Sequence[Outcome], BaseException | None], None]
 
 
 class _Order(Struct):
-    """Transactions that came together, and who waits for what becomes of them."""
+    """Transactions that came together, and who is told what becomes of them."""
 
     raws: Sequence[bytes]
     local: bool
     accept: Accept | None
-    outcomes: "asyncio.Future[list[Outcome]]"
+    told: Told
 
 
 class Intake:
@@ -81,17 +83,34 @@ class Intake:
         self, raws: Sequence[bytes], *, local: bool, accept: Accept | None = None
     ) -> list[Outcome]:
         """Pool raw transactions; one outcome for each, in order. `accept` has its say first."""
+        if isinstance(self._threads, InlineExecutor) and self._worker is None:
+            order = _Order(raws, local, accept, _tell_nobody)
+            return self._pool(await self._check((order,)), local)  # nobody came in between
+        outcomes: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
+
+        def told(found: Sequence[Outcome], error: BaseException | None) -> None:
+            if outcomes.done():
+                return
+            if error is None:
+                outcomes.set_result(found)
+            else:
+                outcomes.set_exception(error)
+
+        self.begin(raws, told, local=local, accept=accept)
+        return list(await outcomes)
+
+    def begin(
+        self, raws: Sequence[bytes], told: Told, *, local: bool, accept: Accept | None = None
+    ) -> None:
+        """As `submit_many` for whoever is no coroutine: `told` is called in a later turn."""
         if self._count + len(raws) > _WAITING_MAX:
             full = Rejected(Reason.POOL_FULL, f"{self._count} transactions are in line")
-            return [full] * len(raws)
-        order = _Order(raws, local, accept, asyncio.get_running_loop().create_future())
-        if isinstance(self._threads, InlineExecutor) and self._worker is None:
-            return self._pool(await self._check((order,)), local)  # nobody came in between
-        self._waiting.append(order)
+            asyncio.get_running_loop().call_soon(told, [full] * len(raws), None)
+            return
+        self._waiting.append(_Order(raws, local, accept, told))
         self._count += len(raws)
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
-        return await order.outcomes
 
     async def _work(self) -> None:
         try:
@@ -99,14 +118,18 @@ class Intake:
                 orders, self._waiting, self._count = self._waiting, [], 0
                 try:
                     verdicts = iter(await self._check(orders))
-                    for order in orders:
-                        outcomes = self._pool(list(islice(verdicts, len(order.raws))), order.local)
-                        if not order.outcomes.done():
-                            order.outcomes.set_result(outcomes)
                 except Exception as error:  # our bug: every caller is told
                     for order in orders:
-                        if not order.outcomes.done():
-                            order.outcomes.set_exception(error)
+                        order.told((), error)
+                    continue
+                for order in orders:
+                    mine = list(islice(verdicts, len(order.raws)))
+                    try:
+                        outcomes = self._pool(mine, order.local)
+                    except Exception as error:  # likewise
+                        order.told((), error)
+                    else:
+                        order.told(outcomes, None)
         finally:
             self._worker = None
 
@@ -125,6 +148,10 @@ class Intake:
         return [
             verdict if isinstance(verdict, Rejected) else next(admitted) for verdict in verdicts
         ]
+
+
+def _tell_nobody(outcomes: Sequence[Outcome], error: BaseException | None) -> None:
+    """Who waits for these sees to it himself."""
 
 
 def check_batch(

@@ -1,9 +1,10 @@
-"""Requests that need no task of their own: those answered at once, and single heavy calls.
+"""Requests that need no task of their own: those answered at once, and single ones begun here.
 
 Most requests that programs poll with call methods that look up what is in memory or near it;
 answering them in the turn in which they arrive takes a fifth of the time, and less if the
 same has been asked before (`node.rpc.remembered`). Heavy calls are answered here too if they
-are sure to be short (`node.rpc.quick`), or else go to the threads' line straight away.
+are sure to be short (`node.rpc.quick`), or else go to the threads' line straight away, as
+transactions go to the pool's.
 Whatever is unusual about a request - its form, its arguments, a method that waits - is left to
 `protocol`, which defines what is answered; what is answered here is the same.
 """
@@ -58,8 +59,8 @@ _decode_many: Final = msgspec.json.Decoder(list[_Request]).decode
 _decode_params: Final = msgspec.json.Decoder(list[Any]).decode
 
 
-class Heavy(Struct, gc=False):
-    """A single call of a method that computes; it goes to a thread."""
+class Later(Struct, gc=False):
+    """A single call that `begin` can begin without a task."""
 
     id: bytes
     method: registry.Method
@@ -72,9 +73,13 @@ class _UnusualError(Exception):
 
 @cache
 def _methods() -> dict[str, registry.Method]:
-    """Those, and the heavy ones."""
-    heavy = {name: method for name, method in registry.METHODS.items() if method.heavy}
-    return instant_methods() | heavy
+    """Those, and the ones that `begin` begins."""
+    begun = {
+        name: method
+        for name, method in registry.METHODS.items()
+        if method.heavy or method.begin is not None
+    }
+    return instant_methods() | begun
 
 
 @cache
@@ -91,10 +96,10 @@ def _is_instant(method: registry.Method) -> bool:
 
 def answer_at_once(
     body: bytes, ctx: Context, settings: RpcSettings, counts: CallCounts
-) -> bytes | Coroutine[Any, Any, bytes] | Heavy | None:
+) -> bytes | Coroutine[Any, Any, bytes] | Later | None:
     """The answer; a coroutine that gives it, for long batches; None: let `protocol` answer.
 
-    A heavy call is given back for `begin_heavy`.
+    What takes a thread or the pool is given back for `begin`.
     """
     if ctx.fork is not None:  # whose state may have to be fetched
         return None
@@ -105,13 +110,15 @@ def answer_at_once(
             call = _read(_decode_one(body), ctx, results)
             answered = _run(call, ctx, results)
             if answered is None:
-                return Heavy(call.id, *_known(call))
+                return Later(call.id, *_known(call))
             counts.count(call.request[0], answered[1], perf_counter() - start)
             return answered[0]
         requests = _decode_many(body)
         if not 0 < len(requests) <= settings.batch_items_max:
             return None
         calls = [_read(each, ctx, results) for each in requests]
+        if any(call.known is not None and call.known[0].together for call in calls):
+            return None
     except (msgspec.DecodeError, _UnusualError, RecursionError, UnicodeDecodeError):
         return None
     batch = _Batch(calls, ctx, settings, counts)
@@ -236,7 +243,7 @@ def _run(call: _Call, ctx: Context, results: Results) -> tuple[bytes, bool] | No
         return _succeeded(request_id, found), False
     method, arguments = _known(call)
     try:
-        if method.heavy:
+        if method.heavy or method.begin is not None:
             value = None if method.quickly is None else method.quickly(ctx, *arguments)
             if value is None:
                 return None
@@ -277,7 +284,7 @@ def _computed_in_turn(calls: list[_Bound], ctx: Context) -> list[tuple[bytes, bo
     return answers
 
 
-def answer_heavy(call: Heavy, ctx: Context, counts: CallCounts) -> bytes:
+def answer_heavy(call: Later, ctx: Context, counts: CallCounts) -> bytes:
     """The answer to a heavy call, made by the caller's own thread."""
     start = perf_counter()
     failed = True
@@ -291,24 +298,37 @@ def answer_heavy(call: Heavy, ctx: Context, counts: CallCounts) -> bytes:
     return _succeeded(call.id, result)
 
 
-def begin_heavy(
-    call: Heavy,
+def begin(
+    call: Later,
     ctx: Context,
     counts: CallCounts,
     loop: asyncio.AbstractEventLoop,
     answered: Callable[[bytes], None],
-) -> None:
-    """Have a thread run the call; `answered` is called with the answer, in the loop."""
-    start = perf_counter()
+) -> bool:
+    """Have a thread or the pool see to the call; `answered` is called with the answer, in the loop.
 
-    def told(result: Any, error: BaseException | None) -> None:
-        counts.count(call.method.name, error is not None, perf_counter() - start)
+    False where it takes a coroutine, and nothing was begun.
+    """
+    start, method = perf_counter(), call.method
+
+    def computed(result: Any, error: BaseException | None) -> None:
+        counts.count(method.name, error is not None, perf_counter() - start)
         if error is not None:
-            answered(protocol.failure(call.id, call.method, error, ctx))
+            answered(protocol.failure(call.id, method, error, ctx))
         else:
             answered(_succeeded(call.id, result))
 
-    ctx.heavy.begin(loop, told, _computed, call.method, ctx, call.arguments)
+    def told(result: Any, error: BaseException | None) -> None:
+        computed(None if error is not None else protocol.encode_result(result), error)
+
+    if method.begin is None:
+        ctx.heavy.begin(loop, computed, _computed, method, ctx, call.arguments)
+        return True
+    try:
+        return method.begin(ctx, told, *call.arguments)
+    except Exception as error:
+        loop.call_soon(computed, None, error)
+        return True
 
 
 def _computed(method: registry.Method, ctx: Context, arguments: list[Any]) -> bytes:

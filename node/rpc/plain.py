@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 
 from node.rpc.context import Context
-from node.rpc.instant import Heavy, answer_at_once, begin_heavy
+from node.rpc.instant import Later, answer_at_once, begin
 from node.rpc.outgoing import LARGE, PIECE, PIECE_SECONDS, Outgoing
 from node.rpc.protocol import Dispatcher
 from node.settings import RpcSettings
@@ -297,11 +297,11 @@ class PlainConnection(asyncio.Protocol):
             self._answer(head, made)
             return
         self._busy = True
-        if isinstance(made, Heavy):
-            begin_heavy(
-                made, context, shared.dispatcher.counts, shared.loop, partial(self._answered, head)
-            )
-            return
+        if isinstance(made, Later):
+            answered = partial(self._answered, head)
+            if begin(made, context, shared.dispatcher.counts, shared.loop, answered):
+                return
+            made = None
         waiting = shared.dispatcher.answer(body, context) if made is None else made
         self.task = shared.loop.create_task(self._serve_later(head, waiting))
 

@@ -73,6 +73,7 @@ class Method:
     """A registered method: its name, its function and how its arguments are read."""
 
     __slots__ = (
+        "begin",
         "developer_only",
         "function",
         "heavy",
@@ -94,8 +95,10 @@ class Method:
         developer_only: bool,
         of_head: bool,
         quickly: Callable[..., Any] | None,
+        begin: Callable[..., bool] | None,
     ) -> None:
         self.name = name
+        self.begin = begin
         self.of_head = of_head
         self.quickly = quickly
         self.developer_only = developer_only
@@ -136,6 +139,7 @@ def method(
     developer_only: bool = False,
     of_head: bool = False,
     quickly: Callable[..., Any] | None = None,
+    begin: Callable[..., bool] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the function below as the method `name`.
 
@@ -145,7 +149,8 @@ def method(
     ledgers there is no such method. `of_head`: what is given depends on the arguments and on
     the chain up to its head alone, but for "pending" (`node.rpc.remembered`). `quickly` does the
     same as a heavy function, in the event loop, where that is sure to be short; elsewhere it
-    gives None.
+    gives None. `begin` does the same as a coroutine without being one: after the context it
+    takes a `node.rpc.line.Told`, and gives False where it has to be the coroutine.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -158,6 +163,7 @@ def method(
             developer_only=developer_only,
             of_head=of_head,
             quickly=quickly,
+            begin=begin,
         )
         return function
 

@@ -1,17 +1,19 @@
 """Transactions and receipts by hash and by place; sending signed ones."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
 from chain.transactions import Checked
 from chain.types import Hash, Height
 from node.announce import Closed
+from node.pool.intake import Outcome
 from node.rpc.blocks import receipts_at
 from node.rpc.calls import next_header
 from node.rpc.context import Context
 from node.rpc.errors import NOT_IN_TIME, RpcError, server_error
 from node.rpc.formats import Json, data, mined_transaction_json, pending_transaction_json
+from node.rpc.line import Told
 from node.rpc.parameters import BlockHash, BlockNumber, Count, Index
 from node.rpc.pending import take_ready
 from node.rpc.registry import method
@@ -122,7 +124,20 @@ async def _receipt(ctx: Context, transaction_hash: Hash) -> Json | None:
     return (await ctx.read(height, receipts_at, ctx, height, index))[0]
 
 
-@method("eth_sendRawTransaction", together=True)
+def _begin_sending(ctx: Context, told: Told, raw: bytes) -> bool:
+    """As `send_raw_transaction`, where a transaction is settled as soon as it is pooled."""
+
+    def pooled(outcomes: Sequence[Outcome], error: BaseException | None) -> None:
+        (outcome,) = outcomes or (error,)
+        if isinstance(outcome, BaseException):
+            told(None, outcome)
+        else:
+            told(outcome, None)
+
+    return ctx.node.begin_submitting(raw, pooled, ctx.acceptance.check)
+
+
+@method("eth_sendRawTransaction", together=True, begin=_begin_sending)
 async def send_raw_transaction(ctx: Context, raw: bytes) -> Hash:
     """Pool a signed transaction, given with its blobs if it has any; gives its hash."""
     transaction_hash = await ctx.node.submit(raw, ctx.acceptance.check)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from node.rpc.context import Context
-from node.rpc.instant import Heavy, answer_at_once
+from node.rpc.instant import Later, answer_at_once
 from node.rpc.outgoing import LARGE, Outgoing
 from node.rpc.protocol import Dispatcher
 from node.rpc.subscriptions import Subscriptions
@@ -60,7 +60,7 @@ class Connection:
                     self.subscriptions.start_new()
                     await asyncio.sleep(0)  # others get a turn
                     continue
-                waits = None if isinstance(made, Heavy) else made
+                waits = None if isinstance(made, Later) else made
                 await self._room.acquire()
                 task = asyncio.create_task(self._answer(body, waits))
                 self._requests.add(task)

@@ -31,7 +31,7 @@ from node.rpc.context import Context
 from node.rpc.fees import TipOracle
 from node.rpc.filters import Filters
 from node.rpc.heavy import HeavyCalls
-from node.rpc.instant import Heavy, answer_at_once, answer_heavy
+from node.rpc.instant import Later, answer_at_once, answer_heavy
 from node.rpc.protocol import Dispatcher
 from node.rpc.quick import QuickCalls
 from node.settings import Settings
@@ -234,8 +234,8 @@ class Ledger:
             return None
         ctx, settings, counts = self._context, self._settings.rpc, self._dispatcher.counts
         made = answer_at_once(body, ctx, settings, counts)
-        if isinstance(made, Heavy):
-            return answer_heavy(made, ctx, counts)
+        if isinstance(made, Later):
+            return answer_heavy(made, ctx, counts) if made.method.heavy else None
         if made is None or isinstance(made, bytes):
             return made
         made.close()  # a long batch

@@ -72,10 +72,11 @@ def encoded(ledger: Ledger, method: str, params: list[Any]) -> bytes:
 
 
 def at_once(ledger: Ledger, body: bytes) -> bytes | None:
-    """The answer of the event loop alone."""
+    """The answer of the event loop, by itself or in turns."""
     made = answer_at_once(body, ledger._context, ledger._settings.rpc, CallCounts())
     if asyncio.iscoroutine(made):
-        made.close()
+        answer: bytes = ledger._begun().run(made)
+        return answer
     return made if isinstance(made, bytes) else None
 
 

@@ -1,11 +1,17 @@
 """Transactions filled in, sent with a wait for their receipt, and shown while they wait."""
 
+import asyncio
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from chain.errors import Fault
 from chain.transactions import decode_transaction, sign_transaction
+from node.pool import intake
+from node.rpc.instant import Later, answer_at_once, begin
+from node.watch.metrics import CallCounts
 from tests.node.rpc.serving import ACCOUNTS, COUNTER_INITCODE, OTHER, SENDER, Served
 
 NOBODY = "0x" + "99" * 20
@@ -115,3 +121,80 @@ def test_the_node_says_whose_blocks_it_builds(served: Served, idle: Served) -> N
     assert served.call("eth_hashrate") == "0x0"
     assert idle.refusal("eth_coinbase").message == "etherbase must be explicitly specified"
     assert idle.call("eth_mining") is False
+
+
+def begun(served: Served, body: bytes) -> bytes:
+    """The answer of what is begun without a task."""
+    server = served.server
+
+    async def answer() -> bytes:
+        loop, answered = asyncio.get_running_loop(), asyncio.Event()
+        answers: list[bytes] = []
+
+        def tell(given: bytes) -> None:
+            answers.append(given)
+            answered.set()
+
+        made = answer_at_once(body, server._context, server._settings, CallCounts())
+        assert isinstance(made, Later)
+        assert begin(made, server._context, CallCounts(), loop, tell)
+        assert not answers  # before a later turn
+        await answered.wait()
+        return answers[0]
+
+    given: bytes = served.run(answer)
+    return given
+
+
+def test_what_is_sent_is_answered_the_same_with_a_task_and_without(idle: Served) -> None:
+    raws = [
+        "0x",
+        "0x00",
+        "0x02c0",
+        "0xc0",
+        signed(idle, 0, value="0x1"),  # instead of the one that waits, for the same price
+        signed(idle, 10**6),
+        signed(idle, 3),
+    ]
+    for raw in raws:
+        body = json.dumps(
+            {"jsonrpc": "2.0", "id": 7, "method": "eth_sendRawTransaction", "params": [raw]}
+        ).encode()
+        first = begun(idle, body)
+        (again,) = idle.post(b"[" + body + b"]")  # by the definition
+        if b"result" in first:
+            assert idle.call("eth_getTransactionByHash", json.loads(first)["result"])
+            assert again["error"]["message"] == "already known"
+        else:
+            assert json.loads(first) == again
+
+
+def test_a_full_line_is_said(idle: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "_WAITING_MAX", 0)
+    body = b'{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0x00"]}'
+    assert b"txpool is full" in begun(idle, body)
+
+
+def test_a_node_that_has_failed_takes_none(idle: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise Fault("broken disk")
+
+    monkeypatch.setattr(idle.node, "_refuse_when_failed", refuse)
+    monkeypatch.setattr(idle.node, "failed", idle.run(_future))
+    body = b'{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0x00"]}'
+    assert b"internal error" in begun(idle, body)
+
+
+async def _future() -> "asyncio.Future[None]":
+    return asyncio.get_running_loop().create_future()
+
+
+def test_in_a_batch_transactions_are_pooled_in_their_order(idle: Served) -> None:
+    raws = [signed(idle, nonce) for nonce in (10, 11, 12)]
+    calls = [
+        {"jsonrpc": "2.0", "id": number, "method": "eth_sendRawTransaction", "params": [raw]}
+        for number, raw in enumerate(raws)
+    ]
+    answers = idle.post(json.dumps(calls).encode())
+    assert [answer["id"] for answer in answers] == [0, 1, 2]
+    assert all("result" in answer for answer in answers)
