@@ -43,7 +43,7 @@ from node.devchain.fork.beginning import ForkPoint
 from node.devchain.fork.opening import Forking, open_fork
 from node.node import Node
 from node.rpc.server import RpcServer
-from node.settings import Settings
+from node.settings import DevSettings, Settings
 from node.watch import logs
 from node.watch.console import Console
 from node.watch.standstill import pace_of, watch_standstill
@@ -238,6 +238,7 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
             await node.start()
         except Fault as fault:
             raise BadFolder(str(fault)) from fault
+        await _begin_with_file(node, settings.dev)
         try:
             await server.start()
         except OSError as error:
@@ -258,6 +259,9 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
             watching = asyncio.create_task(watch_standstill(node, pace, loop.time))
         await _until(stopping, node.failed)
         _log.info("stopping at height %d", prepared.ledger.height)
+        listening = False
+        await server.stop()
+        await _leave_file(node, settings.dev)
     finally:
         if watching is not None:
             watching.cancel()
@@ -266,6 +270,32 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
         if reporter is not None:
             await asyncio.to_thread(reporter.close)
         await node.stop()
+
+
+async def _begin_with_file(node: Node, wanted: DevSettings) -> None:
+    """Load the state that is wanted; that of --state only where nothing has happened yet."""
+    developer, ledger = node.developer, node.ledger
+    name = wanted.load_state or wanted.state
+    if developer is None or not name:
+        return
+    from node.rpc import dev_files  # few need it
+
+    path = Path(name)
+    if wanted.load_state or (ledger.height == ledger.first and dev_files.is_there(path)):
+        await dev_files.begin_with(developer, path)
+
+
+async def _leave_file(node: Node, wanted: DevSettings) -> None:
+    name = wanted.dump_state or wanted.state
+    if node.developer is None or not name:
+        return
+    from node.rpc import dev_files
+
+    history = wanted.preserve_historical_states and node.developer.fork is None
+    try:
+        await asyncio.to_thread(dev_files.save_file, Path(name), node.ledger, history=history)
+    except Fault as fault:
+        raise BadFolder(str(fault)) from fault
 
 
 class _Reporter:

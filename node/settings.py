@@ -83,6 +83,20 @@ class DevSettings(Struct, frozen=True):
         tuple[str, ...],
         Option("folders of compilers' output, to name contracts in the log", flag="artifacts"),
     ] = ()
+    state: Annotated[
+        str,
+        Option("file in anvil's format to begin with, and to leave the chain in", flag="state"),
+    ] = ""
+    load_state: Annotated[
+        str, Option("file in anvil's format to begin with", flag="load-state")
+    ] = ""
+    dump_state: Annotated[
+        str, Option("file in anvil's format to leave the chain in", flag="dump-state")
+    ] = ""
+    preserve_historical_states: Annotated[
+        bool,
+        Option("past states go into that file too", flag="preserve-historical-states"),
+    ] = False
     fork_url: Annotated[
         str, Option("JSON-RPC server of a ledger to go on from", flag="fork-url")
     ] = ""

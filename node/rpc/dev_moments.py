@@ -1,11 +1,11 @@
 """Developers' methods: snapshots and the way back to them, a fresh start, states as files."""
 
+from functools import partial
 from typing import Any
 
-from node.devchain.dump import dump, states_of
 from node.devchain.dump_file import read_dump
 from node.rpc.context import Context
-from node.rpc.dev_dump import blocks_of, past_of
+from node.rpc.dev_files import dumped
 from node.rpc.dev_registry import OWN, Amount, control, parse_amount
 from node.rpc.errors import invalid_params
 
@@ -80,13 +80,8 @@ async def dump_state(ctx: Context, history: bool | None = False) -> bytes:
 
     Beside the newest state there are those of the heights before, the newest first, as many as fit.
     """
-    ledger, view, head = ctx.ledger, ctx.ledger.view(), ctx.ledger.head
-
-    def make() -> bytes:
-        accounts = states_of(view, ledger.name_of)
-        past = past_of(ledger) if history and ctx.fork is None else None
-        return dump(accounts, head, *blocks_of(ledger), past)
-
+    ledger, with_past = ctx.ledger, bool(history) and ctx.fork is None
+    make = partial(dumped, ledger, ledger.view(), ledger.head, history=with_past)
     file: bytes = await ctx.heavy.read(make)
     return file
 

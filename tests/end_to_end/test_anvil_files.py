@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.support.anvil import anvil
-from tests.support.daemon import DEV_ADDRESSES, Rpc, RpcFailure, running
+from tests.support.daemon import DEV_ADDRESSES, Rpc, RpcFailure, running, start
 
 SENDER, OTHER, _ = DEV_ADDRESSES
 NOBODY: Final = "0x" + "ab" * 20
@@ -112,3 +112,46 @@ def test_a_file_without_the_past_leaves_it_out(tmp_path: Path) -> None:
             raise AssertionError("a state that was not in the file")
         except RpcFailure as failure:
             assert "is not available" in failure.message
+
+
+def test_files_of_a_daemons_start_and_end_go_to_anvil_and_back(tmp_path: Path) -> None:
+    """anvil's --dump-state, our --load-state and --dump-state, anvil's --load-state."""
+    theirs_file, ours_file = str(tmp_path / "theirs.json"), str(tmp_path / "ours.json")
+    kept = ("--preserve-historical-states", "--dump-state")
+    with anvil(tmp_path, *kept, theirs_file) as theirs:
+        contract, hashes = _live(theirs)
+        heights = range(theirs.height() + 1)
+        seen = _seen(theirs, contract, hashes, heights)
+        past = [_states(theirs, contract, hex(height)) for height in heights]
+    ours = start("dev", "--ephemeral", "--load-state", theirs_file, *kept, ours_file)
+    try:
+        assert _seen(ours.rpc, contract, hashes, heights) == seen
+        assert [_states(ours.rpc, contract, hex(height)) for height in heights] == past
+        request = {"from": SENDER, "to": contract, "gas": "0x30000"}
+        ours.rpc.call("eth_sendTransactionSync", request)
+        told = _states(ours.rpc, contract, "latest")
+    finally:
+        assert ours.stop() == 0
+    with anvil(tmp_path, "--load-state", ours_file) as theirs:
+        assert theirs.height() == heights.stop
+        assert _states(theirs, contract, "latest") == told
+        assert [_states(theirs, contract, hex(height)) for height in heights] == past
+
+
+def test_a_chain_in_one_file_goes_on_where_it_ended(tmp_path: Path) -> None:
+    """--state, in a folder; with a data folder that has more than the file, the folder counts."""
+    arguments = ("dev", "--state", str(tmp_path))
+    for height in (1, 2):
+        daemon = start(*arguments, "--ephemeral")
+        daemon.rpc.call("eth_sendTransaction", {"from": SENDER, "to": NOBODY, "value": "0x1"})
+        assert daemon.rpc.height() == height
+        assert daemon.stop() == 0
+    assert (tmp_path / "state.json").exists()
+    folder = ("--datadir", str(tmp_path / "data"))
+    with running(*arguments, *folder) as first:
+        assert first.rpc.height() == 2
+        first.rpc.call("anvil_mine", 5)
+        first.kill()
+    with running(*arguments, *folder) as again:
+        assert again.rpc.height() == 7
+        assert again.rpc.call("eth_getBalance", NOBODY, "latest") == "0x2"
