@@ -108,7 +108,7 @@ def _heights(ctx: Context, wanted: LogFilter) -> range:
 
 
 def _timed(log: Json) -> Json:
-    """A log in Erigon's form."""
+    """A log in Erigon's form; without a time if it is of a fork's source that tells none."""
     fields = dict(log)
-    fields["timestamp"] = fields.pop("blockTimestamp")
+    fields["timestamp"] = fields.pop("blockTimestamp", None)
     return fields
