@@ -32,9 +32,10 @@ def search_before(ctx: Context, address: Address, block: Count, size: Count) -> 
     stop = min(block or ctx.ledger.height + 1, ctx.ledger.height + 1)
     found = ctx.ledger.appearances(address, range(first, stop), newest_first=True)
     chosen, more = _page(found, size)
-    if not more and first and not chosen:
-        raise server_error(f"transactions below height {first} are not indexed by address")
-    pages = {"firstPage": not block, "lastPage": not more and not first}
+    missing = _missing_below(ctx)
+    if not more and missing and not chosen:
+        raise server_error(f"transactions below height {missing} are not indexed by address")
+    pages = {"firstPage": not block, "lastPage": not more and not missing}
     return {**_shown(ctx, chosen), **pages}
 
 
@@ -44,8 +45,16 @@ def search_after(ctx: Context, address: Address, block: Count, size: Count) -> J
     first = max(block + 1 if block else 0, ctx.ledger.indexed_from)
     where = range(first, ctx.ledger.height + 1)
     chosen, more = _page(ctx.ledger.appearances(address, where, newest_first=False), size)
-    pages = {"firstPage": not more, "lastPage": not block and not ctx.ledger.indexed_from}
+    pages = {"firstPage": not more, "lastPage": not block and not _missing_below(ctx)}
     return {**_shown(ctx, chosen[::-1]), **pages}
+
+
+def _missing_below(ctx: Context) -> int:
+    """The height below which transactions are not known by address; 0 when all are.
+
+    A forked ledger's begin with its own blocks, as on anvil.
+    """
+    return 0 if ctx.fork is not None else ctx.ledger.indexed_from
 
 
 def _page(found: Iterator[Appearance], size: int) -> tuple[list[Appearance], bool]:

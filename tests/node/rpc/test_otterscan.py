@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.node.devchain.forking import forked_from
 from tests.node.rpc.serving import COUNTER_INITCODE, OTHER, SENDER, Served
 
 NOBODY = "0x" + "99" * 20
@@ -222,3 +223,15 @@ def test_a_search_for_nobody_finds_nothing(served: Served) -> None:
         }  # fmt: skip
         assert served.refusal(search, NOBODY, 0, 0).code == -32602
         assert served.refusal(search, NOBODY, 0, 10**6).code == -32602
+
+
+def test_the_pages_of_an_address_on_a_fork_begin_with_its_own_blocks(served: Served) -> None:
+    """Given a ledger forked from one on which the sender was busy, only what is new is listed."""
+    with forked_from(served) as fork:
+        empty = {"txs": [], "receipts": [], "firstPage": True, "lastPage": True}
+        assert fork.call("ots_searchTransactionsBefore", SENDER, 0, 5) == empty
+        name = fork.send(to=OTHER)["transactionHash"]
+        for search in ("ots_searchTransactionsBefore", "ots_searchTransactionsAfter"):
+            page = fork.call(search, SENDER, 0, 5)
+            assert [found["hash"] for found in page["txs"]] == [name]
+            assert page["lastPage"] is True
