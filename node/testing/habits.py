@@ -88,6 +88,16 @@ def raise_failure(response: RPCResponse) -> RPCResponse:
     raise _both(type(failure), TransactionFailed)(message, data=data)
 
 
+def refusal(usual: type[Exception], theirs: str, message: str) -> Exception:
+    """An exception to raise, which is also eth-tester's of this name where it is installed."""
+    try:
+        from eth_tester import exceptions  # type: ignore[import-untyped]
+    except ImportError:
+        return usual(message)
+    made: Exception = _both(usual, getattr(exceptions, theirs))(message)
+    return made
+
+
 def _both(one: type[Exception], other: type[Exception]) -> Any:
     """A kind of exception that is caught as either."""
     return type(one.__name__, (one, other), {})
