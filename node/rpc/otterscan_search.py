@@ -9,7 +9,7 @@ from chain.appearances import Appearance
 from chain.types import EMPTY_CODE_HASH, Address, Height
 from node.rpc.blocks import receipts_at
 from node.rpc.context import Context
-from node.rpc.errors import invalid_params, server_error
+from node.rpc.errors import server_error
 from node.rpc.formats import Json, data, mined_transaction_json
 from node.rpc.parameters import Count
 from node.rpc.registry import method
@@ -60,7 +60,7 @@ def _missing_below(ctx: Context) -> int:
 def _page(found: Iterator[Appearance], size: int) -> tuple[list[Appearance], bool]:
     """As many blocks as make a page, and whether there are others behind."""
     if not 0 < size <= _PAGE_MAX:
-        raise invalid_params(f"max allowed page size: {_PAGE_MAX}")
+        raise server_error(f"max allowed page size: {_PAGE_MAX}")
     chosen: list[Appearance] = []
     count = 0
     for appearance in found:

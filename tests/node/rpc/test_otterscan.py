@@ -221,8 +221,8 @@ def test_a_search_for_nobody_finds_nothing(served: Served) -> None:
         assert served.call(search, NOBODY, 0, 25) == {
             "txs": [], "receipts": [], "firstPage": True, "lastPage": True,
         }  # fmt: skip
-        assert served.refusal(search, NOBODY, 0, 0).code == -32602
-        assert served.refusal(search, NOBODY, 0, 10**6).code == -32602
+        assert served.refusal(search, NOBODY, 0, 0).code == -32000
+        assert served.refusal(search, NOBODY, 0, 10**6).code == -32000
 
 
 def test_the_pages_of_an_address_on_a_fork_begin_with_its_own_blocks(served: Served) -> None:
