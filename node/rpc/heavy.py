@@ -9,6 +9,7 @@ from typing import Any, Final
 from node.handing import InlineExecutor, handed
 from node.rpc.errors import LIMIT_EXCEEDED, TIMED_OUT, RpcError
 from node.rpc.line import Line, Told
+from node.rpc.turns import Turns
 from node.settings import RpcSettings
 
 # How long a computing thread may keep the others waiting; Python's own is ten times this,
@@ -43,6 +44,7 @@ class HeavyCalls:
         self._tracers = threads(max(parallel // 2, 1), "rpc-trace")
         self._traces = Line(self._tracers, max(parallel // 2, 1))
         self._readers = threads(_READERS, "rpc-read")
+        self.turns = Turns(shared=not isinstance(self._threads, InlineExecutor))
         self.closing = False  # what can stop by itself does so then
 
     async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -103,6 +103,8 @@ def answer_at_once(
     """
     if ctx.fork is not None:  # whose state may have to be fetched
         return None
+    if protocol.has_too_many_values(body):
+        return None
     try:
         results = ctx.remembered.results(ctx)
         if body[:1] != b"[":
@@ -122,7 +124,8 @@ def answer_at_once(
     except (msgspec.DecodeError, _UnusualError, RecursionError, UnicodeDecodeError):
         return None
     batch = _Batch(calls, ctx, settings, counts)
-    batch.take_turn()
+    if not ctx.heavy.turns.over():
+        batch.take_turn()
     return batch.all_answers() if batch.is_over else batch.answer_rest()
 
 
@@ -176,7 +179,7 @@ class _Batch:
         """All answers, when others have had turns in between."""
         while not self.is_over:
             before = len(self._answers)
-            await asyncio.sleep(0)
+            await self._ctx.heavy.turns.take()
             self.take_turn()
             if len(self._answers) == before:
                 await self._have_computed()

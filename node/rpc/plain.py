@@ -23,6 +23,7 @@ from node.rpc.context import Context
 from node.rpc.instant import Later, answer_at_once, begin
 from node.rpc.outgoing import LARGE, PIECE, PIECE_SECONDS, Outgoing
 from node.rpc.protocol import Dispatcher
+from node.rpc.turns import Turns
 from node.settings import RpcSettings
 
 _HEAD_BYTES_MAX: Final = 8192
@@ -126,6 +127,7 @@ class PlainConnections:
         rules: Rules,
         dispatcher: Dispatcher,
         outgoing: Outgoing,
+        turns: Turns,
         other: Callable[[], asyncio.Protocol],
     ) -> None:
         """`other` gives the protocol that takes over from a connection's first other request."""
@@ -133,6 +135,7 @@ class PlainConnections:
         self.rules = rules
         self.dispatcher = dispatcher
         self.outgoing = outgoing
+        self.turns = turns
         self.other = other
         self.open: set[PlainConnection] = set()
         self.loop = asyncio.get_running_loop()
@@ -257,12 +260,25 @@ class PlainConnection(asyncio.Protocol):
 
     # -- requests ----------------------------------------------------------------------------------
 
+    def _later(self) -> None:
+        """Take the next request when it is this connection's turn again."""
+        self._busy = True
+        self._all.turns.later(self._resumed)
+
+    def _resumed(self) -> None:
+        self._busy = False
+        if self._closing and not self._buffer:
+            self._transport.close()
+        self._go_on()
+
     def _go_on(self) -> None:
         """Take what came while an answer was made or sent."""
-        if not self._busy and not self._full and not self._transport.is_closing():
+        if self._busy or self._full or self._transport.is_closing():
+            return
+        if self._buffer:
+            self._take()
+        if self in self._all.open and not self._busy and not self._full:
             self._transport.resume_reading()
-            if self._buffer:
-                self._take()
 
     def _take(self) -> None:
         """Answer the requests that are whole."""
@@ -288,6 +304,8 @@ class PlainConnection(asyncio.Protocol):
                 self._serve(head, buffer[: head.size])
             if self._transport.is_closing():
                 self._buffer = b""
+            elif self._buffer and not self._busy and self._all.turns.over():
+                self._later()
         return None
 
     def _serve(self, head: Head, body: bytes) -> None:
@@ -385,6 +403,7 @@ class PlainConnection(asyncio.Protocol):
     def _hand_over(self) -> None:
         """Let the full server have the connection, with what was read and not answered."""
         read, self._buffer = self._buffer, b""
+        self._transport.resume_reading()
         self._all.gone(self)
         other = self._all.other()
         self._transport.set_protocol(other)

@@ -77,7 +77,12 @@ class RpcServer:
         _allow_descriptors(self._settings.connections_max + _OTHER_DESCRIPTORS)
         loop = asyncio.get_running_loop()
         self._plain = PlainConnections(
-            self._settings, self, self._dispatcher, self._outgoing, self._take_over
+            self._settings,
+            self,
+            self._dispatcher,
+            self._outgoing,
+            self._heavy.turns,
+            self._take_over,
         )
         self._listening = await loop.create_server(
             self._accept, self._settings.host, self._settings.port, backlog=_BACKLOG

@@ -1,7 +1,7 @@
 """One WebSocket connection: requests answered as they come, subscriptions pushed.
 
-Requests that wait for something run side by side, so a slow call holds up no other; how many at
-once is limited, and beyond that nothing is read. A client that does not read what it asked
+Requests run side by side, so a slow call holds up no other; how many at once is
+limited, and beyond that nothing is read. A client that does not read what it asked
 for is cut off.
 """
 
@@ -42,7 +42,8 @@ class Connection:
         self._context = shared.of_connection(self)
         self._requests: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(_REQUESTS_AT_ONCE_MAX)
-        self.subscriptions = Subscriptions(settings, self._context, self.send, self.cut_off)
+        self._pushing = asyncio.Lock()
+        self.subscriptions = Subscriptions(settings, self._context, self._push, self.cut_off)
 
     async def serve(self) -> None:
         """Read and answer until the end; leaves no task behind."""
@@ -54,33 +55,46 @@ class Connection:
                     body = message.data
                 else:
                     break
-                made = answer_at_once(body, self._context, self._settings, self._dispatcher.counts)
-                if isinstance(made, bytes):
-                    await self._send_answer(made)
-                    self.subscriptions.start_new()
-                    await asyncio.sleep(0)  # others get a turn
-                    continue
-                waits = None if isinstance(made, Later) else made
+                await self._context.heavy.turns.take()
                 await self._room.acquire()
-                task = asyncio.create_task(self._answer(body, waits))
-                self._requests.add(task)
-                task.add_done_callback(self._requests.discard)
+                made = answer_at_once(body, self._context, self._settings, self._dispatcher.counts)
+                if isinstance(made, bytes) and len(made) <= LARGE:
+                    await self._answer(made)
+                elif made is None or isinstance(made, Later):
+                    self._begin(self._dispatcher.answer(body, self._context))
+                else:
+                    self._begin(made)
         finally:
             self.subscriptions.close()
             for task in tuple(self._requests):
                 task.cancel()
             await asyncio.gather(*self._requests, return_exceptions=True)
 
-    async def _answer(self, body: bytes, waits: Coroutine[Any, Any, bytes] | None) -> None:
-        """`waits` gives the answer where some of it is made already."""
+    def _begin(self, made: bytes | Coroutine[Any, Any, bytes | None]) -> None:
+        """Answer in a task of its own."""
+        task = asyncio.create_task(self._answer(made))
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+        if not isinstance(made, bytes):  # which the task may not come to await
+            task.add_done_callback(lambda _: made.close())
+
+    async def _answer(self, made: bytes | Coroutine[Any, Any, bytes | None]) -> None:
         try:
-            answer = await (waits or self._dispatcher.answer(body, self._context))
-            if answer is not None:
-                await self._send_answer(answer)
-            # A subscription speaks only after its id was told.
-            self.subscriptions.start_new()
+            await self._tell(made if isinstance(made, bytes) else await made)
         finally:
             self._room.release()
+
+    async def _tell(self, answer: bytes | None) -> None:
+        if answer is not None:
+            await self._send_answer(answer)
+        # A subscription speaks only after its id was told.
+        self.subscriptions.start_new()
+
+    async def _push(self, news: bytes) -> None:
+        """Send news; those of other subscriptions wait, so that what is not read is one message."""
+        async with self._pushing:
+            await self._context.heavy.turns.take()
+            await self.send(news)
 
     async def _send_answer(self, answer: bytes) -> None:
         if len(answer) <= LARGE:

@@ -176,3 +176,45 @@ def test_a_large_request_that_is_refused_is_forgotten_at_once(
         tracemalloc.stop()
         gc.enable()
     assert kept < 4_000_000  # a tenth of what was sent, or less
+
+
+@pytest.mark.parametrize("item", [b"1", b"{}", b'""', b"[[[[]]]]", b'{"a":1}'])
+def test_what_millions_of_values_mean_is_not_looked_at(abused: Served, item: bytes) -> None:
+    """Decoding them all would hold up the event loop for a second."""
+    many = b",".join([item] * (2 * 10**6 // len(item)))
+    for size in (10**6, len(many)):  # as plain requests come, and larger
+        some = many[: size - (size + 1) % (len(item) + 1)]
+        (batch,) = abused.post(b"[" + some + b"]")
+        assert batch["error"] == {"code": -32600, "message": "batch too large"}
+        call = b'{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[' + some + b"]}"
+        assert abused.post(call)["error"] == {
+            "code": -32600,
+            "message": "too many values in params, at most 100000",
+        }
+
+
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [
+        (b'{"jsonrpc":"2.0","id":7,"method":"net_version"}', 7),
+        (b'{"jsonrpc":"2.0","id":"a\\"}","method":"net_version"}', 'a"}'),
+        (b"7", None),
+        (b'"' + b"a" * 10_000 + b'"', None),
+    ],
+)
+def test_a_batch_that_is_not_read_is_refused_with_its_first_id(
+    abused: Served, first: bytes, told: Any
+) -> None:
+    body = b" [ " + first + b",1" * 200_000 + b"]"
+    assert abused.post(body) == [
+        {
+            "jsonrpc": "2.0",
+            "id": told,
+            "error": {"code": -32600, "message": "batch too large"},
+        }
+    ]
+
+
+def test_lists_in_lists_without_end_are_a_parse_error(abused: Served) -> None:
+    for body in (b"[" * 1_000_000, b"[" * 2_000_000 + b"]" * 2_000_000):
+        assert abused.post(body)["error"] == {"code": -32700, "message": "parse error"}
