@@ -127,3 +127,34 @@ def test_refused_transactions_say_why_in_the_words_clients_know(web3: Any) -> No
         web3.eth.send_transaction({"from": DEPLOYER, "to": poor, "value": 1, "nonce": 0})
     with pytest.raises(TransactionNotFound):
         web3.eth.get_transaction_receipt(HexBytes(bytes(32)))
+
+
+def test_the_tracing_module_reads_all_traces(web3: Any) -> None:
+    """Of a transaction that makes a contract, and two more whose initcodes revert and fail.
+
+    Each stores its initcode and runs it: mstore(0, INITCODE) create(0, offset, size) pop
+    """
+    makes = "69600160005360016000f3600052" + "600a60166000f050"  # deploys the byte 01
+    reverts = "625f5ffd600052" + "6003601d6000f050"
+    fails = "60fe600053" + "600160006000f050"
+    fields = {"from": DEPLOYER, "data": "0x" + makes + reverts + fails + "00", "gas": 2_000_000}
+    name = web3.eth.send_transaction(fields)
+    receipt = web3.eth.wait_for_transaction_receipt(name, 30, 0.02)
+    tracing = web3.tracing
+    traces = tracing.trace_transaction(name)
+    assert [item["traceAddress"] for item in traces] == [[], [0], [1], [2]]
+    assert [item.get("error") for item in traces] == [
+        None, None, "Reverted", "Bad instruction",
+    ]  # fmt: skip
+    assert tracing.trace_block(receipt["blockNumber"]) == traces
+    bounds = {"fromBlock": receipt["blockNumber"], "toBlock": receipt["blockNumber"]}
+    assert tracing.trace_filter({**bounds, "after": 1, "count": 2}) == traces[1:3]
+    kinds = ["trace", "vmTrace", "stateDiff"]
+    (replayed,) = tracing.trace_replay_block_transactions(receipt["blockNumber"], kinds)
+    whole = tracing.trace_replay_transaction(name, kinds)
+    assert replayed["transactionHash"] == name
+    assert (replayed["trace"], replayed["vmTrace"]) == (whole["trace"], whole["vmTrace"])
+    made = traces[1]["result"]["address"].lower()
+    assert whole["stateDiff"][made]["code"]["+"] == "0x01"
+    called = tracing.trace_call({"to": traces[1]["result"]["address"]}, ["trace"], "latest")
+    assert (called["trace"][0]["error"], called["trace"][0]["result"]) == ("Stack underflow", None)
