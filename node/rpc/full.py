@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -95,8 +95,9 @@ class FullServer:
     # -- HTTP --------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if not self._guards.host_allowed(request.headers.get("Host", "")):
-            return _refusal(403, "invalid host specified")
+        for host in _hosts_of(request):
+            if not self._guards.host_allowed(host):
+                return _refusal(403, "invalid host specified")
         if request.path != "/":
             return self._page(request)
         if request.headers.get("Upgrade", "").lower() == "websocket":
@@ -244,6 +245,14 @@ class FullServer:
 
     def _context_of(self, request: web.BaseRequest) -> Context:
         return self._local_context if _called_locally(request) else self._context
+
+
+def _hosts_of(request: web.BaseRequest) -> Iterator[str]:
+    """Where a request says it goes: in its header, and in its target if that is a whole URL."""
+    yield request.headers.get("Host", "")
+    _, absolute, rest = request.raw_path.partition("://")
+    if absolute and not request.raw_path.startswith("/"):
+        yield rest.partition("/")[0]
 
 
 def _called_locally(request: web.BaseRequest) -> bool:

@@ -1,10 +1,10 @@
 """Who may call: hosts, origins, and whether a caller is a program of this machine."""
 
 import ipaddress
+import re
 from collections.abc import Container
 from functools import lru_cache
 from typing import Final
-from urllib.parse import urlsplit
 
 from node.net.addresses import Reach, reach_of
 from node.settings import RpcSettings
@@ -16,6 +16,10 @@ _PROXY_HEADERS: Final = (
 CONTENT_TYPES: Final = frozenset(
     {"application/json", "application/json-rpc", "application/jsonrequest"}
 )
+# An address in brackets, or else a name or an address; then a port. Nothing else is let through,
+# since others might take another part of it for the name.
+_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/?#,\s]+))(?::[0-9]{0,5})?")
+_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(.+)")
 
 
 class Guards:
@@ -32,9 +36,11 @@ class Guards:
         """
         if not host:
             return True  # no browser leaves it out
-        name = _without_port(host).lower()
         allowed = self._settings.hosts
-        return name in allowed or "*" in allowed or _is_address(name)
+        if "*" in allowed:
+            return True
+        name = _name_of(host) or host  # an IPv6 address without brackets is still one
+        return name in allowed or _is_address(name)
 
     def origin_allowed(self, origin: str) -> bool:
         """Whether pages of this origin may call; those of this machine when none are named."""
@@ -57,10 +63,10 @@ def _is_loopback(host: str) -> bool:
     return reach_of(host) is Reach.LOOPBACK
 
 
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if host.count(":") == 1 else host
+def _name_of(host: str) -> str | None:
+    """The name or address in a Host header, in lower case; None when there is no telling."""
+    found = _HOST.fullmatch(host)
+    return None if found is None else (found[1] or found[2]).lower()
 
 
 @lru_cache(maxsize=256)
@@ -74,10 +80,8 @@ def _is_address(name: str) -> bool:
 
 def _is_local(origin: str) -> bool:
     """Whether an origin is a page of this machine."""
-    try:
-        name = urlsplit(origin).hostname or ""
-    except ValueError:
+    found = _ORIGIN.fullmatch(origin)
+    name = None if found is None else _name_of(found[1])
+    if name is None:
         return False
-    if name == "localhost":
-        return True
-    return _is_address(name) and ipaddress.ip_address(name).is_loopback
+    return name == "localhost" or (_is_address(name) and ipaddress.ip_address(name).is_loopback)

@@ -22,6 +22,23 @@ def test_other_verbs_are_not_allowed(served: Served, verb: str) -> None:
     assert served.http(CALL, verb=verb)[0] == 405
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://localhost/", 200),
+        ("http://127.0.0.1:8545/", 200),
+        ("http://evil.example/", 403),
+        ("http://localhost@evil.example/", 403),
+        ("/http://evil.example/", 404),
+    ],
+)
+def test_a_whole_url_as_target_goes_to_a_host_that_is_ours(
+    served: Served, target: str, status: int
+) -> None:
+    """A name there is as much a name as in the header."""
+    assert served.http(CALL, path=target)[0] == status
+
+
 def test_other_paths_are_not_found(served: Served) -> None:
     assert served.http(CALL, path="/other")[0] == 404
 
@@ -176,7 +193,13 @@ def test_hosts_that_are_ours_are_served(served: Served, host: str) -> None:
     assert served.http(CALL, {"Host": host})[0] == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8545", "localhost.evil.example"])
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8545", "localhost.evil.example", "localhost.", "127.0.0.1.evil",
+     "[localhost]evil.example", "[localhost]", "[::1].evil.example", "[::1", "127.0.0.1:evil",
+     "localhost:80@evil.example", "user@localhost", "localhost,evil.example", "localhost/evil",
+     "localhost evil.example", "[evil.example]:8545", "127.1", "0x7f.1"],
+)  # fmt: skip
 def test_a_host_name_that_is_not_ours_is_refused(served: Served, host: str) -> None:
     """DNS rebinding: a page's own name that resolves to this machine."""
     status, _, body = served.http(CALL, {"Host": host})
@@ -204,7 +227,12 @@ def test_a_page_of_this_machine_may_call_when_no_origins_are_named() -> None:
         for origin in ("http://localhost:3000", "http://127.0.0.1:5173", "http://[::1]:80"):
             _, headers, _ = usual.http(CALL, {"Origin": origin})
             assert headers["Access-Control-Allow-Origin"] == origin
-        for origin in ("https://evil.example", "null", "http://localhost.evil.example"):
+        for origin in (
+            "https://evil.example", "null", "http://localhost.evil.example", "file://",
+            "http://localhost@evil.example", "http://evil.example#localhost", "localhost",
+            "http://localhost:3000, http://evil.example", "http://localhost:3000/evil",
+            "http://localhost:evil", "http://evil.localhost", "http://127.1",
+        ):  # fmt: skip
             _, headers, _ = usual.http(CALL, {"Origin": origin})
             assert "Access-Control-Allow-Origin" not in headers
     with Served(rpc={"cors_origins": ("https://app.example",)}) as open_to_one:
