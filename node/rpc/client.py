@@ -14,6 +14,7 @@ from node.rpc.errors import server_error
 from node.rpc.registry import method
 
 _ETHEREUM_PROTOCOL: Final = 65  # what clients that are asked this still say
+_LIKE: Final = "anvil/v1.7.1"
 CLIENT_VERSION: Final = (
     f"chain-node/v{VERSION}/{sys.platform}-{platform.machine()}"
     f"/python{sys.version_info.major}.{sys.version_info.minor}"
@@ -22,8 +23,12 @@ CLIENT_VERSION: Final = (
 
 @method("web3_clientVersion")
 async def client_version(ctx: Context) -> str:
-    """Name, version and platform of the node."""
-    return CLIENT_VERSION
+    """Name, version and platform of the node.
+
+    On a developer's chain behind anvil's: Hardhat's network helpers and others look for a name
+    that they know at the beginning, and refuse to work with any other.
+    """
+    return CLIENT_VERSION if ctx.node.developer is None else f"{_LIKE}/{CLIENT_VERSION}"
 
 
 @method("web3_sha3")

@@ -12,6 +12,7 @@ from node.rpc.parameters import UINT64_MAX
 
 # Nobody means the year 5138: larger numbers are milliseconds, as ganache takes them.
 _SECONDS_MAX: Final = 10**11
+_MILLISECONDS: Final = 1_000  # in a second
 
 
 def _seconds(value: int) -> int:
@@ -46,9 +47,23 @@ async def set_next_timestamp(ctx: Context, timestamp: Amount) -> None:
     ctx.developer.set_next_timestamp(_seconds(timestamp))
 
 
-@control({"anvil_setBlockTimestampInterval": None, "evm_setBlockTimestampInterval": None})
+@control(
+    {"anvil_setBlockTimestampInterval": None, "evm_setBlockTimestampInterval": None},
+    everywhere=False,
+)
 async def set_timestamp_interval(ctx: Context, seconds: Amount) -> None:
     """Each block is exactly so many seconds after the one before, whatever the clock says."""
+    _set_timestamp_interval(ctx, seconds)
+
+
+@control({"hardhat_setBlockTimestampInterval": True}, everywhere=False)
+async def set_timestamp_interval_hardhat(ctx: Context, interval: Amount) -> None:
+    """As anvil_setBlockTimestampInterval; viem takes those of Hardhat for milliseconds."""
+    whole = interval % _MILLISECONDS == 0
+    _set_timestamp_interval(ctx, interval // _MILLISECONDS if whole else interval)
+
+
+def _set_timestamp_interval(ctx: Context, seconds: int) -> None:
     if not 0 < seconds < _SECONDS_MAX:
         raise invalid_params("the interval is at least one second")
     ctx.developer.producer.times.interval = seconds

@@ -103,3 +103,11 @@ def test_tokens_are_dealt_where_the_contract_keeps_them(dev: Served, token: str)
 def test_what_is_no_token_is_told(dev: Served) -> None:
     refused = dev.refusal("anvil_dealERC20", NOBODY, OTHER, 5)
     assert refused.message == f"no slot of {OTHER} holds just this amount"
+
+
+def test_the_node_goes_by_a_name_that_tools_know(dev: Served) -> None:
+    """Hardhat's network helpers and Ape work with an "anvil" or "hardhat" at the beginning only."""
+    version = dev.call("web3_clientVersion")
+    assert version.startswith("anvil/v1.")
+    assert "/chain-node/v" in version
+    assert dev.call("hardhat_metadata")["clientVersion"] == version

@@ -86,6 +86,9 @@ def test_a_fixed_distance_between_blocks(dev: Served) -> None:
     assert [_mined_time(dev) for _ in range(3)] == [first + 7, first + 14, first + 21]
     assert dev.call("anvil_removeBlockTimestampInterval") is True
     assert dev.call("anvil_removeBlockTimestampInterval") is False
+    assert dev.call("hardhat_setBlockTimestampInterval", 7_000) is True  # viem's milliseconds
+    first = _mined_time(dev)
+    assert _mined_time(dev) == first + 7
 
 
 def test_the_next_block_is_as_wished_once(dev: Served) -> None:
