@@ -7,7 +7,7 @@ reverted `state` to what it was when the message came in.
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -37,7 +37,7 @@ class Halt(StrEnum):
     CODE_STARTS_WITH_EF = "invalid code: must not begin with 0xef"
     CODE_STORE_OUT_OF_GAS = "contract creation code storage out of gas"
     NONCE_OVERFLOW = "nonce uint64 overflow"
-    PRECOMPILE = "precompile failed"
+    PRECOMPILE = "precompiled contract failed"
 
 
 class BlockContext(Struct, frozen=True):
@@ -115,6 +115,17 @@ class Tracer(Protocol):
         value: int,
     ) -> None: ...
     def on_exit(self, output: bytes, gas_used: int, halt: Halt | None) -> None: ...
+
+
+@runtime_checkable
+class HaltWatcher(Protocol):
+    """What a tracer may be besides: told of the opcode that a message failed at.
+
+    It is told before `on_exit`, of messages that failed in the middle of their code, by a machine
+    that knows. `height` is that of the stack before the opcode.
+    """
+
+    def on_halt(self, halt: Halt, opcode: int, height: int) -> None: ...
 
 
 class Machine(Protocol):

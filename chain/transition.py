@@ -232,6 +232,11 @@ def _upfront_cost(
         worst += blob_gas * transaction.max_blob_fee
         cost += blob_gas * blob_base_fee
     balance = state.balance(sender)
+    if worst >= 2**256:
+        raise Rejected(
+            Reason.INSUFFICIENT_FUNDS,
+            f"address 0x{sender.hex()} required balance exceeds 256 bits",
+        )
     if balance < worst:
         raise Rejected(
             Reason.INSUFFICIENT_FUNDS, f"address 0x{sender.hex()} have {balance} want {worst}"

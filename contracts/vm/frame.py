@@ -1,10 +1,10 @@
 """The live objects of an execution: a frame for every message, an environment for all of them."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from chain.forks import Fork
-from chain.machine import BlockContext, Halt, Tracer, TransactionContext
+from chain.machine import BlockContext, Halt, HaltWatcher, Tracer, TransactionContext
 from chain.types import Address
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Environment:
 
     __slots__ = (
         "block", "fork", "precompiles", "programs", "state", "stepper", "tracer", "transaction",
+        "watcher",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +52,8 @@ class Environment:
         self.programs = programs
         self.precompiles = precompiles
         self.tracer = tracer
+        watches = isinstance(tracer, HaltWatcher)
+        self.watcher = cast(HaltWatcher, tracer) if watches else None
         self.stepper = tracer if tracer is not None and tracer.wants_steps else None
 
 

@@ -130,6 +130,8 @@ def _run_to_end(first: Frame) -> None:
             finished = run(frame)
         except Halted as halted:
             frame.halt = halted.halt
+            if frame.env.watcher is not None:
+                frame.env.watcher.on_halt(halted.halt, _ended_by(frame), len(frame.stack))
             finished = None
         if finished is None:
             finished = frames.pop()
@@ -142,6 +144,13 @@ def _run_to_end(first: Frame) -> None:
         messages.deliver(finished, frames[-1])
 
 
+def _ended_by(frame: Frame) -> int:
+    """The opcode that has just failed; right for those that are none, and for stacks."""
+    behind = frame.halt is Halt.BAD_OPCODE  # the position was moved on already
+    at = frame.pc - 1 if behind else frame.pc
+    return frame.code[at] if 0 <= at < len(frame.code) else 0
+
+
 def _run(frame: Frame) -> Frame | None:
     """Run until the frame is over (None) or has a message for another frame (that frame)."""
     program = frame.program
@@ -149,37 +158,43 @@ def _run(frame: Frame) -> Frame | None:
         return _run_stepwise(frame)
     stack = frame.stack
     block = program.block(frame.pc)
-    while True:
-        gas = frame.gas - block.gas
-        if gas < 0 or not block.low <= len(stack) <= block.high:
-            # The block can't be finished; find the opcode at which it ends, and how.
-            frame.pc = block.start
-            return _run_stepwise(frame)
-        frame.gas = gas
-        result = block.run(frame, stack)
-        way = block.exit
-        if way is _BRANCH:
-            if result:
+    try:
+        while True:
+            gas = frame.gas - block.gas
+            if gas < 0 or not block.low <= len(stack) <= block.high:
+                break
+            frame.gas = gas
+            result = block.run(frame, stack)
+            way = block.exit
+            if way is _BRANCH:
+                if result:
+                    block = block.to or program.target(block)
+                else:
+                    block = block.next or program.after(block)
+            elif way is _FALL:
+                block = block.next or program.after(block)
+            elif way is _GOTO:
                 block = block.to or program.target(block)
+            elif way is _JUMP:
+                if result is None:
+                    block = block.next or program.after(block)
+                elif result in program.destinations:
+                    block = program.block(result)
+                else:
+                    raise Halted(Halt.BAD_JUMP)
+            elif way is _SEND:
+                frame.pc = block.next_pc
+                child: Frame = result
+                return child
             else:
-                block = block.next or program.after(block)
-        elif way is _FALL:
-            block = block.next or program.after(block)
-        elif way is _GOTO:
-            block = block.to or program.target(block)
-        elif way is _JUMP:
-            if result is None:
-                block = block.next or program.after(block)
-            elif result in program.destinations:
-                block = program.block(result)
-            else:
-                raise Halted(Halt.BAD_JUMP)
-        elif way is _SEND:
+                return None
+    except Halted as halted:
+        if halted.halt is Halt.BAD_OPCODE:
             frame.pc = block.next_pc
-            child: Frame = result
-            return child
-        else:
-            return None
+        raise
+    # The block can't be finished; find the opcode at which it ends, and how.
+    frame.pc = block.start
+    return _run_stepwise(frame)
 
 
 def _run_stepwise(frame: Frame) -> Frame | None:
@@ -201,6 +216,7 @@ def _run_stepwise(frame: Frame) -> Frame | None:
                 price = priced.gas if priced.fixed else whole_price(frame, priced)
             tracer.on_step(pc, number, frame.gas, price, frame)
         if priced is None:
+            frame.pc = pc + 1
             raise Halted(Halt.BAD_OPCODE)
         height = len(stack)
         if height < priced.pops:

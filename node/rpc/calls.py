@@ -5,6 +5,7 @@ away. Its gas is capped; without fees it pays none.
 """
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -32,9 +33,10 @@ from node.rpc.parameters import BlockTag
 from node.rpc.registry import method
 from node.rpc.requests import BlockOverrides, CallRequest, StateOverrides
 from node.tracing.last_step import TOLD, LastStepTracer, TooLong
+from node.tracing.precompile_words import words_for
 
 # An explanation is not worth more.
-_EXPLAINING_SECONDS: Final = 0.25
+EXPLAINING_SECONDS: Final = 0.25
 
 
 class TimedState(State):
@@ -201,8 +203,14 @@ def check_call(call: CallRequest, block: BlockContext, fork: Fork) -> None:
         )
     if call.blob_hashes is not None:
         _check_blobs(call, call.blob_hashes, fork)
-    if call.authorizations is None:
-        return
+    if call.authorizations is not None:
+        _check_authorizations(call)
+    size, limit = len(call.data or b""), fork.initcode_size_max
+    if call.to is None and limit is not None and size > limit:
+        raise Rejected(Reason.INITCODE_TOO_LARGE, f"code size {size} limit {limit}")
+
+
+def _check_authorizations(call: CallRequest) -> None:
     sender = f"(sender 0x{(call.sender or ZERO_ADDRESS).hex()})"
     if call.to is None:
         raise Rejected(Reason.AUTHORIZATION_CREATES_CONTRACT, sender)
@@ -246,9 +254,6 @@ def run_call(
     if ctx.node.developer is not None and 0 < transaction.max_fee < block.base_fee:
         block = replace(block, base_fee=transaction.max_fee)
     check_call(call, block, where.fork)
-    size, limit = len(transaction.data), where.fork.initcode_size_max
-    if call.to is None and limit is not None and size > limit:
-        raise Rejected(Reason.INITCODE_TOO_LARGE, f"code size {size} limit {limit}")
     return simulate(state, transaction, sender, block, where.machine, where.fork, tracer=tracer)
 
 
@@ -276,11 +281,6 @@ def not_started(rejected: Rejected, gas: int) -> RpcError:
     return server_error(f"err: {message_of(rejected)} (supplied gas {gas})")
 
 
-_HALTS: Final[dict[Halt, str]] = {
-    Halt.PRECOMPILE: "precompiled contract failed",
-}
-
-
 def failure(result: TransactionResult | Outcome) -> RpcError | None:
     """The error for a call that failed, None for one that did not.
 
@@ -289,7 +289,7 @@ def failure(result: TransactionResult | Outcome) -> RpcError | None:
     if result.halt is None:
         return None
     if result.halt is not Halt.REVERT:
-        return server_error(_HALTS.get(result.halt, result.halt.value))
+        return server_error(result.halt.value)
     reason = decode_revert(result.output)
     message = "execution reverted" if reason is None else f"execution reverted: {reason}"
     return RpcError(REVERTED, message, data(result.output))
@@ -298,14 +298,25 @@ def failure(result: TransactionResult | Outcome) -> RpcError | None:
 def explained(
     ctx: Context, where: Scene, call: CallRequest, gas: int, result: TransactionResult
 ) -> RpcError | None:
-    """As `failure`, with the opcode that was wrong: for that the call runs again, step by step."""
-    if result.halt not in TOLD:
-        return failure(result)
-    tracer = LastStepTracer(min(where.deadline, time.monotonic() + _EXPLAINING_SECONDS))
-    with suppress(TooLong):
-        again = run_call(ctx, where, call, gas, tracer)
-        if again.halt is result.halt:
-            return server_error(tracer.words(result.halt))
+    """As `failure`, with what was wrong: the opcode, or the input of a precompile."""
+    deadline = min(where.deadline, time.monotonic() + EXPLAINING_SECONDS)
+    return told(call, result, lambda tracer: run_call(ctx, where, call, gas, tracer), deadline)
+
+
+def told(
+    call: CallRequest,
+    result: TransactionResult,
+    run_again: Callable[[Tracer], TransactionResult],
+    deadline: float,
+) -> RpcError | None:
+    """As `explained`: where an opcode was wrong, the call runs again, step by step, for a while."""
+    if result.halt is Halt.PRECOMPILE and call.to is not None:
+        return server_error(words_for(int.from_bytes(call.to, "big"), call.data or b""))
+    if result.halt in TOLD:
+        tracer = LastStepTracer(deadline)
+        with suppress(TooLong):
+            if run_again(tracer).halt is result.halt:
+                return server_error(tracer.words(result.halt))
     return failure(result)
 
 
@@ -320,7 +331,7 @@ def _call_quickly(
     if ctx.quick is None or state is not None or around is not None:
         return None
     outcome = ctx.quick.ask(ctx, request, block)
-    if outcome is None or outcome.halt in TOLD:
+    if outcome is None or outcome.halt in TOLD or outcome.halt is Halt.PRECOMPILE:
         return None
     if (error := failure(outcome)) is not None:
         raise error

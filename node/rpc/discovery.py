@@ -129,6 +129,13 @@ _SCHEMAS: Final[dict[Any, Json]] = {
     parameters.Count: _ref("Count"),
     parameters.Index: _ref("Quantity"),
     parameters.Slot: _ref("StorageKey"),
+    parameters.Name: {"type": "string"},
+    parameters.StorageKeys: {"type": "array", "items": _ref("StorageKey")},
+    parameters.SlotsByAccount: {
+        "type": "object",
+        "additionalProperties": {"type": "array", "items": _ref("Hash")},
+    },
+    parameters.Percentiles: {"type": "array", "items": {"type": "number"}},
     requests.CallRequest: _ref("Call"),
     requests.StateOverrides: _ref("StateOverrides"),
     requests.BlockOverrides: _ref("BlockOverrides"),

@@ -2,18 +2,19 @@
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from chain.blocks import Block, Header
+from chain.blocks import Block, Header, Receipt
 from chain.forks import GAS_PER_BLOB
 from chain.transactions import effective_gas_price
 from chain.types import Address, Hash, Height
 from node.rpc.blocks import blob_base_fee
 from node.rpc.calls import next_header
 from node.rpc.context import Context
-from node.rpc.errors import invalid_params, server_error
+from node.rpc.errors import server_error
 from node.rpc.formats import Json
-from node.rpc.parameters import BlockNumber, Count
+from node.rpc.parameters import BlockNumber, Count, Percentiles
+from node.rpc.pending import pending_block
 from node.rpc.registry import method
 
 # geth's price oracle: blocks looked at, tips taken of each, which of them is suggested.
@@ -127,77 +128,88 @@ async def get_base_fee(ctx: Context) -> int:
 
 @method("eth_feeHistory")
 def fee_history(
-    ctx: Context, count: Count, newest: BlockNumber, percentiles: list[Any] | None = None
+    ctx: Context, count: Count, newest: BlockNumber, percentiles: Percentiles | None = None
 ) -> Json:
     """Base fees, fullness and tips of up to `count` blocks, and the base fee that follows.
 
     Tips are those at each percentile of gas used, from low tips to high.
     """
-    wanted = _percentiles(percentiles or [])
+    wanted: Sequence[float] = percentiles or ()
+    _check_percentiles(wanted)
     if count < 1:
         return {"oldestBlock": "0x0", "gasUsedRatio": None}
     head = ctx.ledger.height
     if isinstance(newest, int) and newest > head:
         raise server_error(f"request beyond head block: requested {newest}, head {head}")
+    pending = pending_block(ctx) if newest == "pending" else None
     last = newest if isinstance(newest, int) else (ctx.lowest if newest == "earliest" else head)
     limit = ctx.node.settings.rpc.fee_history_heights_max
-    first = max(ctx.ledger.first, last + 1 - min(count, limit))
-    last = max(first, last)
-    base_fees: list[int] = []
-    blob_fees: list[int] = []
-    fullness: list[float] = []
-    blob_fullness: list[float] = []
-    rewards: list[list[str]] = []
-    header = ctx.header(Height(first))
-    for number in range(first, last + 1):
-        header = ctx.header(Height(number))
-        base_fees.append(header.base_fee or 0)
-        blob_fees.append(blob_base_fee(ctx, header))
-        fullness.append(header.gas_used / header.gas_limit)
-        blobs = ctx.fork_of(header).blobs
-        blob_gas_max = blobs.max * GAS_PER_BLOB if blobs else 0
-        blob_fullness.append((header.blob_gas_used or 0) / blob_gas_max if blob_gas_max else 0.0)
-        if wanted:
-            rewards.append([hex(tip) for tip in _tips(ctx, Height(number), wanted)])
-    following = next_fees(ctx, header)
+    taken = min(count, limit) - (pending is not None)
+    first = max(ctx.ledger.first, last + 1 - taken)
+    if pending is None:
+        last = max(first, last)
+    blocks = [_fees_at(ctx, Height(number), wanted) for number in range(first, last + 1)]
+    if pending is not None:
+        tips = _tips(pending.block, pending.receipts, wanted) if wanted else []
+        blocks.append((pending.block.header, tips))
+    headers = [header for header, _ in blocks]
+    following = next_fees(ctx, headers[-1])
     answer: Json = {
-        "oldestBlock": hex(first),
-        "baseFeePerGas": [hex(fee) for fee in (*base_fees, following[0])],
-        "gasUsedRatio": fullness,
-        "baseFeePerBlobGas": [hex(fee) for fee in (*blob_fees, following[1])],
-        "blobGasUsedRatio": blob_fullness,
+        "oldestBlock": hex(headers[0].number),
+        "baseFeePerGas": [
+            hex(fee) for fee in (*(_base_fee(each) for each in headers), following[0])
+        ],
+        "gasUsedRatio": [header.gas_used / header.gas_limit for header in headers],
+        "baseFeePerBlobGas": [
+            hex(fee) for fee in (*(blob_base_fee(ctx, each) for each in headers), following[1])
+        ],
+        "blobGasUsedRatio": [_blob_fullness(ctx, header) for header in headers],
     }
     if wanted:
-        answer["reward"] = rewards
+        answer["reward"] = [[hex(tip) for tip in tips] for _, tips in blocks]
     return answer
 
 
-def _percentiles(values: list[Any]) -> list[float]:
+def _base_fee(header: Header) -> int:
+    return header.base_fee or 0
+
+
+def _blob_fullness(ctx: Context, header: Header) -> float:
+    blobs = ctx.fork_of(header).blobs
+    return (header.blob_gas_used or 0) / (blobs.max * GAS_PER_BLOB) if blobs else 0.0
+
+
+def _fees_at(
+    ctx: Context, height: Height, percentiles: Sequence[float]
+) -> tuple[Header, list[int]]:
+    """A block's header and, where percentiles are asked for, its tips at them."""
+    header = ctx.header(height)
+    if not percentiles:
+        return header, []
+    return header, _tips(ctx.ledger.block(height), ctx.ledger.receipts(height), percentiles)
+
+
+def _check_percentiles(values: Sequence[float]) -> None:
     if len(values) > _PERCENTILES_MAX:
         raise server_error(f"invalid reward percentile: over the query limit {_PERCENTILES_MAX}")
-    previous = 0.0
     for index, value in enumerate(values):
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise invalid_params("invalid argument 2: percentiles are numbers")
         if not 0 <= value <= 100:
             raise server_error(f"invalid reward percentile: {value:f}")
-        if index and value <= previous:
+        if index and value <= values[index - 1]:
             raise server_error(
-                f"invalid reward percentile: #{index - 1}:{previous:f} >= #{index}:{value:f}"
+                f"invalid reward percentile: #{index - 1}:{values[index - 1]:f} "
+                f">= #{index}:{value:f}"
             )
-        previous = float(value)
-    return [float(value) for value in values]
 
 
-def _tips(ctx: Context, height: Height, percentiles: list[float]) -> list[int]:
+def _tips(block: Block, receipts: Sequence[Receipt], percentiles: Sequence[float]) -> list[int]:
     """The tips at percentiles of a block's gas; zeros for an empty block."""
-    block: Block = ctx.ledger.block(height)
     if not block.transactions:
         return [0] * len(percentiles)
     base_fee = block.header.base_fee or 0
     by_tip: list[tuple[int, int]] = []
     before = 0
-    for transaction, receipt in zip(block.transactions, ctx.ledger.receipts(height), strict=True):
+    for transaction, receipt in zip(block.transactions, receipts, strict=True):
         tip = effective_gas_price(transaction, base_fee) - base_fee
         by_tip.append((tip, receipt.cumulative_gas_used - before))
         before = receipt.cumulative_gas_used

@@ -19,6 +19,7 @@ from node.rpc.errors import LIMIT_EXCEEDED, RpcError, server_error
 from node.rpc.formats import data, pending_transaction_json
 from node.rpc.log_filters import LogFilter
 from node.rpc.logs import find_logs, heights
+from node.rpc.parameters import Name
 from node.rpc.registry import method
 from node.settings import RpcSettings
 
@@ -151,13 +152,13 @@ async def new_pending_transaction_filter(ctx: Context, full: bool = False) -> st
 
 
 @method("eth_uninstallFilter")
-async def uninstall_filter(ctx: Context, name: str) -> bool:
+async def uninstall_filter(ctx: Context, name: Name) -> bool:
     """Forget a filter; whether it was there."""
     return ctx.filters.remove(name)
 
 
 @method("eth_getFilterChanges")
-async def get_filter_changes(ctx: Context, name: str) -> list[Any]:
+async def get_filter_changes(ctx: Context, name: Name) -> list[Any]:
     """What came since the last poll: hashes of blocks or transactions, or logs."""
     installed = ctx.filters.get(name)
     if installed.transactions is not None:
@@ -180,7 +181,7 @@ def _changes(ctx: Context, wanted: LogFilter | None, where: range) -> list[Any]:
 
 
 @method("eth_getFilterLogs")
-async def get_filter_logs(ctx: Context, name: str) -> list[dict[str, Any]]:
+async def get_filter_logs(ctx: Context, name: Name) -> list[dict[str, Any]]:
     """All logs that match a filter, polled before or not."""
     wanted = ctx.filters.get(name).wanted
     if wanted is None:

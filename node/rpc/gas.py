@@ -19,7 +19,6 @@ from node.rpc.calls import (
     call_fees,
     capped_gas,
     explained,
-    failure,
     not_started,
     run_call,
     run_told,
@@ -213,7 +212,8 @@ def create_access_list(
             break
         known = found
     answer: Json = {"accessList": access_list_json(known), "gasUsed": hex(result.gas_used)}
-    if (error := failure(result)) is not None:
+    listed = replace(request, access_list=known)
+    if (error := explained(ctx, where, listed, gas, result)) is not None:
         answer["error"] = error.message
     return answer
 

@@ -54,6 +54,8 @@ def heights(ctx: Context, wanted: LogFilter) -> range:
     if first > last:
         raise invalid_params("invalid block range params")
     if last > head:
+        if ctx.node.developer is None and wanted.first in (None, "latest"):
+            raise invalid_params("invalid block range params")
         if ctx.node.developer is None or first > head:
             raise invalid_params("block range extends beyond current head block")
         last = head  # as on anvil, whose callers name any high block

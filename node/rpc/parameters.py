@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from chain.types import Address, Hash
-from node.rpc.errors import server_error
+from node.rpc.errors import invalid_params, server_error
 
 _HEX: Final = re.compile(r"[0-9a-fA-F]+\Z")
 
@@ -36,6 +36,10 @@ BlockTag = str | int | BlockHash
 Count = NewType("Count", int)  # written as hex, decimal or a JSON number
 Index = NewType("Index", int)  # below 2**64
 Slot = NewType("Slot", int)  # a storage key of up to 32 bytes
+Name = NewType("Name", str)  # of a filter or a subscription
+StorageKeys = NewType("StorageKeys", list[tuple[int, int]])  # slots, and how many bytes each had
+SlotsByAccount = NewType("SlotsByAccount", dict[Address, list[int]])
+Percentiles = NewType("Percentiles", list[float])
 
 Parser = Callable[[Any], Any]
 
@@ -117,7 +121,9 @@ def parse_count(value: Any) -> int:
     """An integer below 2**64 in any usual form: hex, decimal text or a JSON number."""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     number = UINT64_MAX + 1
-    if text.startswith(("0x", "0X")):
+    if value == "":
+        number = 0  # as geth reads it
+    elif text.startswith(("0x", "0X")):
         if _HEX.match(text[2:]):
             number = int(text, 0)
     elif text.isascii() and text.isdigit() and len(text) <= 20:
@@ -282,13 +288,55 @@ def parse_slot(value: Any) -> int:
 def parse_storage_key(value: Any) -> tuple[int, int]:
     """A storage slot given as hex of at most 32 bytes; also how many bytes were written.
 
-    Odd lengths and a missing 0x are taken, as geth does ("0x0" is slot 0).
+    Odd lengths and a missing 0x are taken, as geth does ("0x0" is slot 0), and null as no digits.
+    RpcError (-32602) for a text that is no such key.
     """
-    if not isinstance(value, str):
-        raise GoError(json_kind(value), "string")
-    digits = value[2:] if value.startswith(("0x", "0X")) else value
+    text = parse_text(value)
+    digits = text[2:] if text.startswith(("0x", "0X")) else text
     if len(digits) > 64:
-        raise ValueError(f'storage key too long (want at most 32 bytes): "{value[:80]}"')
+        raise invalid_params(f'storage key too long (want at most 32 bytes): "{text[:80]}"')
     if digits and not _HEX.match(digits):
-        raise ValueError(f'invalid hex in storage key: "{value}"')
+        raise invalid_params(f'invalid hex in storage key: "{text}"')
     return int(digits or "0", 16), (len(digits) + 1) // 2
+
+
+def parse_storage_keys(value: Any) -> list[tuple[int, int]]:
+    if value is not None and not isinstance(value, list):
+        raise GoError(json_kind(value), "[]string")
+    return [parse_storage_key(key) for key in value or ()]
+
+
+def parse_slots_by_account(value: Any) -> dict[Address, list[int]]:
+    """Storage slots, each of 32 bytes, by whose they are."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise GoError(json_kind(value), "map[common.Address][]common.Hash")
+    found: dict[Address, list[int]] = {}
+    for key, slots in value.items():
+        if slots is not None and not isinstance(slots, list):
+            raise GoError(json_kind(slots), "[]common.Hash")
+        read = [int.from_bytes(parse_hash(slot), "big") for slot in slots or ()]
+        found[parse_address(key)] = read
+    return found
+
+
+def parse_percentiles(value: Any) -> list[float]:
+    if value is not None and not isinstance(value, list):
+        raise GoError(json_kind(value), "[]float64")
+    return [_percentile(item) for item in value or ()]
+
+
+def _percentile(value: Any) -> float:
+    if value is None:
+        return 0.0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise GoError(json_kind(value), "float64")
+    return float(value)
+
+
+def parse_name(value: Any) -> str:
+    """What a filter or a subscription is called."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise GoError(json_kind(value), "rpc.ID")

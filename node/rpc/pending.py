@@ -99,6 +99,15 @@ def _ready(ctx: Context, header: Header) -> list[Checked]:
     return take_ready(ctx, header)
 
 
+def pending_block(ctx: Context) -> Executed:
+    """The block that the pool would make now, as far as that is quick.
+
+    Of threads for heavy calls only.
+    """
+    ready = _ready(ctx, next_header(ctx, ctx.header(ctx.ledger.height)))
+    return build_pending(ctx, ready, _BUILD_SECONDS)
+
+
 async def _take(ctx: Context, header: Header) -> list[Checked]:
     return take_ready(ctx, header)
 

@@ -39,6 +39,10 @@ PARSERS: Final[dict[Any, Parser]] = {
     parameters.Count: parameters.parse_count,
     parameters.Index: parameters.parse_index,
     parameters.Slot: parameters.parse_slot,
+    parameters.Name: parameters.parse_name,
+    parameters.StorageKeys: parameters.parse_storage_keys,
+    parameters.SlotsByAccount: parameters.parse_slots_by_account,
+    parameters.Percentiles: parameters.parse_percentiles,
     requests.CallRequest: requests.parse_call,
     requests.StateOverrides: requests.parse_state_overrides,
     requests.BlockOverrides: requests.parse_block_overrides,
@@ -200,4 +204,6 @@ def _without_none(annotation: Any) -> Any:
 
 def not_found(name: str) -> RpcError:
     """The refusal of a method that is not registered."""
+    if name.endswith("_subscribe"):
+        return RpcError(METHOD_NOT_FOUND, "notifications not supported")
     return RpcError(METHOD_NOT_FOUND, f"the method {name} does not exist/is not available")

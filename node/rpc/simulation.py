@@ -6,6 +6,7 @@ Source: the execution APIs' specification of eth_simulateV1; words and codes are
 """
 
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 from msgspec import Struct
@@ -18,13 +19,20 @@ from chain.errors import Reason, Rejected
 from chain.execution import BlockExecution, Executed, assemble
 from chain.forked import lay
 from chain.forks import Fork
-from chain.machine import Machine
+from chain.machine import Machine, Tracer
 from chain.state import State
 from chain.transactions import Kind, Transaction, build_transaction
 from chain.transition import TransactionResult, simulate
 from chain.types import EMPTY_OMMERS_HASH, ZERO_ADDRESS, ZERO_HASH, Address, Hash, Height
 from chain.views import TrieView
-from node.rpc.calls import call_fees, call_transaction, check_call, failure
+from node.rpc.calls import (
+    EXPLAINING_SECONDS,
+    call_fees,
+    call_transaction,
+    check_call,
+    failure,
+    told,
+)
 from node.rpc.context import Context
 from node.rpc.errors import (
     INTERNAL_ERROR,
@@ -38,6 +46,7 @@ from node.rpc.formats import Json, block_json, data, log_json
 from node.rpc.overrides import check_storage, place_precompiles
 from node.rpc.parameters import BlockTag
 from node.rpc.registry import method
+from node.rpc.replay import StateBetween
 from node.rpc.requests import CallRequest, StateOverrides
 from node.rpc.simulation_request import SimulatedBlock, Simulation, continued
 from node.tracing.transfers import TransferTracer
@@ -66,6 +75,7 @@ class _Call(Struct, frozen=True):
     transaction: Transaction
     sender: Address
     result: TransactionResult
+    error: RpcError | None
     logs: list[Log]
 
 
@@ -173,9 +183,10 @@ class _Simulator:
         try:
             transaction = _transaction(call, gas, nonce, execution)
             if self._asked.validation:
-                _check(transaction, sender, execution)
+                _check_nonce(transaction, sender, execution)
             check_call(call, execution.context, execution.fork)
-            _check_initcode(transaction, execution.fork)
+            if self._asked.validation:
+                _check_fee(transaction, sender, execution)
             result = simulate(
                 state,
                 transaction,
@@ -192,7 +203,37 @@ class _Simulator:
         self._gas_left -= result.gas_used
         execution.record(transaction, result)
         logs = list(result.logs) if tracer is None else tracer.merged(result.logs)
-        return _Call(transaction, sender, result, logs)
+        error = self._error(execution, call, transaction, result)
+        return _Call(transaction, sender, result, error, logs)
+
+    def _error(
+        self,
+        execution: BlockExecution,
+        call: CallRequest,
+        transaction: Transaction,
+        result: TransactionResult,
+    ) -> RpcError | None:
+        """How the call failed, if it did: found out on a copy of the state that it left behind.
+
+        A failed call leaves nothing there that could make it end otherwise, but for its fees.
+        """
+
+        def run_again(tracer: Tracer) -> TransactionResult:
+            return simulate(
+                State(StateBetween(execution.state)),
+                transaction,
+                call.sender or ZERO_ADDRESS,
+                execution.context,
+                execution.machine,
+                execution.fork,
+                tracer=tracer,
+                shows_base_fee=True,
+            )
+
+        deadline = min(self._deadline, time.monotonic() + EXPLAINING_SECONDS)
+        with suppress(Rejected):  # what it cost was all that its sender had
+            return told(call, result, run_again, deadline)
+        return failure(result)
 
 
 def _transaction(call: CallRequest, gas: int, nonce: int, execution: BlockExecution) -> Transaction:
@@ -216,9 +257,8 @@ def _transaction(call: CallRequest, gas: int, nonce: int, execution: BlockExecut
     )
 
 
-def _check(transaction: Transaction, sender: Address, execution: BlockExecution) -> None:
-    """What a block demands of a transaction beyond what every call needs."""
-    expected, base_fee = execution.state.nonce(sender), execution.context.base_fee
+def _check_nonce(transaction: Transaction, sender: Address, execution: BlockExecution) -> None:
+    expected = execution.state.nonce(sender)
     who = f"address 0x{sender.hex()}"
     if transaction.nonce != expected:
         low = transaction.nonce < expected
@@ -228,17 +268,16 @@ def _check(transaction: Transaction, sender: Address, execution: BlockExecution)
         )
     if expected == _NONCE_MAX:
         raise Rejected(Reason.NONCE_OVERFLOW, f"{who}, nonce: {expected}")
+
+
+def _check_fee(transaction: Transaction, sender: Address, execution: BlockExecution) -> None:
+    """Also of a call that offers none, which is free elsewhere."""
+    base_fee = execution.context.base_fee
     if transaction.max_fee < base_fee:
         raise Rejected(
             Reason.FEE_CAP_BELOW_BASE_FEE,
-            f"{who}, maxFeePerGas: {transaction.max_fee}, baseFee: {base_fee}",
+            f"address 0x{sender.hex()}, maxFeePerGas: {transaction.max_fee}, baseFee: {base_fee}",
         )
-
-
-def _check_initcode(transaction: Transaction, fork: Fork) -> None:
-    size, limit = len(transaction.data), fork.initcode_size_max
-    if transaction.to is None and limit is not None and size > limit:
-        raise Rejected(Reason.INITCODE_TOO_LARGE, f"code size {size} limit {limit}")
 
 
 def _overridden(view: TrieView, overrides: StateOverrides) -> TrieView:
@@ -263,7 +302,7 @@ def _calls_json(calls: list[_Call], executed: Executed) -> list[Json]:
     shown: list[Json] = []
     header, log_index = executed.block.header, 0
     for index, call in enumerate(calls):
-        result, error = call.result, failure(call.result)
+        result, error = call.result, call.error
         fields: Json = {
             "returnData": data(result.output if error is None else b""),
             "logs": [

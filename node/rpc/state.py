@@ -1,13 +1,13 @@
 """Accounts, code, storage and proofs at any retained height."""
 
-from typing import Any, Final
+from typing import Final
 
 from chain.state import Account
 from chain.types import EMPTY_CODE_HASH, Address
 from node.rpc.context import Context
 from node.rpc.errors import CLIENT_LIMIT_EXCEEDED, RpcError, invalid_params
 from node.rpc.formats import Json, data, word
-from node.rpc.parameters import BlockTag, Slot, parse_address, parse_storage_key
+from node.rpc.parameters import BlockTag, Slot, SlotsByAccount, StorageKeys
 from node.rpc.registry import method
 
 # geth's limit on the slots of one request.
@@ -50,33 +50,31 @@ async def get_storage_at(
 
 @method("eth_getStorageValues")
 def get_storage_values(
-    ctx: Context, wanted: dict[str, Any], block: BlockTag = "latest"
+    ctx: Context, wanted: SlotsByAccount, block: BlockTag = "latest"
 ) -> dict[str, list[str]]:
     """The words of many slots of many contracts."""
-    slots: dict[str, tuple[Address, list[int]]] = {}
-    for name, keys in wanted.items():
-        slots[name] = (_address(name), [slot for slot, _ in _storage_keys(keys)])
-    count = sum(len(items) for _, items in slots.values())
+    count = sum(len(slots) for slots in wanted.values())
     if not count:
         raise invalid_params("empty request")
     if count > SLOTS_MAX:
         raise RpcError(CLIENT_LIMIT_EXCEEDED, f"too many slots (max {SLOTS_MAX})")
     view = ctx.view(block)
     return {
-        data(address): [word(view.storage(address, slot)) for slot in items]
-        for address, items in slots.values()
+        data(address): [word(view.storage(address, slot)) for slot in slots]
+        for address, slots in wanted.items()
     }
 
 
 @method("eth_getProof")
-def get_proof(ctx: Context, address: Address, keys: list[Any], block: BlockTag = "latest") -> Json:
+def get_proof(
+    ctx: Context, address: Address, keys: StorageKeys, block: BlockTag = "latest"
+) -> Json:
     """An account and storage slots with the trie nodes that prove them (EIP-1186)."""
-    slots = _storage_keys(keys)
-    if len(slots) > SLOTS_MAX:
-        raise invalid_params(f"too many storage keys requested (max {SLOTS_MAX}, got {len(slots)})")
+    if len(keys) > SLOTS_MAX:
+        raise invalid_params(f"too many storage keys requested (max {SLOTS_MAX}, got {len(keys)})")
     height = ctx.height(block)
     ctx.view_at(height)  # refuses a height whose state is gone
-    proof = ctx.ledger.prove(height, address, [slot for slot, _ in slots])
+    proof = ctx.ledger.prove(height, address, [slot for slot, _ in keys])
     account = proof.account
     storage = [
         {
@@ -85,7 +83,7 @@ def get_proof(ctx: Context, address: Address, keys: list[Any], block: BlockTag =
             "value": hex(entry.value),
             "proof": [data(node) for node in entry.proof],
         }
-        for (slot, size), entry in zip(slots, proof.storage, strict=True)
+        for (slot, size), entry in zip(keys, proof.storage, strict=True)
     ]
     return {
         "address": data(address),
@@ -105,19 +103,3 @@ def _account_fields(account: Account | None) -> Json:
         "codeHash": data(account.code_hash),
         "storageHash": data(account.storage_root),
     }
-
-
-def _address(name: str) -> Address:
-    try:
-        return parse_address(name)
-    except ValueError as error:
-        raise invalid_params(f"invalid argument 0: {error}") from None
-
-
-def _storage_keys(keys: Any) -> list[tuple[int, int]]:
-    if not isinstance(keys, list):
-        raise invalid_params("storage keys are not a list")
-    try:
-        return [parse_storage_key(key) for key in keys]
-    except ValueError as error:
-        raise invalid_params(str(error)) from None

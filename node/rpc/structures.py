@@ -33,7 +33,8 @@ class Structure:
         self._own_decoder = own_decoder
         self._fields: dict[str, tuple[str, Parser]] = {}
         for name, parse in fields.items():
-            self._fields[name] = self._fields[name.lower()] = (name, parse)
+            key = name.rpartition(".")[2]  # what comes before it are structures laid into this one
+            self._fields[key] = self._fields[key.lower()] = (name, parse)
 
     def read(self, value: Any) -> dict[str, Any]:
         """The parsed values of the fields that are there; ValueError where one can't be read."""

@@ -21,6 +21,7 @@ from node.rpc.errors import (
 from node.rpc.formats import Json, data, header_json, pending_transaction_json
 from node.rpc.log_filters import LogFilter, parse_log_filter
 from node.rpc.logs import matching, may_match
+from node.rpc.parameters import Name
 from node.rpc.registry import method
 from node.settings import RpcSettings
 
@@ -168,10 +169,8 @@ def _log_filter(option: Any) -> LogFilter:
 
 
 @method("eth_unsubscribe")
-async def unsubscribe(ctx: Context, name: str) -> bool:
+async def unsubscribe(ctx: Context, name: Name) -> bool:
     """End a subscription of this connection."""
-    if ctx.connection is None:
-        raise RpcError(METHOD_NOT_FOUND, "notifications not supported")
-    if not ctx.connection.subscriptions.remove(name):
+    if ctx.connection is None or not ctx.connection.subscriptions.remove(name):
         raise server_error("subscription not found")
     return True

@@ -7,15 +7,22 @@ from typing import Any, Final
 from msgspec import Struct
 
 from node.rpc.errors import server_error
-from node.rpc.parameters import json_kind, parse_count, parse_object, parse_text
+from node.rpc.parameters import (
+    GoError,
+    Parser,
+    json_kind,
+    parse_bool,
+    parse_index,
+    parse_text,
+)
 from node.rpc.requests import (
     BlockOverrides,
     StateOverrides,
     parse_block_overrides,
     parse_state_overrides,
 )
+from node.rpc.structures import Structure
 from node.tracing import Factory, choose
-from node.tracing.choice import flag
 from node.tracing.struct_logs import StructLogOptions, StructLogTracer
 
 _DURATION: Final = re.compile(r"(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
@@ -50,43 +57,77 @@ def parse_trace_options(value: Any) -> TraceOptions:
 
     RpcError (-32000) for a tracer that is unknown or refuses its own, and for a bad duration.
     """
-    fields = parse_object(value)
-    timeout, name = fields.get("timeout"), parse_text(fields.get("tracer"))
-    seconds = None if timeout is None else _parse_duration(parse_text(timeout))
-    plain = _struct_log_options(fields)
+    return _trace_options(_TRACE.read(value), "")
+
+
+def parse_trace_call_options(value: Any) -> TraceCallOptions:
+    fields = _TRACE_CALL.read(value)
+    return TraceCallOptions(
+        _trace_options(fields, "TraceConfig."),
+        state=fields.get("StateOverrides"),
+        around=fields.get("BlockOverrides"),
+        index=fields.get("TxIndex"),
+    )
+
+
+def _trace_options(fields: dict[str, Any], within: str) -> TraceOptions:
+    timeout, name = fields.get(f"{within}Timeout"), fields.get(f"{within}Tracer")
+    seconds = None if timeout is None else _parse_duration(timeout)
     if not name:
+        plain = _struct_log_options(fields, f"{within}Config.")
         return TraceOptions(partial(StructLogTracer, options=plain), seconds)
     try:
-        make = choose(name, parse_object(fields.get("tracerConfig")))
+        make = choose(name, fields.get(f"{within}TracerConfig"))
     except ValueError as error:
         raise server_error(str(error)) from None
     return TraceOptions(make, seconds)
 
 
-def parse_trace_call_options(value: Any) -> TraceCallOptions:
-    fields = parse_object(value)
-    state, around, index = (
-        fields.get(key) for key in ("stateOverrides", "blockOverrides", "txIndex")
-    )
-    return TraceCallOptions(
-        parse_trace_options(fields),
-        state=None if state is None else parse_state_overrides(state),
-        around=None if around is None else parse_block_overrides(around),
-        index=None if index is None else parse_count(index),
-    )
+def _struct_log_options(fields: dict[str, Any], within: str) -> StructLogOptions:
+    def flag(name: str) -> bool:
+        return bool(fields.get(within + name, False))
 
-
-def _struct_log_options(fields: dict[str, Any]) -> StructLogOptions:
-    limit = fields.get("limit") or 0
-    if type(limit) is not int or limit < 0:
-        raise ValueError(f"json: cannot unmarshal {json_kind(limit)} into Go value of type int")
     return StructLogOptions(
-        memory=flag(fields, "enableMemory"),
-        stack=not flag(fields, "disableStack"),
-        storage=not flag(fields, "disableStorage"),
-        return_data=flag(fields, "enableReturnData"),
-        limit=limit,
+        memory=flag("EnableMemory"),
+        stack=not flag("DisableStack"),
+        storage=not flag("DisableStorage"),
+        return_data=flag("EnableReturnData"),
+        limit=fields.get(f"{within}Limit", 0),
     )
+
+
+def _parse_integer(value: Any) -> int:
+    if type(value) is float:
+        raise GoError(f"number {value:g}", "int")
+    if type(value) is not int:
+        raise GoError(json_kind(value), "int")
+    return value
+
+
+def _trace_fields(within: str) -> dict[str, Parser]:
+    """Of geth's TraceConfig, which is laid into others."""
+    return {
+        f"{within}Config.EnableMemory": parse_bool,
+        f"{within}Config.DisableStack": parse_bool,
+        f"{within}Config.DisableStorage": parse_bool,
+        f"{within}Config.EnableReturnData": parse_bool,
+        f"{within}Config.Limit": _parse_integer,
+        f"{within}Tracer": parse_text,
+        f"{within}Timeout": parse_text,
+        f"{within}TracerConfig": lambda value: value,
+    }
+
+
+_TRACE: Final = Structure("tracers.TraceConfig", _trace_fields(""))
+_TRACE_CALL: Final = Structure(
+    "tracers.TraceCallConfig",
+    {
+        **_trace_fields("TraceConfig."),
+        "StateOverrides": parse_state_overrides,
+        "BlockOverrides": parse_block_overrides,
+        "TxIndex": parse_index,
+    },
+)
 
 
 def _parse_duration(text: str) -> float:

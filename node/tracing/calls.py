@@ -12,6 +12,8 @@ from chain.machine import Halt
 from chain.state import State
 from chain.transition import TransactionResult
 from chain.types import Address
+from node.tracing.last_step import TOLD, words_of
+from node.tracing.precompile_words import words_for
 from node.tracing.tracer import Budget, Subject
 
 CREATIONS: Final = frozenset({"CREATE", "CREATE2"})
@@ -27,7 +29,7 @@ class Message:
 
     __slots__ = (
         "calls", "data", "gas", "gas_used", "halt", "kind", "logs", "output", "sender", "to",
-        "value",
+        "value", "words",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +44,7 @@ class Message:
         self.gas_used = 0
         self.output = b""
         self.halt: Halt | None = None
+        self.words = ""  # of how it failed, where there is more to say than that
         self.calls: list[Message] = []
         self.logs: list[tuple[Log, int, int]] = []  # with index in the block, and calls before
 
@@ -116,6 +119,10 @@ class MessageTracer:
             self._budget.take(_MESSAGE_BYTES + above + 2 * len(data))
         self._open.append(message)
 
+    def on_halt(self, halt: Halt, opcode: int, height: int) -> None:
+        if halt in TOLD:
+            self._open[-1].words = words_of(halt, opcode, height)
+
     def on_exit(self, output: bytes, gas_used: int, halt: Halt | None) -> None:
         self._take_logs()
         message = self._open.pop()
@@ -139,9 +146,12 @@ class MessageTracer:
         return self._show(self._root, self._subject)
 
 
-def error_of(halt: Halt) -> str:
-    """geth's words for how a message failed."""
-    return "precompiled contract failed" if halt is Halt.PRECOMPILE else halt.value
+def error_of(message: Message) -> str:
+    """geth's words for how a message failed, which it has."""
+    assert message.halt is not None
+    if message.halt is Halt.PRECOMPILE:
+        return words_for(int.from_bytes(message.to, "big"), message.data)
+    return message.words or message.halt.value
 
 
 def nested(message: Message, *, with_logs: bool) -> Any:
@@ -176,7 +186,7 @@ def _fields(message: Message) -> dict[str, Any]:
     if message.output:
         fields["output"] = f"0x{message.output.hex()}"
     if message.halt is not None:
-        fields["error"] = error_of(message.halt)
+        fields["error"] = error_of(message)
         if message.halt is Halt.REVERT and (reason := decode_revert(message.output)) is not None:
             fields["revertReason"] = reason
     return fields

@@ -1,9 +1,11 @@
 """Which tracer a request asks for, by geth's names and options."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from node.rpc.parameters import GoError, json_kind, parse_bool
+from node.rpc.structures import Structure
 from node.tracing.calls import Message, MessageTracer, nested
 from node.tracing.combined import CombinedTracer
 from node.tracing.flat import flat
@@ -15,17 +17,23 @@ _PATH_BYTES: Final = 16  # of an item of a flat trace's path, in memory or as te
 _TRACERS_MAX: Final = 16  # in one muxTracer, counting those inside of others
 
 
-def choose(name: str, config: Mapping[str, Any]) -> Factory:
-    """The maker of the tracer with this name; ValueError for a wrong name or option."""
+def choose(name: str, config: Any) -> Factory:
+    """The maker of the tracer with this name; ValueError for a wrong name or option.
+
+    `config` is a decoded JSON value; None: nothing is asked for.
+    """
     return _choose(name, config, [_TRACERS_MAX])
 
 
-def _choose(name: str, config: Mapping[str, Any], left: list[int]) -> Factory:
+def _choose(name: str, config: Any, left: list[int]) -> Factory:
     left[0] -= 1
     if left[0] < 0:
         raise ValueError(f"more than {_TRACERS_MAX} tracers")
     if name == "muxTracer":
-        chosen = {each: _choose(each, _object(value), left) for each, value in config.items()}
+        wanted = {} if config is None else config
+        if not isinstance(wanted, dict):
+            raise GoError(json_kind(wanted), "map[string]json.RawMessage")
+        chosen = {each: _choose(each, value, left) for each, value in wanted.items()}
         return partial(_combined, chosen)
     made = _TRACERS.get(name)
     if made is None:
@@ -33,28 +41,32 @@ def _choose(name: str, config: Mapping[str, Any], left: list[int]) -> Factory:
     return made(config)
 
 
-def flag(config: Mapping[str, Any], key: str) -> bool:
-    """A switch among the options, off when it is not there."""
-    value = config.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise ValueError(f"json: cannot unmarshal {key} into Go value of type bool")
-    return bool(value)
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ValueError("the options of a tracer are not an object")
-    return value
-
-
-def _combined(chosen: Mapping[str, Factory], subject: Subject, budget: Budget) -> TransactionTracer:
+def _combined(chosen: dict[str, Factory], subject: Subject, budget: Budget) -> TransactionTracer:
     return CombinedTracer({name: make(subject, budget) for name, make in chosen.items()})
 
 
-def _calls(config: Mapping[str, Any]) -> Factory:
-    only_top, with_logs = flag(config, "onlyTopCall"), flag(config, "withLog")
+def _options(go_type: str, *names: str) -> Callable[[Any], tuple[bool, ...]]:
+    """A parser of switches, off when they are not there."""
+    structure = Structure(go_type, dict.fromkeys(names, parse_bool))
+
+    def read(config: Any) -> tuple[bool, ...]:
+        found = structure.read(config)
+        return tuple(bool(found.get(name)) for name in names)
+
+    return read
+
+
+_call_options: Final = _options("native.callTracerConfig", "onlyTopCall", "withLog")
+_flat_options: Final = _options(
+    "native.flatCallTracerConfig", "convertParityErrors", "includePrecompiles"
+)
+_prestate_options: Final = _options(
+    "native.prestateTracerConfig", "diffMode", "disableCode", "disableStorage", "includeEmpty"
+)
+
+
+def _calls(config: Any) -> Factory:
+    only_top, with_logs = _call_options(config)
 
     def show(root: Message, subject: Subject) -> Any:
         return nested(root, with_logs=with_logs)
@@ -62,28 +74,23 @@ def _calls(config: Mapping[str, Any]) -> Factory:
     return partial(MessageTracer, show=show, only_top=only_top)
 
 
-def _flat(config: Mapping[str, Any]) -> Factory:
-    show = partial(
-        flat,
-        parity_errors=flag(config, "convertParityErrors"),
-        with_precompiles=flag(config, "includePrecompiles"),
-    )
+def _flat(config: Any) -> Factory:
+    parity_errors, with_precompiles = _flat_options(config)
+    show = partial(flat, parity_errors=parity_errors, with_precompiles=with_precompiles)
     return partial(MessageTracer, show=show, level_bytes=_PATH_BYTES)
 
 
-def _prestate(config: Mapping[str, Any]) -> Factory:
+def _prestate(config: Any) -> Factory:
+    changes, without_code, without_storage, empty = _prestate_options(config)
     options = PrestateOptions(
-        changes=flag(config, "diffMode"),
-        code=not flag(config, "disableCode"),
-        storage=not flag(config, "disableStorage"),
-        empty=flag(config, "includeEmpty"),
+        changes=changes, code=not without_code, storage=not without_storage, empty=empty
     )
     if options.changes and options.empty:
         raise ValueError("cannot use diffMode with includeEmpty")
     return partial(PrestateTracer, options=options)
 
 
-_TRACERS: Final[dict[str, Callable[[Mapping[str, Any]], Factory]]] = {
+_TRACERS: Final[dict[str, Callable[[Any], Factory]]] = {
     "callTracer": _calls,
     "flatCallTracer": _flat,
     "prestateTracer": _prestate,

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chain.machine import Halt
+from chain.machine import Halt, HaltWatcher
 from chain.transition import TransactionResult
 from chain.types import Address
+from contracts.vm.frame import Frame
 from node.tracing.tracer import TransactionTracer
 
 
@@ -24,6 +25,9 @@ class CombinedTracer:
         self._tracers = tracers
         self._around = around
         self._steppers = [tracer for tracer in tracers.values() if tracer.wants_steps]
+        self._watchers = [tracer for tracer in tracers.values() if isinstance(tracer, HaltWatcher)]
+        self._last: dict[int, tuple[int, int]] = {}  # by depth: opcode, and the stack's height
+        self._depth = 0
 
     @property
     def wants_steps(self) -> bool:
@@ -32,6 +36,14 @@ class CombinedTracer:
     def on_step(self, pc: int, opcode: int, gas: int, cost: int, frame: object) -> None:
         for tracer in self._steppers:
             tracer.on_step(pc, opcode, gas, cost, frame)
+        if self._watchers:
+            assert isinstance(frame, Frame)
+            self._last[self._depth] = opcode, len(frame.stack)
+
+    def on_halt(self, halt: Halt, opcode: int, height: int) -> None:
+        if not self._steppers:  # else it was seen
+            for watcher in self._watchers:
+                watcher.on_halt(halt, opcode, height)
 
     def on_enter(
         self,
@@ -43,10 +55,16 @@ class CombinedTracer:
         gas: int,
         value: int,
     ) -> None:
+        self._depth += 1
         for tracer in self._tracers.values():
             tracer.on_enter(kind, caller, address, code_address, data, gas, value)
 
     def on_exit(self, output: bytes, gas_used: int, halt: Halt | None) -> None:
+        last = self._last.pop(self._depth, None)
+        self._depth -= 1
+        if halt is not None and last is not None:
+            for watcher in self._watchers:
+                watcher.on_halt(halt, *last)
         for tracer in self._tracers.values():
             tracer.on_exit(output, gas_used, halt)
 

@@ -43,7 +43,10 @@ def flat(
             del item["result"]
         if message.halt is not None:
             known = _WORDS.get(message.halt) if parity_errors else None
-            item["error"] = known or error_of(message.halt)
+            words = error_of(message)
+            # geth tells what else was wrong with a precompile's input in its own words.
+            own = message.halt is Halt.PRECOMPILE and words != "invalid input length"
+            item["error"] = words if own or known is None else known
         items.append(item)
     return items
 
@@ -61,7 +64,7 @@ def parity(root: Message, subject: Subject) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     for message, item in _items(root, hidden):
         if message.halt is not None:
-            item["error"] = _PARITY.get(message.halt) or error_of(message.halt)
+            item["error"] = _PARITY.get(message.halt) or error_of(message)
         if message.kind == "SELFDESTRUCT" or message.halt not in (None, Halt.REVERT):
             item["result"] = None
         elif message.kind in CREATIONS:

@@ -12,6 +12,20 @@ TOLD: Final = frozenset({Halt.BAD_OPCODE, Halt.STACK_UNDERFLOW, Halt.STACK_OVERF
 _TICKS: Final = 256  # steps between two looks at the clock
 
 
+def words_of(halt: Halt, opcode: int, height: int) -> str:
+    """geth's words for an end of one of those kinds (core/vm/errors.go).
+
+    `height` is that of the stack before the opcode.
+    """
+    known = OPCODES.get(opcode)
+    if halt is Halt.BAD_OPCODE or known is None:
+        name = f"opcode {opcode:#x} not defined" if known is None else known.name
+        return f"{halt.value}: {name}"
+    if halt is Halt.STACK_UNDERFLOW:
+        return f"{halt.value} ({height} <=> {known.pops})"
+    return f"{halt.value} {height} ({STACK_MAX + known.pops - known.pushes})"
+
+
 class TooLong(Exception):
     """Ends the execution: it is not worth that much."""
 
@@ -43,11 +57,4 @@ class LastStepTracer:
         """Not asked for."""
 
     def words(self, halt: Halt) -> str:
-        """geth's words for an end of one of those kinds (core/vm/errors.go)."""
-        known = OPCODES.get(self._opcode)
-        if halt is Halt.BAD_OPCODE or known is None:
-            name = f"opcode {self._opcode:#x} not defined" if known is None else known.name
-            return f"{halt.value}: {name}"
-        if halt is Halt.STACK_UNDERFLOW:
-            return f"{halt.value} ({self._height} <=> {known.pops})"
-        return f"{halt.value} {self._height} ({STACK_MAX + known.pops - known.pushes})"
+        return words_of(halt, self._opcode, self._height)

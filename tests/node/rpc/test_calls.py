@@ -72,7 +72,7 @@ def test_which_opcode_it_was_is_not_looked_for_too_long(
     for method in ("eth_call", "eth_estimateGas"):
         refused = served.refusal(method, {"data": thousand_times_and_invalid})
         assert refused.message == "invalid opcode: INVALID"
-    monkeypatch.setattr("node.rpc.calls._EXPLAINING_SECONDS", -1)
+    monkeypatch.setattr("node.rpc.calls.EXPLAINING_SECONDS", -1)
     refused = served.refusal("eth_call", {"data": thousand_times_and_invalid})
     assert (refused.code, refused.message) == (-32000, "invalid opcode")
 

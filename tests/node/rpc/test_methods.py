@@ -115,11 +115,14 @@ def test_a_proof_of_nobody_shows_that_there_is_nobody(served: Served) -> None:
 
 
 def test_many_slots_are_read_at_once_within_a_limit(served: Served, counter: str) -> None:
-    found = served.call("eth_getStorageValues", {counter: ["0x0", "0x1"], NOBODY: ["0x0"]})
+    zero, one = (f"0x{slot:064x}" for slot in range(2))
+    found = served.call("eth_getStorageValues", {counter: [zero, one], NOBODY: [zero]})
     assert [len(words) for words in found.values()] == [2, 1]
-    refused = served.refusal("eth_getStorageValues", {counter: ["0x0"] * 1025})
+    refused = served.refusal("eth_getStorageValues", {counter: [zero] * 1025})
     assert (refused.code, refused.message) == (-38026, "too many slots (max 1024)")
     assert served.refusal("eth_getStorageValues", {counter: []}).message == "empty request"
+    refused = served.refusal("eth_getStorageValues", {counter: ["0x0"]})
+    assert refused.message.endswith("hex string of odd length into Go value of type common.Hash")
 
 
 # -- blocks, transactions, receipts ----------------------------------------------------------------
@@ -329,12 +332,48 @@ def test_the_fee_history_covers_the_blocks_asked_for(served: Served, counter: st
     }
 
 
-@pytest.mark.parametrize("percentiles", [[101], [-1], [50, 50], [50, 10], ["5"], [True], [1] * 101])
+@pytest.mark.parametrize("percentiles", [[101], [-1], [50, 50], [50, 10], [1] * 101])
 def test_percentiles_that_make_no_sense_are_refused(
     served: Served, percentiles: list[object]
 ) -> None:
     refused = served.refusal("eth_feeHistory", "0x1", "latest", percentiles)
     assert "percentile" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("percentiles", "words"),
+    [
+        (["5"], "string into Go value of type float64"),
+        ([True], "bool into Go value of type float64"),
+        ("5", "string into Go value of type []float64"),
+    ],
+)
+def test_what_is_no_percentile_is_refused(served: Served, percentiles: object, words: str) -> None:
+    refused = served.refusal("eth_feeHistory", "0x1", "latest", percentiles)
+    assert refused.message == f"invalid argument 2: json: cannot unmarshal {words}"
+
+
+def test_a_fee_history_may_end_with_the_next_block(served: Served, counter: str) -> None:
+    history = served.call("eth_feeHistory", 2, "pending", [50])
+    head = served.call("eth_getBlockByNumber", "latest")
+    following = served.call("eth_getBlockByNumber", "pending")
+    assert history["oldestBlock"] == head["number"]
+    assert history["baseFeePerGas"][:2] == [head["baseFeePerGas"], following["baseFeePerGas"]]
+    assert len(history["baseFeePerGas"]) == 3
+    assert history["reward"][1] == ["0x0"]
+    assert history["gasUsedRatio"][1] == 0
+
+
+@pytest.mark.parametrize("name", ["eth_subscribe", "debug_subscribe", "parity_subscribe"])
+def test_there_are_no_subscriptions_over_http(served: Served, name: str) -> None:
+    refused = served.refusal(name, "newHeads")
+    assert (refused.code, refused.message) == (-32601, "notifications not supported")
+    assert served.refusal("eth_unsubscribe", "0x1").message == "subscription not found"
+
+
+def test_names_of_filters_are_texts(served: Served) -> None:
+    refused = served.refusal("eth_getFilterChanges", 5)
+    assert refused.message.endswith("cannot unmarshal number into Go value of type rpc.ID")
 
 
 def test_a_fee_history_beyond_the_head_is_refused(served: Served) -> None:
@@ -386,7 +425,12 @@ def test_logs_are_found_by_address_topic_range_and_block(served: Served, counter
     [
         ({"blockHash": "0x" + "12" * 32}, -32000, "unknown block"),
         ({"fromBlock": "0x2", "toBlock": "0x1"}, -32602, "invalid block range params"),
-        ({"toBlock": "0xffffff"}, -32602, "block range extends beyond current head block"),
+        ({"toBlock": "0xffffff"}, -32602, "invalid block range params"),
+        (
+            {"fromBlock": "0x0", "toBlock": "0xffffff"},
+            -32602,
+            "block range extends beyond current head block",
+        ),
         ({"fromBlock": "pending"}, -32602, "pending logs are not supported"),
         ({"topics": [None] * 5}, -32602, "invalid argument 0: exceed max topics"),
     ],

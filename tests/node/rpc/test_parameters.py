@@ -167,13 +167,28 @@ def test_a_storage_key_may_be_short_or_odd(value: str, slot: int) -> None:
     assert p.parse_slot(value) == slot
 
 
-@pytest.mark.parametrize("value", ["0x" + "0" * 65, "0xasdf", 3, None])
-def test_what_is_no_storage_key_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError):
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("0x" + "0" * 65, f'storage key too long (want at most 32 bytes): "0x{"0" * 65}"'),
+        ("0xasdf", 'invalid hex in storage key: "0xasdf"'),
+    ],
+)
+def test_what_is_no_storage_key_is_refused_in_geths_words(value: str, words: str) -> None:
+    with pytest.raises(RpcError) as error:
         p.parse_slot(value)
+    assert (error.value.code, error.value.message) == (-32602, words)
 
 
-@pytest.mark.parametrize(("value", "count"), [("0x10", 16), ("16", 16), (16, 16), ("0x010", 16)])
+def test_a_storage_key_that_is_no_text_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot unmarshal number into Go value of type string"):
+        p.parse_slot(3)
+    assert p.parse_slot(None) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "count"), [("0x10", 16), ("16", 16), (16, 16), ("0x010", 16), ("", 0)]
+)
 def test_a_count_may_be_hex_decimal_or_a_number(value: Any, count: int) -> None:
     assert p.parse_count(value) == count
 
@@ -181,7 +196,7 @@ def test_a_count_may_be_hex_decimal_or_a_number(value: Any, count: int) -> None:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        ("", ""), ("x", "x"), (-1, "-1"), (1.5, "1.5"), (True, "true"), (2**64, str(2**64)),
+        ("x", "x"), (-1, "-1"), (1.5, "1.5"), (True, "true"), (2**64, str(2**64)),
         ("0x1" + "0" * 16, "0x1" + "0" * 16), ("9" * 30, "9" * 30), ("0x", "0x"), (None, "null"),
     ],
 )  # fmt: skip

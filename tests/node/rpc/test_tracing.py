@@ -129,7 +129,6 @@ def test_what_can_not_be_traced_is_refused(
         {"tracer": 1},
         {"enableMemory": "yes"},
         {"disableStack": 1},
-        {"limit": -1},
         {"limit": "0x1"},
         {"timeout": 5},
     ],

@@ -106,7 +106,7 @@ def test_a_creation_has_an_address_only_when_it_succeeds() -> None:
     made, failed = trace(view, "callTracer")["calls"]
     assert (made["type"], made["input"]) == ("CREATE", "0x")
     assert len(made["to"]) == 42
-    assert failed["error"] == "stack underflow"
+    assert failed["error"].startswith("stack underflow")
     assert "to" not in failed
 
 
@@ -163,10 +163,11 @@ def test_the_flat_answer_gives_each_message_its_path_and_place() -> None:
 @pytest.mark.parametrize(
     ("code", "ours", "parity"),
     [
-        ("INVALID", "invalid opcode", "Bad instruction"),
+        ("INVALID", "invalid opcode: INVALID", "Bad instruction"),
         ("5 JUMP", "invalid jump destination", "Bad jump destination"),
         (REFUSING, "execution reverted", "Reverted"),
-        ("POP", "stack underflow", "Stack underflow"),
+        ("POP", "stack underflow (0 <=> 1)", "Stack underflow"),
+        ("JUMPDEST 0 0 JUMP", "stack limit reached 1024 (1023)", "Out of stack"),
     ],
 )
 def test_the_flat_answer_tells_failures_in_either_language(
@@ -177,6 +178,42 @@ def test_the_flat_answer_tells_failures_in_either_language(
     item = trace(view, "flatCallTracer", {"convertParityErrors": True})[0]
     assert item["error"] == parity
     assert ("result" in item) == (code == REFUSING)
+
+
+# Both leave one zero; the second often enough goes round for its code to run in pieces.
+_PRELUDES = ("0 ", "300 JUMPDEST 1 SWAP1 SUB DUP1 3 JUMPI ")
+
+
+@pytest.mark.parametrize("prelude", _PRELUDES)
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("fe", "invalid opcode: INVALID"),
+        ("5f50fe", "invalid opcode: INVALID"),
+        ("0c", "invalid opcode: opcode 0xc not defined"),
+        ("5001", "stack underflow (0 <=> 2)"),
+    ],
+)
+@pytest.mark.parametrize("beside", [None, "prestateTracer"])
+def test_failed_messages_name_the_opcode_that_ended_them(
+    code: str, words: str, prelude: str, beside: str | None
+) -> None:
+    """Also where all steps are watched besides."""
+    view = world(target=send("CALL", FIRST) * 2 + send("CALL", SECOND), second="STOP")
+    view.put(FIRST, code=assemble(prelude) + bytes.fromhex(code))
+    if beside is None:
+        root = trace(view, "callTracer")
+    else:
+        root = trace(view, "muxTracer", {"callTracer": None, beside: None})["callTracer"]
+    assert [call.get("error") for call in root["calls"]] == [words, words, None]
+
+
+def test_refused_input_of_a_precompile_is_told_in_geths_words() -> None:
+    view = world(target=send("CALL", Address((9).to_bytes(20, "big"))))
+    (call,) = trace(view, "callTracer")["calls"]
+    assert call["error"] == "invalid input length"
+    options = {"includePrecompiles": True, "convertParityErrors": True}
+    assert trace(view, "flatCallTracer", options)[1]["error"] == "Built-in failed"
 
 
 def test_the_flat_answer_shows_creations_and_self_destructions() -> None:
