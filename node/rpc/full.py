@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from node import VERSION
 from node.rpc.context import Context
 from node.rpc.guards import CONTENT_TYPES, Guards, called_locally
+from node.rpc.incoming import CROWDED, Held, Incoming
 from node.rpc.outgoing import LARGE, PIECE, PIECE_SECONDS, Outgoing
 from node.rpc.protocol import Dispatcher
 from node.rpc.websocket import Connection
@@ -51,6 +52,7 @@ class FullServer:
         node: "Node",
         guards: Guards,
         dispatcher: Dispatcher,
+        incoming: Incoming,
         outgoing: Outgoing,
         contexts: tuple[Context, Context],
         connections_open: Callable[[], int],
@@ -62,6 +64,7 @@ class FullServer:
         self._node = node
         self._guards = guards
         self._dispatcher = dispatcher
+        self._incoming = incoming
         self._outgoing = outgoing
         self._local_context, self._context = contexts
         self._connections_open = connections_open
@@ -149,6 +152,16 @@ class FullServer:
         limit = self._settings.body_bytes_max
         if (request.content_length or 0) > limit:
             return _refusal(413, f"content length too large ({request.content_length}>{limit})")
+        held = self._incoming.request()
+        try:
+            return await self._answer_body(request, held)
+        finally:
+            held.release()
+
+    async def _answer_body(self, request: web.BaseRequest, held: Held) -> web.Response:
+        limit = self._settings.body_bytes_max
+        if not held.take(request.content_length or 0):
+            return _refusal(503, CROWDED)
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if request.content_length is not None and request.content.is_eof():
@@ -157,9 +170,11 @@ class FullServer:
         else:
             try:
                 async with asyncio.timeout(self._settings.read_timeout_ms / 1000):
-                    body = await _read_body(request, limit)
+                    body = await _read_body(request, limit, held)
             except TimeoutError:
                 return _refusal(408, "the request took too long to arrive")
+            except _CrowdedError:
+                return _refusal(503, CROWDED)
         if body is None:
             return _refusal(413, f"content length too large (>{limit})")
         if not body:
@@ -234,6 +249,7 @@ class FullServer:
             self._settings,
             self._context_of(request),
             self._dispatcher,
+            self._incoming,
             self._outgoing,
         )
         self._sockets.add(connection)
@@ -261,7 +277,11 @@ def _called_locally(request: web.BaseRequest) -> bool:
     return called_locally(peer, request.headers, request.headers.get("Origin"))
 
 
-async def _read_body(request: web.BaseRequest, limit: int) -> bytes | None:
+class _CrowdedError(Exception):
+    """There is no room for more of a request."""
+
+
+async def _read_body(request: web.BaseRequest, limit: int, held: Held) -> bytes | None:
     """The whole body, or None when it is longer than `limit`."""
     if request.content_length is not None:
         return await request.content.read()
@@ -271,12 +291,14 @@ async def _read_body(request: web.BaseRequest, limit: int) -> bytes | None:
         size += len(chunk)
         if size > limit:
             return None
+        if not held.take(len(chunk)):
+            raise _CrowdedError
         chunks.append(chunk)
     return b"".join(chunks)
 
 
 def _refusal(status: int, text: str) -> web.Response:
     response = web.Response(status=status, text=text + "\n")
-    if status in (408, 413):
+    if status in (408, 413, 503):
         response.force_close()  # what is left of the request is not read
     return response

@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 
 from node.rpc.context import Context
+from node.rpc.incoming import CROWDED, Held, Incoming
 from node.rpc.instant import Later, answer_at_once, begin
 from node.rpc.outgoing import LARGE, PIECE, PIECE_SECONDS, Outgoing
 from node.rpc.protocol import Dispatcher
@@ -49,6 +50,7 @@ _NEVER: Final = frozenset(
 
 _LATE_WORDS: Final = b"the request took too long to arrive\n"
 _BUSY_WORDS: Final = b"too many large answers are waiting to be read, try again later\n"
+_CROWDED_WORDS: Final = CROWDED.encode() + b"\n"
 _REFUSAL: Final = (
     b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
     b"Connection: close\r\n\r\n"
@@ -126,6 +128,7 @@ class PlainConnections:
         settings: RpcSettings,
         rules: Rules,
         dispatcher: Dispatcher,
+        incoming: Incoming,
         outgoing: Outgoing,
         turns: Turns,
         other: Callable[[], asyncio.Protocol],
@@ -134,6 +137,7 @@ class PlainConnections:
         self.settings = settings
         self.rules = rules
         self.dispatcher = dispatcher
+        self.incoming = incoming
         self.outgoing = outgoing
         self.turns = turns
         self.other = other
@@ -204,8 +208,8 @@ class PlainConnection(asyncio.Protocol):
     """One connection. Requests are answered one after another, in their order."""
 
     __slots__ = (
-        "_all", "_buffer", "_busy", "_closing", "_full", "_head", "_heard", "_peer", "_room",
-        "_since", "_transport", "task",
+        "_all", "_buffer", "_busy", "_closing", "_full", "_head", "_heard", "_held", "_peer",
+        "_room", "_since", "_transport", "task",
     )  # fmt: skip
 
     def __init__(self, connections: PlainConnections) -> None:
@@ -213,6 +217,7 @@ class PlainConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._peer = ""
         self._buffer = b""  # what is read and not yet taken
+        self._held: Held | None = None  # of a large request
         self._head: Head | None = None  # of the request whose body is being read
         self._heard = connections.loop.time()
         self._since = 0.0  # when the request that is not whole began to arrive; 0: there is none
@@ -234,6 +239,8 @@ class PlainConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
         self._all.gone(self)
+        if not self._busy:
+            self._release()
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
@@ -290,6 +297,8 @@ class PlainConnection(asyncio.Protocol):
                 if head is None:
                     return self._hand_over()
                 buffer = self._buffer = buffer[end:]
+                if head.size > LARGE and not self._has_room(head.size):
+                    return None
             if len(buffer) < head.size:
                 self._head = head
                 if not self._since:
@@ -308,11 +317,32 @@ class PlainConnection(asyncio.Protocol):
                 self._later()
         return None
 
+    def _has_room(self, size: int) -> bool:
+        """Whether a large request may come; else the connection ends."""
+        self._held = self._all.incoming.request()
+        if self._held.take(size):
+            return True
+        self._refuse(_BUSY, _CROWDED_WORDS)
+        return False
+
+    def _release(self) -> None:
+        """The request is answered, or won't be."""
+        if self._held is not None:
+            self._held.release()
+            self._held = None
+
+    def _refuse(self, head: bytes, words: bytes) -> None:
+        """Say why, and end the connection."""
+        self._buffer = b""
+        self._transport.write(head % len(words) + words)
+        self._transport.close()
+
     def _serve(self, head: Head, body: bytes) -> None:
         shared, context = self._all, head.context
         made = answer_at_once(body, context, shared.settings, shared.dispatcher.counts)
         if isinstance(made, bytes) and len(made) <= LARGE:
             self._answer(head, made)
+            self._release()
             return
         self._busy = True
         if isinstance(made, Later):
@@ -329,6 +359,7 @@ class PlainConnection(asyncio.Protocol):
             self.task = self._all.loop.create_task(self._serve_later(head, answer))
             return
         self._busy = False
+        self._release()
         self._answer(head, answer)
         self._go_on()
 
@@ -345,6 +376,7 @@ class PlainConnection(asyncio.Protocol):
         finally:
             self.task = None
             self._busy = False
+            self._release()
         self._go_on()
 
     # -- answers -----------------------------------------------------------------------------------
@@ -375,8 +407,7 @@ class PlainConnection(asyncio.Protocol):
         """Send a long answer piece by piece, as fast as it is read, but not for ever."""
         outgoing, transport = self._all.outgoing, self._transport
         if not outgoing.take(len(answer)):
-            transport.write(_BUSY % len(_BUSY_WORDS) + _BUSY_WORDS)
-            transport.close()
+            self._refuse(_BUSY, _BUSY_WORDS)
             return
         try:
             transport.write(self._first_lines(head, len(answer)))
@@ -419,8 +450,7 @@ class PlainConnection(asyncio.Protocol):
             self._full = self._full or now
         if self._since and now - self._since > settings.read_timeout_ms / 1000:
             self._since = 0.0
-            self._transport.write(_LATE % len(_LATE_WORDS) + _LATE_WORDS)
-            self._transport.close()
+            self._refuse(_LATE, _LATE_WORDS)
         elif self._full and now - self._full > PIECE_SECONDS:
             self._transport.abort()
         elif not self._busy and now - self._heard > _IDLE_SECONDS:

@@ -15,6 +15,7 @@ from node.rpc.fees import TipOracle
 from node.rpc.filters import Filters
 from node.rpc.guards import CONTENT_TYPES, Guards, called_locally
 from node.rpc.heavy import HeavyCalls
+from node.rpc.incoming import Incoming
 from node.rpc.outgoing import Outgoing
 from node.rpc.plain import Head, PlainConnections, read_fields
 from node.rpc.protocol import Dispatcher
@@ -59,7 +60,7 @@ class RpcServer:
         self._node = node
         self._heavy = HeavyCalls(settings)
         self._dispatcher = Dispatcher(settings)
-        self._outgoing = Outgoing()
+        self._incoming, self._outgoing = Incoming(), Outgoing()
         self._filters = Filters(settings, node)
         self._quick = QuickCalls(node.machines.new())
         self._context = Context(node, self._filters, self._heavy, TipOracle(), quick=self._quick)
@@ -80,6 +81,7 @@ class RpcServer:
             self._settings,
             self,
             self._dispatcher,
+            self._incoming,
             self._outgoing,
             self._heavy.turns,
             self._take_over,
@@ -144,6 +146,7 @@ class RpcServer:
                 self._node,
                 self._guards,
                 self._dispatcher,
+                self._incoming,
                 self._outgoing,
                 (self._local_context, self._context),
                 lambda: self._open,

@@ -12,14 +12,17 @@ from typing import Any, Final
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from node.rpc.context import Context
+from node.rpc.errors import LIMIT_EXCEEDED, RpcError
+from node.rpc.incoming import CROWDED, Held, Incoming
 from node.rpc.instant import Later, answer_at_once
 from node.rpc.outgoing import LARGE, Outgoing
-from node.rpc.protocol import Dispatcher
+from node.rpc.protocol import Dispatcher, encode_error
 from node.rpc.subscriptions import Subscriptions
 from node.settings import RpcSettings
 
 _REQUESTS_AT_ONCE_MAX: Final = 64
 _SEND_TIMEOUT_SECONDS: Final = 30
+_CROWDED: Final = encode_error(b"null", RpcError(LIMIT_EXCEEDED, CROWDED))
 
 
 class Connection:
@@ -32,12 +35,14 @@ class Connection:
         settings: RpcSettings,
         shared: Context,
         dispatcher: Dispatcher,
+        incoming: Incoming,
         outgoing: Outgoing,
     ) -> None:
         self._socket = socket
         self._transport = transport
         self._settings = settings
         self._dispatcher = dispatcher
+        self._incoming = incoming
         self._outgoing = outgoing
         self._context = shared.of_connection(self)
         self._requests: set[asyncio.Task[None]] = set()
@@ -56,32 +61,38 @@ class Connection:
                 else:
                     break
                 await self._context.heavy.turns.take()
+                held = self._incoming.request()
+                if not held.take(len(body)):
+                    await self._tell(_CROWDED)
+                    continue
                 await self._room.acquire()
                 made = answer_at_once(body, self._context, self._settings, self._dispatcher.counts)
                 if isinstance(made, bytes) and len(made) <= LARGE:
-                    await self._answer(made)
+                    await self._answer(made, held)
                 elif made is None or isinstance(made, Later):
-                    self._begin(self._dispatcher.answer(body, self._context))
+                    self._begin(self._dispatcher.answer(body, self._context), held)
                 else:
-                    self._begin(made)
+                    self._begin(made, held)
         finally:
             self.subscriptions.close()
             for task in tuple(self._requests):
                 task.cancel()
             await asyncio.gather(*self._requests, return_exceptions=True)
 
-    def _begin(self, made: bytes | Coroutine[Any, Any, bytes | None]) -> None:
+    def _begin(self, made: bytes | Coroutine[Any, Any, bytes | None], held: Held) -> None:
         """Answer in a task of its own."""
-        task = asyncio.create_task(self._answer(made))
+        task = asyncio.create_task(self._answer(made, held))
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
+        task.add_done_callback(lambda _: held.release())
         if not isinstance(made, bytes):  # which the task may not come to await
             task.add_done_callback(lambda _: made.close())
 
-    async def _answer(self, made: bytes | Coroutine[Any, Any, bytes | None]) -> None:
+    async def _answer(self, made: bytes | Coroutine[Any, Any, bytes | None], held: Held) -> None:
         try:
             await self._tell(made if isinstance(made, bytes) else await made)
         finally:
+            held.release()
             self._room.release()
 
     async def _tell(self, answer: bytes | None) -> None:
