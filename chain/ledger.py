@@ -6,6 +6,7 @@ next, never between.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import accumulate
 from threading import Lock
 
 from msgspec import Struct
@@ -97,6 +98,7 @@ class Ledger:
         self._headers: Cache[int, StoredHeader] = Cache(4096)
         self._blocks: Cache[int, Block] = Cache(16)
         self._receipts: Cache[int, tuple[Receipt, ...]] = Cache(16)
+        self._log_starts: Cache[int, tuple[tuple[Receipt, ...], tuple[int, ...]]] = Cache(16)
         self._log_tables = LogTables(_LOGS_KEPT_MAX)
         self._tables_made = Lock()
         self._origin = origin
@@ -318,6 +320,24 @@ class Ledger:
         """The senders of a block's transactions, in their order."""
         data = self._at(schema.SENDERS, height)
         return tuple(Address(data[at : at + 20]) for at in range(0, len(data), 20))
+
+    def sender(self, height: Height, index: int) -> Address:
+        """Of one of them."""
+        return Address(self._at(schema.SENDERS, height)[20 * index : 20 * index + 20])
+
+    def logs_before(self, height: Height, index: int) -> int:
+        """How many logs the transactions before this one left in the block."""
+        receipts = self.receipts(height)
+        found = self._log_starts.get(height)
+        if isinstance(found, Missing) or found[0] is not receipts:
+            counts = (len(receipt.logs) for receipt in receipts)
+            found = receipts, tuple(accumulate(counts, initial=0))
+            self._log_starts.put(height, found)
+        return found[1][index]
+
+    def is_decoded(self, height: Height) -> bool:
+        """Whether the block and its receipts are in memory, to be had at once."""
+        return height in self._blocks and height in self._receipts
 
     def locate(self, transaction_hash: Hash) -> tuple[Height, int] | None:
         """The height and index of a committed transaction."""
@@ -611,7 +631,7 @@ class Ledger:
 
     def _forget(self) -> None:
         self._tables.forget()
-        for cache in (self._headers, self._blocks, self._receipts):
+        for cache in (self._headers, self._blocks, self._receipts, self._log_starts):
             cache.clear()
 
 

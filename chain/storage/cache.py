@@ -66,5 +66,8 @@ class Cache(Generic[K, V]):
             self._young = {}
             self._old = {}
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._young or key in self._old
+
     def __len__(self) -> int:
         return len(self._young) + len(self._old)

@@ -7,8 +7,8 @@ from chain.blocks import Header
 from chain.transactions import Checked
 from chain.types import Hash, Height
 from node.rpc.calls import next_header
-from node.rpc.context import Context
-from node.rpc.formats import Json, block_json, header_json, ommer_json, receipts_json
+from node.rpc.context import Context, WouldWait
+from node.rpc.formats import Json, block_json, header_json, ommer_json, receipt_json, receipts_json
 from node.rpc.parameters import BlockHash, BlockNumber, BlockTag, Index
 from node.rpc.pending import build_pending, take_ready
 from node.rpc.registry import method
@@ -40,10 +40,12 @@ async def syncing(ctx: Context) -> bool | Json:
     }
 
 
-@method("eth_getBlockByNumber")
+@method("eth_getBlockByNumber", of_head=True)
 async def get_block_by_number(ctx: Context, block: BlockNumber, full: bool = False) -> Json | None:
     """A block by height or tag; "pending" is what the next one would be."""
     if block == "pending":
+        if ctx.at_once:
+            raise WouldWait
         ready = take_ready(ctx, next_header(ctx, ctx.header(ctx.ledger.height)))
         fields: Json = await ctx.heavy.run(_pending_block, ctx, ready, full)
         # What is not agreed on yet has no hash, as in geth.
@@ -52,7 +54,7 @@ async def get_block_by_number(ctx: Context, block: BlockNumber, full: bool = Fal
     return None if height is None else await ctx.read(height, _block, ctx, height, full)
 
 
-@method("eth_getBlockByHash")
+@method("eth_getBlockByHash", of_head=True)
 async def get_block_by_hash(ctx: Context, block_hash: Hash, full: bool = False) -> Json | None:
     """A block by its hash."""
     height = ctx.find(BlockHash(block_hash))
@@ -86,20 +88,20 @@ def _header(ctx: Context, height: Height | None) -> Json | None:
     return None if height is None else header_json(ctx.header(height), ctx.ledger.hash_at(height))
 
 
-@method("eth_getBlockTransactionCountByNumber")
+@method("eth_getBlockTransactionCountByNumber", of_head=True)
 async def count_transactions_by_number(ctx: Context, block: BlockNumber) -> int | None:
     """How many transactions a block has."""
     if block == "pending":
         return len(take_ready(ctx, next_header(ctx, ctx.header(ctx.ledger.height))))
     height = ctx.find(block)
-    return None if height is None else await ctx.read(height, _count, ctx, height)
+    return None if height is None else await ctx.read_part(height, _count, ctx, height)
 
 
-@method("eth_getBlockTransactionCountByHash")
+@method("eth_getBlockTransactionCountByHash", of_head=True)
 async def count_transactions_by_hash(ctx: Context, block_hash: Hash) -> int | None:
     """How many transactions a block has."""
     height = ctx.find(BlockHash(block_hash))
-    return None if height is None else await ctx.read(height, _count, ctx, height)
+    return None if height is None else await ctx.read_part(height, _count, ctx, height)
 
 
 def _count(ctx: Context, height: Height) -> int:
@@ -115,8 +117,8 @@ def get_block_receipts(ctx: Context, block: BlockTag) -> list[dict[str, Any]] | 
     return None if height is None else receipts_at(ctx, height)
 
 
-def receipts_at(ctx: Context, height: Height, only: int | None = None) -> list[Json]:
-    """The receipts of a block, or the one at the index `only`."""
+def receipts_at(ctx: Context, height: Height) -> list[Json]:
+    """The receipts of a block."""
     ledger = ctx.ledger
     block = ledger.block(height)
     return receipts_json(
@@ -125,7 +127,24 @@ def receipts_at(ctx: Context, height: Height, only: int | None = None) -> list[J
         ledger.senders(height),
         ledger.receipts(height),
         blob_base_fee(ctx, block.header),
-        only=only,
+    )
+
+
+def receipt_at(ctx: Context, height: Height, index: int) -> Json:
+    """One of them."""
+    ledger = ctx.ledger
+    block, receipts = ledger.block(height), ledger.receipts(height)
+    gas_before = receipts[index - 1].cumulative_gas_used if index else 0
+    return receipt_json(
+        block.header,
+        ledger.hash_at(height),
+        block.transactions[index],
+        ledger.sender(height, index),
+        receipts[index],
+        index=index,
+        log_index=ledger.logs_before(height, index),
+        gas_used=receipts[index].cumulative_gas_used - gas_before,
+        blob_base_fee=blob_base_fee(ctx, block.header),
     )
 
 

@@ -56,6 +56,10 @@ class PendingStates:
         return time.monotonic() - self._made
 
 
+class WouldWait(Exception):
+    """A method can't be answered at once."""
+
+
 class Surroundings:
     """The block that calls ran in last, made once for as long as they run in the same.
 
@@ -88,6 +92,8 @@ class Context:
     """One caller's access to the node. `connection` is None over HTTP."""
 
     __slots__ = (
+        "_this_turn",
+        "at_once",
         "connection",
         "filters",
         "heavy",
@@ -126,6 +132,8 @@ class Context:
         self.connection = connection
         self.local = local
         self.quick = quick
+        self._this_turn: Context | None = None
+        self.at_once = False  # whether there is no waiting for threads, but `WouldWait`
         self.pending: TrieView | None = None  # the state after the next block, once it is known
         self.pending_states = PendingStates()
         self.surroundings = Surroundings()
@@ -143,6 +151,14 @@ class Context:
         """The same context, where "pending" is this state."""
         context = self._again(self.connection, local=self.local)
         context.pending = view
+        return context
+
+    def of_this_turn(self) -> "Context":
+        """The same context for a method that is to be over at once, or not to begin."""
+        context = self._this_turn
+        if context is None:
+            context = self._this_turn = self._again(self.connection, local=self.local)
+            context.at_once = True
         return context
 
     def _again(self, connection: "Connection | None", *, local: bool) -> "Context":
@@ -229,8 +245,16 @@ class Context:
         """
         if self.header(height).gas_used <= _SMALL_BLOCK_GAS:
             return function(*arguments)
+        if self.at_once:
+            raise WouldWait
         result: T = await self.heavy.read(function, *arguments)
         return result
+
+    async def read_part(self, height: Height, function: Callable[..., T], *arguments: Any) -> T:
+        """As `read`, for one that reads so little of the body that only decoding it takes long."""
+        if self.ledger.is_decoded(height):
+            return function(*arguments)
+        return await self.read(height, function, *arguments)
 
     def block_hash(self, number: int) -> Hash:
         """The hash of an ancestor, for the BLOCKHASH opcode; zero when unknown."""

@@ -228,33 +228,30 @@ def receipts_json(
     senders: Sequence[Address],
     receipts: Sequence[Receipt],
     blob_base_fee: int,
-    *,
-    only: int | None = None,
 ) -> list[Json]:
-    """The receipts of a block in order, or just that of the transaction `only`."""
+    """The receipts of a block in order."""
     found: list[Json] = []
     log_index = gas_before = 0
     for index, (transaction, receipt) in enumerate(zip(block.transactions, receipts, strict=True)):
-        if only is None or index == only:
-            found.append(
-                _receipt_json(
-                    block.header,
-                    block_hash,
-                    transaction,
-                    senders[index],
-                    receipt,
-                    index=index,
-                    log_index=log_index,
-                    gas_used=receipt.cumulative_gas_used - gas_before,
-                    blob_base_fee=blob_base_fee,
-                )
+        found.append(
+            receipt_json(
+                block.header,
+                block_hash,
+                transaction,
+                senders[index],
+                receipt,
+                index=index,
+                log_index=log_index,
+                gas_used=receipt.cumulative_gas_used - gas_before,
+                blob_base_fee=blob_base_fee,
             )
+        )
         log_index += len(receipt.logs)
         gas_before = receipt.cumulative_gas_used
     return found
 
 
-def _receipt_json(
+def receipt_json(
     header: Header,
     block_hash: Hash,
     transaction: Transaction,
@@ -266,6 +263,7 @@ def _receipt_json(
     gas_used: int,
     blob_base_fee: int,
 ) -> Json:
+    """A receipt with its place; `log_index` is its first log's within the block."""
     creates = transaction.to is None
     fields: Json = {
         "blockHash": data(block_hash),

@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from node.rpc import protocol, registry
-from node.rpc.context import Context
+from node.rpc.context import Context, WouldWait
 from node.rpc.pending import is_pending
 from node.rpc.remembered import Request, Results
 from node.settings import RpcSettings
@@ -84,13 +84,15 @@ def _methods() -> dict[str, registry.Method]:
 
 @cache
 def instant_methods() -> dict[str, registry.Method]:
-    """The methods that never wait for anything, by name."""
+    """The methods that never wait for anything, or only seldom, by name."""
     return {name: method for name, method in registry.METHODS.items() if _is_instant(method)}
 
 
 def _is_instant(method: registry.Method) -> bool:
     if method.heavy or not method.name.startswith(_KINDS):
         return False
+    if method.of_head:  # which waits for blocks that are not at hand, and can say so
+        return True
     return not any(each.opname in _WAITS for each in dis.get_instructions(method.function))
 
 
@@ -186,24 +188,45 @@ class _Batch:
         return self.all_answers()
 
     async def _have_computed(self) -> None:
-        """Answer the next calls, which are heavy, as far as a thread comes in its turn."""
+        """Answer the next call if it waits; or the next ones, which are heavy, as far as a
+        thread comes in its turn.
+        """
         calls: list[_Bound] = []
         for call in self._calls[len(self._answers) :]:
-            method, arguments = _known(call)
-            if not method.heavy:
+            calls.append((call.id, *_known(call)))
+            if not calls[-1][1].heavy:
                 break
-            calls.append((call.id, method, arguments))
         start = perf_counter()
+        if calls[0][1].heavy:
+            heavy = [call for call in calls if call[1].heavy]
+            answers = await self._computed_in_line(heavy)
+        else:
+            answers = [await self._waited_for(*calls[0])]
         outcomes: Counter[tuple[str, bool]] = Counter()
-        try:
-            answers = await self._ctx.heavy.run(_computed_in_turn, calls, self._ctx)
-        except Exception as error:  # there is no room in the line, or no answer in time
-            answers = [(protocol.failure(calls[0][0], calls[0][1], error, self._ctx), True)]
         for (_, method, _), (answer, failed) in zip(calls, answers, strict=False):
             self._answers.append(answer)
             self._size += len(answer)
             outcomes[method.name, failed] += 1
         self._count(outcomes, perf_counter() - start)
+
+    async def _computed_in_line(self, calls: list[_Bound]) -> list[tuple[bytes, bool]]:
+        try:
+            found: list[tuple[bytes, bool]] = await self._ctx.heavy.run(
+                _computed_in_turn, calls, self._ctx
+            )
+        except Exception as error:  # there is no room in the line, or no answer in time
+            request_id, method, _ = calls[0]
+            return [(protocol.failure(request_id, method, error, self._ctx), True)]
+        return found
+
+    async def _waited_for(
+        self, request_id: bytes, method: registry.Method, arguments: list[Any]
+    ) -> tuple[bytes, bool]:
+        try:
+            result = protocol.encode_result(await method.function(self._ctx, *arguments))
+        except Exception as error:
+            return protocol.failure(request_id, method, error, self._ctx), True
+        return _succeeded(request_id, result), False
 
 
 def _read(made: _Request, ctx: Context, results: Results) -> _Call:
@@ -239,7 +262,7 @@ def _is_plain_text(request_id: bytes) -> bool:
 
 
 def _run(call: _Call, ctx: Context, results: Results) -> tuple[bytes, bool] | None:
-    """The answer to a call, and whether it is a failure; None: a thread has to compute it."""
+    """The answer to a call, and whether it is a failure; None: it takes a thread, or waits."""
     request_id, request, _ = call
     found = results.get(request)
     if found is not None:
@@ -253,6 +276,8 @@ def _run(call: _Call, ctx: Context, results: Results) -> tuple[bytes, bool] | No
         else:
             value = _given_at_once(method, ctx, arguments)
         result = protocol.encode_result(value)
+    except WouldWait:
+        return None
     except Exception as error:
         return protocol.failure(request_id, method, error, ctx), True
     if method.of_head:
@@ -261,8 +286,9 @@ def _run(call: _Call, ctx: Context, results: Results) -> tuple[bytes, bool] | No
 
 
 def _given_at_once(method: registry.Method, ctx: Context, arguments: list[Any]) -> Any:
+    """What a coroutine gives; `WouldWait` where it reads more than is read at once."""
     try:
-        method.function(ctx, *arguments).send(None)
+        method.function(ctx.of_this_turn() if method.of_head else ctx, *arguments).send(None)
     except StopIteration as end:
         return end.value
     raise AssertionError(f"{method.name} waits")
@@ -324,9 +350,11 @@ def begin(
     def told(result: Any, error: BaseException | None) -> None:
         computed(None if error is not None else protocol.encode_result(result), error)
 
-    if method.begin is None:
+    if method.heavy:
         ctx.heavy.begin(loop, computed, _computed, method, ctx, call.arguments)
         return True
+    if method.begin is None:
+        return False
     try:
         return method.begin(ctx, told, *call.arguments)
     except Exception as error:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from node.rpc.context import Context
 
 _BYTES_MAX: Final = 2**24  # of all together
-_TEXT_BYTES_MAX: Final = 2**11  # of a request's arguments, and of its result
+_TEXT_BYTES_MAX: Final = 2**13  # of a request's arguments, and of its result
 _ENTRY_BYTES: Final = 300  # that Python takes for each
 
 Request: TypeAlias = tuple[str, bytes]  # the method's name, its parameters as they were written

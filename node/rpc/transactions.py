@@ -8,7 +8,7 @@ from chain.transactions import Checked
 from chain.types import Hash, Height
 from node.announce import Closed
 from node.pool.intake import Outcome
-from node.rpc.blocks import receipts_at
+from node.rpc.blocks import receipt_at
 from node.rpc.calls import next_header
 from node.rpc.context import Context
 from node.rpc.errors import NOT_IN_TIME, RpcError, server_error
@@ -27,14 +27,14 @@ async def get_transaction_by_hash(ctx: Context, transaction_hash: Hash) -> Json 
     """A transaction of the chain or of the pool."""
     place = ctx.ledger.locate(transaction_hash)
     if place is not None:
-        return await ctx.read(place[0], _transaction, ctx, *place)
+        return await ctx.read_part(place[0], _transaction, ctx, *place)
     checked = ctx.node.mempool.get(transaction_hash)
     if checked is None:
         return None
     return pending_transaction_json(checked.transaction, checked.sender)
 
 
-@method("eth_getTransactionByBlockHashAndIndex")
+@method("eth_getTransactionByBlockHashAndIndex", of_head=True)
 async def get_transaction_by_block_hash(
     ctx: Context, block_hash: Hash, index: Index
 ) -> Json | None:
@@ -42,7 +42,7 @@ async def get_transaction_by_block_hash(
     return await _transaction_at(ctx, ctx.find(BlockHash(block_hash)), index)
 
 
-@method("eth_getTransactionByBlockNumberAndIndex")
+@method("eth_getTransactionByBlockNumberAndIndex", of_head=True)
 async def get_transaction_by_block_number(
     ctx: Context, block: BlockNumber, index: Index
 ) -> Json | None:
@@ -58,7 +58,7 @@ def _next_transactions(ctx: Context) -> list[Checked]:
 
 
 async def _transaction_at(ctx: Context, height: Height | None, index: int) -> Json | None:
-    return None if height is None else await ctx.read(height, _transaction, ctx, height, index)
+    return None if height is None else await ctx.read_part(height, _transaction, ctx, height, index)
 
 
 def _transaction(ctx: Context, height: Height, index: int) -> Json | None:
@@ -67,7 +67,7 @@ def _transaction(ctx: Context, height: Height, index: int) -> Json | None:
         return None
     return mined_transaction_json(
         block.transactions[index],
-        ctx.ledger.senders(height)[index],
+        ctx.ledger.sender(height, index),
         block.header,
         ctx.ledger.hash_at(height),
         index,
@@ -84,13 +84,13 @@ async def get_raw_transaction_by_hash(ctx: Context, transaction_hash: Hash) -> b
     return b"" if checked is None else checked.transaction.raw
 
 
-@method("eth_getRawTransactionByBlockHashAndIndex")
+@method("eth_getRawTransactionByBlockHashAndIndex", of_head=True)
 async def get_raw_transaction_by_block_hash(ctx: Context, block_hash: Hash, index: Index) -> bytes:
     """A transaction's canonical bytes by its place."""
     return await _raw_at(ctx, ctx.find(BlockHash(block_hash)), index)
 
 
-@method("eth_getRawTransactionByBlockNumberAndIndex")
+@method("eth_getRawTransactionByBlockNumberAndIndex", of_head=True)
 async def get_raw_transaction_by_block_number(
     ctx: Context, block: BlockNumber, index: Index
 ) -> bytes:
@@ -102,7 +102,7 @@ async def get_raw_transaction_by_block_number(
 
 
 async def _raw_at(ctx: Context, height: Height | None, index: int) -> bytes:
-    return b"" if height is None else await ctx.read(height, _raw, ctx, height, index)
+    return b"" if height is None else await ctx.read_part(height, _raw, ctx, height, index)
 
 
 def _raw(ctx: Context, height: Height, index: int) -> bytes:
@@ -110,7 +110,7 @@ def _raw(ctx: Context, height: Height, index: int) -> bytes:
     return transactions[index].raw if index < len(transactions) else b""
 
 
-@method("eth_getTransactionReceipt")
+@method("eth_getTransactionReceipt", of_head=True)
 async def get_transaction_receipt(ctx: Context, transaction_hash: Hash) -> Json | None:
     """The outcome of a transaction that is in a block."""
     return await _receipt(ctx, transaction_hash)
@@ -121,7 +121,7 @@ async def _receipt(ctx: Context, transaction_hash: Hash) -> Json | None:
     if place is None:
         return None
     height, index = place
-    return (await ctx.read(height, receipts_at, ctx, height, index))[0]
+    return await ctx.read_part(height, receipt_at, ctx, height, index)
 
 
 def _begin_sending(ctx: Context, told: Told, raw: bytes) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from node.rpc import context
 from node.rpc.instant import answer_at_once, instant_methods
 from node.watch.metrics import CallCounts
 from tests.node.rpc.serving import OTHER, SENDER, Served
@@ -179,3 +180,27 @@ def test_heavy_calls_beyond_the_limit_are_refused_and_the_rest_is_answered() -> 
                 codes.add(json.loads(lines.read(size))["error"]["code"])
         assert codes == {-32002, -32005}
         assert served.call("eth_chainId") == "0x7a69"
+
+
+def test_blocks_that_have_to_be_decoded_first_are_read_in_a_thread(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipt = served.send(to=OTHER)
+    calls = [
+        encoded("eth_chainId", [], "1"),
+        encoded("eth_getTransactionReceipt", [receipt["transactionHash"]], "2"),
+        encoded("eth_getBlockByNumber", [receipt["blockNumber"], True], "3"),
+        encoded("eth_getBlockByNumber", ["pending", False], "4"),
+        encoded("eth_blockNumber", [], "5"),
+    ]
+    expected = [served.post(call) for call in calls]
+    monkeypatch.setattr(context, "_SMALL_BLOCK_GAS", -1)
+    served.node.ledger._forget()
+    served.server._context.remembered._begin()
+    for call, answer in zip(calls, expected, strict=True):
+        assert served.post(call) == answer
+    served.node.ledger._forget()
+    served.server._context.remembered._begin()
+    at_once, otherwise = both(served, b"[" + b",".join(calls) + b"]")
+    assert at_once == otherwise
+    assert json.loads(at_once or b"") == expected

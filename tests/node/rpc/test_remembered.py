@@ -33,6 +33,12 @@ READS: list[tuple[str, list[Any]]] = [
     ("eth_getCode", [CONTRACT]),
     ("eth_getStorageAt", [CONTRACT, "0x5", "latest"]),
     ("eth_getHeaderByNumber", ["latest"]),
+    ("eth_getBlockByNumber", ["latest", False]),
+    ("eth_getBlockByNumber", ["latest", True]),
+    ("eth_getBlockByNumber", ["pending", False]),
+    ("eth_getBlockTransactionCountByNumber", ["latest"]),
+    ("eth_getTransactionByBlockNumberAndIndex", ["latest", "0x0"]),
+    ("eth_getRawTransactionByBlockNumberAndIndex", ["latest", "0x0"]),
     ("eth_call", [{"to": CONTRACT, "data": "0x"}, "latest"]),
     ("eth_call", [{"to": CONTRACT, "data": "0x"}, "0x1"]),
 ]
@@ -196,3 +202,19 @@ def test_long_results_are_not_remembered(ledger: Ledger) -> None:
     assert ("eth_getCode", json.dumps([CONTRACT]).encode()) not in (
         ledger._context.remembered.results(ledger._context)
     )
+
+
+def test_a_receipt_is_the_one_among_its_blocks(ledger: Ledger) -> None:
+    """Also where logs of other transactions come before its own."""
+    ledger.request("anvil_setCode", CONTRACT, "0x" + assemble("1 0 0 LOG1 2 0 0 LOG1").hex())
+    ledger.request("evm_setAutomine", False)
+    hashes = [
+        ledger.request("eth_sendTransaction", {"from": sender, "to": to, "gas": hex(60_000)})
+        for sender, to in zip(ledger.accounts, [CONTRACT, OTHER, CONTRACT, CONTRACT], strict=False)
+    ]
+    ledger.request("evm_mine")
+    ledger.request("evm_setAutomine", True)
+    together = ledger.request("eth_getBlockReceipts", "latest")
+    alone = [ledger.request("eth_getTransactionReceipt", each) for each in hashes]
+    assert sorted(together, key=str) == sorted(alone, key=str)
+    assert [int(log["logIndex"], 16) for each in together for log in each["logs"]] == list(range(6))
