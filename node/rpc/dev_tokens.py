@@ -1,11 +1,14 @@
 """Developers' methods: balances and allowances of ERC-20 tokens, set where the token keeps them.
 
 Which slot that is shows in what the token's own view function reads: each slot read is tried
-with a value of its own, and the one whose value comes back is it.
+with values of its own, and the one whose values come back is it. It may share the slot.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
+
+from msgspec import Struct
 
 from chain.abi import encode_call
 from chain.errors import Rejected
@@ -21,6 +24,8 @@ from node.rpc.requests import AccountOverride, CallRequest, StateOverrides
 
 _GAS: Final = 10_000_000
 _PROBE: Final = 0x1234567890ABCDEF  # no token has just this
+_WORD: Final = (1 << 256) - 1
+_WIDTH_MIN: Final = 32  # bits; what has fewer is no amount
 
 
 @control(
@@ -57,24 +62,72 @@ async def _set(ctx: Context, token: Address, question: bytes, amount: int) -> No
     await ctx.developer.amend(change)
 
 
+class _Field(Struct, frozen=True):
+    """The bits of a slot that an amount stands in."""
+
+    address: Address
+    slot: int
+    shift: int
+    width: int
+
+    def written(self, word: int, amount: int) -> int:
+        """The slot's word with this amount; what else stands in it stays."""
+        return word & ~((1 << self.width) - 1 << self.shift) | amount << self.shift
+
+
 def _find(ctx: Context, token: Address, question: bytes, amount: int) -> Callable[[State], None]:
     where = scene(ctx, "latest")
     request = CallRequest(to=token, data=question)
     tracer = AccessTracer((), frozenset())
     _answer(ctx, where, request, tracer)
+
+    def asked(address: Address, slot: int, word: int) -> int | None:
+        """What the token says when a slot holds a word."""
+        probe = AccountOverride(state_diff={slot: word})
+        view = OverriddenView(where.view, StateOverrides({address: probe}))
+        tried = Scene(view, where.block, where.fork, where.machine, where.deadline)
+        return _answer(ctx, tried, request, None)
+
     for address, keys in tracer.access_list():
         for key in keys:
             slot = int.from_bytes(key, "big")
-            probe = AccountOverride(state_diff={slot: _PROBE})
-            view = OverriddenView(where.view, StateOverrides({address: probe}))
-            tried = Scene(view, where.block, where.fork, where.machine, where.deadline)
-            if _answer(ctx, tried, request, None) == _PROBE:
-                return _setter(address, slot, amount)
+            field = _field(address, slot, partial(asked, address, slot))
+            if field is None:
+                continue
+            if amount >> field.width:
+                raise server_error(
+                    f"0x{token.hex()} keeps amounts of {field.width} bits; this one has "
+                    f"{amount.bit_length()}"
+                )
+            if asked(address, slot, field.written(where.view.storage(address, slot), amount)) == (
+                amount
+            ):
+                return _setter(field, amount)
     raise server_error(f"no slot of 0x{token.hex()} holds just this amount")
 
 
-def _setter(address: Address, slot: int, amount: int) -> Callable[[State], None]:
-    return lambda state: state.set_storage(address, slot, amount)
+def _field(address: Address, slot: int, asked: Callable[[int], int | None]) -> _Field | None:
+    """Where in a slot the amount stands; None when it is not in this one.
+
+    All bits set tell how many it has, and a number that is moved along, a byte each time, where.
+    """
+    most = asked(_WORD)
+    width = 256 if most is None else most.bit_length()
+    if width < _WIDTH_MIN or (most is not None and most != (1 << width) - 1):
+        return None
+    probe = _PROBE & (1 << width) - 1
+    for shift in range(0, 256 - width + 1, 8):
+        if asked(probe << shift) == probe:
+            return _Field(address, slot, shift, width)
+    return None
+
+
+def _setter(field: _Field, amount: int) -> Callable[[State], None]:
+    def change(state: State) -> None:
+        word = state.storage(field.address, field.slot)
+        state.set_storage(field.address, field.slot, field.written(word, amount))
+
+    return change
 
 
 def _answer(

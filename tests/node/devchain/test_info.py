@@ -105,6 +105,37 @@ def test_what_is_no_token_is_told(dev: Served) -> None:
     assert refused.message == f"no slot of {OTHER} holds just this amount"
 
 
+def _packing(shift: int, width: int, factor: int = 1) -> str:
+    """A token's code: everybody has `width` bits of slot 5 from `shift` on, `factor` times."""
+    mask = ((1 << width) - 1).to_bytes(32, "big").hex()
+    return f"0x60{factor:02x}60055460{shift:02x}1c7f{mask}160260005260206000f3"
+
+
+@pytest.mark.parametrize(("shift", "width"), [(0, 256), (0, 255), (0, 128), (8, 128), (160, 96)])
+def test_an_amount_that_shares_its_slot_leaves_the_rest_alone(
+    shift: int, width: int, dev: Served
+) -> None:
+    word = int.from_bytes(bytes(range(0x80, 0xA0)), "big")
+    dev.call("anvil_setCode", NOBODY, _packing(shift, width))
+    dev.call("anvil_setStorageAt", NOBODY, "0x5", f"0x{word:064x}")
+    for amount in (1000, 0, (1 << width) - 1):
+        dev.call("anvil_dealERC20", OTHER, NOBODY, hex(amount))
+        assert _balance(dev, NOBODY, OTHER) == amount
+        now = int(dev.call("eth_getStorageAt", NOBODY, "0x5", "latest"), 16)
+        assert now == word & ~((1 << width) - 1 << shift) | amount << shift
+    if width < 256:
+        refused = dev.refusal("anvil_dealERC20", OTHER, NOBODY, hex(1 << width))
+        assert f"amounts of {width} bits" in refused.message
+        assert _balance(dev, NOBODY, OTHER) == (1 << width) - 1
+
+
+def test_an_amount_that_is_computed_is_not_set(dev: Served) -> None:
+    dev.call("anvil_setCode", NOBODY, _packing(0, 128, factor=3))
+    refused = dev.refusal("anvil_dealERC20", OTHER, NOBODY, 9)
+    assert refused.message == f"no slot of {NOBODY} holds just this amount"
+    assert _balance(dev, NOBODY, OTHER) == 0
+
+
 def test_the_node_goes_by_a_name_that_tools_know(dev: Served) -> None:
     """Hardhat's network helpers and Ape work with an "anvil" or "hardhat" at the beginning only."""
     version = dev.call("web3_clientVersion")
