@@ -9,12 +9,21 @@ the loop gets a thread of its own and keeps it.
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Future
 from contextvars import Context, copy_context
 from functools import partial
 from types import coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+class _Ended(Exception):
+    """Work was over before it waited."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
 
 
 class BorrowedLoop:
@@ -36,14 +45,45 @@ class BorrowedLoop:
         else that is due in the loop is done. Until then it is no task, and can't be cancelled.
         """
         self._refuse_if_closed(work)
-        if self._thread is None and not _in_a_loop() and self._running.acquire(blocking=False):
+        context = None
+        if self._may_be_borrowed(by_hand) and self._running.acquire(blocking=False):
             try:
                 if self._thread is None:
-                    return self._begin(work) if by_hand else self._drive(work)
+                    if by_hand:
+                        work, context = self._begin(work)
+                    if not _in_a_loop():
+                        return self._drive(work, context)
+            except _Ended as end:
+                result: T = end.value
+                return result
             finally:
                 self._running.release()
+        return self._handed(work, context).result(self._seconds_max)
+
+    async def run_async(self, work: Coroutine[Any, Any, T], *, by_hand: bool = False) -> T:
+        """As `run`, for callers in an event loop."""
+        self._refuse_if_closed(work)
+        context = None
+        if by_hand and self._may_be_borrowed(by_hand) and self._running.acquire(blocking=False):
+            try:
+                if self._thread is None:
+                    work, context = self._begin(work)
+            except _Ended as end:
+                result: T = end.value
+                return result
+            finally:
+                self._running.release()
+        return await asyncio.wrap_future(self._handed(work, context))
+
+    def _may_be_borrowed(self, by_hand: bool) -> bool:
+        return self._thread is None and (by_hand or not _in_a_loop())
+
+    def _handed(self, work: Coroutine[Any, Any, T], context: Context | None) -> "Future[T]":
+        """What the loop's own thread will make of the work."""
         self.take_thread()
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(self._seconds_max)
+        if context is not None:
+            work = _within(work, context)
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def call(self, work: Callable[[], T | None]) -> T | None:
         """What the work gives, which needs no loop but that nobody runs it meanwhile.
@@ -56,12 +96,6 @@ class BorrowedLoop:
             return work() if self._thread is None else None
         finally:
             self._running.release()
-
-    async def run_async(self, work: Coroutine[Any, Any, T]) -> T:
-        """As `run`, for callers in an event loop."""
-        self._refuse_if_closed(work)
-        self.take_thread()
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     def take_thread(self) -> None:
         """Go on while nobody calls, from now on."""
@@ -86,17 +120,18 @@ class BorrowedLoop:
         with self._running:
             self._loop.run_forever()
 
-    def _begin(self, work: Coroutine[Any, Any, T]) -> T:
+    def _begin(self, work: Coroutine[Any, Any, T]) -> tuple[Coroutine[Any, Any, T], Context]:
+        """Work up to where it waits: its rest, and its context. Raises _Ended when it does."""
         context = copy_context()  # its own, as a task's
+        around = asyncio._get_running_loop()
         asyncio._set_running_loop(self._loop)
         try:
             waits_for = context.run(work.send, None)
         except StopIteration as end:
-            result: T = end.value
-            return result
+            raise _Ended(end.value) from None
         finally:
-            asyncio._set_running_loop(None)
-        return self._drive(_rest(work, waits_for), context)
+            asyncio._set_running_loop(around)
+        return _rest(work, waits_for), context
 
     def _drive(self, work: Coroutine[Any, Any, T], context: Context | None = None) -> T:
         task = self._loop.create_task(work, context=context)
@@ -113,6 +148,10 @@ class BorrowedLoop:
         if self._closed:
             work.close()
             raise RuntimeError("this ledger is not running")
+
+
+async def _within(work: Coroutine[Any, Any, T], context: Context) -> T:
+    return await asyncio.get_running_loop().create_task(work, context=context)
 
 
 async def _rest(work: Coroutine[Any, Any, T], waits_for: Any) -> T:

@@ -45,6 +45,7 @@ _ANSWER_SECONDS: Final = 300.0  # for one request; a hung one fails a test inste
 
 # Methods that mostly end without waiting, and after which the loop has nothing to do at once,
 # unless there are filters to be fed.
+_METHOD_WITHIN: Final = 128  # bytes of a request; where it comes later, the loop does
 _BY_HAND: Final = re.compile(
     rb'"method": ?"(eth_send(Raw)?Transaction|(anvil|evm)_(mine|revert|snapshot))"'
 )
@@ -214,19 +215,32 @@ class Ledger:
 
     def answer(self, body: bytes) -> bytes:
         """The JSON-RPC answer to a request or a batch, in bytes; empty to notifications alone."""
-        loop = self._begun()
-        if _BY_HAND.search(body) and not len(self._context.filters):
-            done = loop.run(self._answer(body), by_hand=True)
-            if self._developer.producer.is_broken:
-                loop.run(asyncio.sleep(0))  # so that the node hears of it
-            return done
-        answer = loop.call(lambda: self._answer_at_once(body))
-        if answer is not None:
-            return answer
-        answer = loop.run(self._answer(body))
+        loop, by_hand = self._begun(), self._is_by_hand(body)
+        if not by_hand:
+            at_once = loop.call(lambda: self._answer_at_once(body))
+            if at_once is not None:
+                return at_once
+        answer = loop.run(self._answer(body), by_hand=by_hand)
+        if self._developer.producer.is_broken:
+            loop.run(asyncio.sleep(0))  # so that the node hears of it
         if self._developer.producer.pace.interval:
             loop.take_thread()  # blocks come while nobody calls
         return answer
+
+    async def answer_async(self, body: bytes) -> bytes:
+        """As `answer`, for callers in an event loop."""
+        loop, by_hand = self._begun(), self._is_by_hand(body)
+        if not by_hand:
+            at_once = loop.call(lambda: self._answer_at_once(body))
+            if at_once is not None:
+                return at_once
+        answer = await loop.run_async(self._answer(body), by_hand=by_hand)
+        if self._developer.producer.is_broken:
+            await loop.run_async(asyncio.sleep(0))
+        return answer
+
+    def _is_by_hand(self, body: bytes) -> bool:
+        return _BY_HAND.search(body, 0, _METHOD_WITHIN) is not None and not len(self._context.filters)
 
     def _answer_at_once(self, body: bytes) -> bytes | None:
         """As `answer`, for single calls that wait for nothing; None: it takes the loop."""
@@ -243,10 +257,6 @@ class Ledger:
 
     async def _answer(self, body: bytes) -> bytes:
         return await self._dispatcher.answer(body, self._context) or b""
-
-    async def answer_async(self, body: bytes) -> bytes:
-        """As `answer`, for callers in an event loop."""
-        return await self._begun().run_async(self._answer(body))
 
     def request(self, method: str, *params: Any) -> Any:
         """A method's result; RequestError when it is refused. Bytes are sent as hex data."""

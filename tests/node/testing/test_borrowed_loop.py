@@ -164,6 +164,47 @@ def test_what_waits_by_hand_may_wait_for_the_loop(loop: BorrowedLoop) -> None:
     assert loop.run(with_help(), by_hand=True) == [1, 2]
 
 
+def test_work_by_hand_is_done_in_the_thread_of_a_caller_with_a_loop(loop: BorrowedLoop) -> None:
+    """As long as it waits for nothing; and then in the loop's, with what it has begun."""
+    variable = ContextVar("variable", default=0)
+
+    async def work(waits: bool) -> tuple[int, int, bool]:
+        mine = asyncio.get_running_loop()
+        begun = threading.get_ident()
+        token = variable.set(1)
+        if waits:
+            await asyncio.sleep(0.001)
+        variable.reset(token)
+        return begun, threading.get_ident(), asyncio.get_running_loop() is mine
+
+    async def caller() -> None:
+        here, around = threading.get_ident(), asyncio.get_running_loop()
+        assert await loop.run_async(work(False), by_hand=True) == (here, here, True)
+        assert loop.run(work(False), by_hand=True) == (here, here, True)
+        assert asyncio.get_running_loop() is around
+        begun, ended, same = await loop.run_async(work(True), by_hand=True)
+        assert (begun, same) == (here, True)
+        assert ended != here
+        begun, ended, same = await loop.run_async(work(False), by_hand=True)
+        assert begun == ended != here
+
+    asyncio.run(caller())
+
+
+def test_what_work_by_hand_raises_a_caller_with_a_loop_is_told(loop: BorrowedLoop) -> None:
+    async def fail(waits: bool) -> None:
+        if waits:
+            await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    async def caller() -> None:
+        for waits in (False, True):
+            with pytest.raises(ZeroDivisionError):
+                await loop.run_async(fail(waits), by_hand=True)
+
+    asyncio.run(caller())
+
+
 def test_a_closed_one_takes_no_work(loop: BorrowedLoop) -> None:
     loop.run(own_thread())
     loop.close()
