@@ -240,7 +240,8 @@ class Ledger:
         return answer
 
     def _is_by_hand(self, body: bytes) -> bool:
-        return _BY_HAND.search(body, 0, _METHOD_WITHIN) is not None and not len(self._context.filters)
+        found = _BY_HAND.search(body, 0, _METHOD_WITHIN)
+        return found is not None and not len(self._context.filters)
 
     def _answer_at_once(self, body: bytes) -> bytes | None:
         """As `answer`, for single calls that wait for nothing; None: it takes the loop."""
