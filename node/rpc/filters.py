@@ -17,7 +17,7 @@ from node.announce import Closed
 from node.rpc.context import Context
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError, server_error
 from node.rpc.formats import data, pending_transaction_json
-from node.rpc.log_filters import LogFilter
+from node.rpc.log_filters import LogFilter, check_bounds
 from node.rpc.logs import find_logs, heights
 from node.rpc.parameters import Name
 from node.rpc.registry import method
@@ -114,17 +114,6 @@ class Filters:
         oldest = time.monotonic() - self._settings.filter_idle_seconds
         for name in [name for name, item in self._filters.items() if item.polled < oldest]:
             del self._filters[name]
-
-
-def check_bounds(wanted: LogFilter) -> None:
-    """RpcError (-32000) for bounds between which no logs can come, as in geth."""
-    if "pending" in (wanted.first, wanted.last):
-        raise server_error("pending logs are not supported")
-    first, last = (0 if bound == "earliest" else bound for bound in (wanted.first, wanted.last))
-    # Before a height there is nothing to watch from the head on.
-    from_head = first in (None, "latest") and wanted.block_hash is None
-    if isinstance(last, int) and (from_head or (isinstance(first, int) and first > last)):
-        raise server_error("invalid block range params")
 
 
 @method("eth_newFilter")

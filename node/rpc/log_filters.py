@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from chain.types import Address, Hash
-from node.rpc.errors import server_error
+from node.rpc.errors import invalid_params, server_error
 from node.rpc.parameters import (
     BlockNumber,
     GoError,
@@ -49,6 +49,24 @@ def parse_log_filter(value: Any) -> LogFilter:
         first=first,
         last=last,
         block_hash=block_hash,
+    )
+
+
+def check_bounds(wanted: LogFilter) -> None:
+    """RpcError (-32602) for bounds between which no news can come, as in geth."""
+    if "pending" in (wanted.first, wanted.last):
+        raise invalid_params("pending logs are not supported")
+    first, last = (0 if bound == "earliest" else bound for bound in (wanted.first, wanted.last))
+    # Before a height there is nothing to watch from the head on.
+    from_head = first in (None, "latest") and wanted.block_hash is None
+    if isinstance(last, int) and (from_head or (isinstance(first, int) and first > last)):
+        raise invalid_params("invalid block range params")
+
+
+def is_within(wanted: LogFilter, height: int) -> bool:
+    """Whether a new block is between a filter's bounds, as far as they are heights."""
+    return (not isinstance(wanted.first, int) or wanted.first <= height) and (
+        not isinstance(wanted.last, int) or height <= wanted.last
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chain.types import Address, Hash
 from node.rpc import log_filters, parameters, requests, simulation_request, trace_options
-from node.rpc.errors import METHOD_NOT_FOUND, RpcError, invalid_params
+from node.rpc.errors import METHOD_NOT_FOUND, RpcError, invalid_params, server_error
 from node.rpc.parameters import Parser
 
 if TYPE_CHECKING:
@@ -206,4 +206,6 @@ def not_found(name: str) -> RpcError:
     """The refusal of a method that is not registered."""
     if name.endswith("_subscribe"):
         return RpcError(METHOD_NOT_FOUND, "notifications not supported")
+    if name.endswith("_unsubscribe"):
+        return server_error("subscription not found")
     return RpcError(METHOD_NOT_FOUND, f"the method {name} does not exist/is not available")

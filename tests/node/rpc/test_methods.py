@@ -505,7 +505,7 @@ def test_a_filter_between_whose_bounds_nothing_comes_is_refused(
     served: Served, bounds: dict[str, Any], message: str
 ) -> None:
     refusal = served.refusal("eth_newFilter", bounds)
-    assert (refusal.code, refusal.message) == (-32000, message)
+    assert (refusal.code, refusal.message) == (-32602, message)
 
 
 def test_a_filter_tells_its_old_logs_when_asked(served: Served, counter: str) -> None:

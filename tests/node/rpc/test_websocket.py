@@ -2,12 +2,16 @@
 
 import json
 from contextlib import ExitStack
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from chain.execution import Executed
+from node.rpc.subscriptions import _sync_status
+from node.sync.progress import Progress
 from tests.node.rpc.serving import (
     COUNTED,
     COUNTER_INITCODE,
@@ -139,7 +143,23 @@ def test_the_receipt_of_an_announced_block_is_already_there(served: Served) -> N
     ("params", "code", "message"),
     [
         (["newBlocks"], -32601, 'no "newBlocks" subscription in eth namespace'),
-        ([], -32602, "missing value for required argument 0"),
+        ([], -32602, "expected subscription name as first argument"),
+        ([5], -32602, "expected subscription name as first argument"),
+        (["logs", {"fromBlock": "pending"}], -32602, "pending logs are not supported"),
+        (["logs", {"toBlock": "0x1"}], -32602, "invalid block range params"),
+        (
+            ["newPendingTransactions", "x"],
+            -32602,
+            "invalid argument 1: json: cannot unmarshal string into Go value of type bool",
+        ),
+        (
+            ["transactionReceipts", {"transactionHashes": ["0x" + "11" * 32] * 201}],
+            -32000,
+            (
+                "exceed max number of transaction hashes allowed per transactionReceipts "
+                "subscription"
+            ),
+        ),
         (["logs", {"address": 5}], -32602, "invalid argument 1: invalid addresses in query"),
     ],
 )
@@ -149,6 +169,52 @@ def test_subscriptions_that_do_not_exist_are_refused(
     with dial(served) as socket, pytest.raises(Refused) as refused:
         Caller(socket).call("eth_subscribe", *params)
     assert (refused.value.code, refused.value.message) == (code, message)
+
+
+def test_receipts_are_pushed_block_by_block(served: Served) -> None:
+    with dial(served) as socket:
+        caller = Caller(socket)
+        every = caller.call("eth_subscribe", "transactionReceipts")
+        receipt = served.send(to=OTHER)
+        assert caller.next_of(every) == [receipt]
+        # The same transaction comes only once, and another one is not asked for.
+        named = {"transactionHashes": [receipt["transactionHash"]]}
+        past = caller.call("eth_subscribe", "transactionReceipts", named)
+        following = served.send(to=OTHER)
+        assert caller.next_of(every) == [following]
+        assert not [item for item in caller.news if item["params"]["subscription"] == past]
+
+
+def test_logs_are_pushed_between_the_heights_asked_for(served: Served) -> None:
+    counter = served.send(data=COUNTER_INITCODE)["contractAddress"]
+    with dial(served) as socket:
+        caller = Caller(socket)
+        head = int(served.call("eth_blockNumber"), 16)
+        bounds = {"address": counter, "fromBlock": hex(head), "toBlock": hex(head + 1)}
+        logs = caller.call("eth_subscribe", "logs", bounds)
+        heads = caller.call("eth_subscribe", "newHeads")
+        first = served.send(to=counter)
+        assert caller.next_of(logs) == first["logs"][0]
+        caller.next_of(heads)
+        served.send(to=counter)
+        caller.next_of(heads)
+        caller.call("net_version")
+        assert not [item for item in caller.news if item["params"]["subscription"] == logs]
+
+
+def test_the_beginning_and_the_end_of_catching_up_are_pushed() -> None:
+    """Told with the first block for which it has changed, each once."""
+    network = SimpleNamespace(progress=None)
+    context: Any = SimpleNamespace(node=SimpleNamespace(network=network))
+    render, block = _sync_status(context), cast(Executed, None)
+    assert list(render(block)) == []
+    network.progress = Progress(started=1, current=5, highest=9)
+    status = {"StartingBlock": 1, "CurrentBlock": 5, "HighestBlock": 9}
+    assert list(render(block)) == [{"syncing": True, "status": status}]
+    assert list(render(block)) == []
+    network.progress = None
+    assert list(render(block)) == [False]
+    assert list(render(block)) == []
 
 
 def test_subscriptions_need_a_websocket(served: Served) -> None:
