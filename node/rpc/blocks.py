@@ -108,7 +108,7 @@ def _count(ctx: Context, height: Height) -> int:
     return len(ctx.ledger.block(height).transactions)
 
 
-@method("eth_getBlockReceipts")
+@method("eth_getBlockReceipts", of_head=True)
 def get_block_receipts(ctx: Context, block: BlockTag) -> list[dict[str, Any]] | None:
     """The receipts of all transactions of a block; the next one has none yet."""
     if block == "pending":

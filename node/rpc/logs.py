@@ -145,7 +145,7 @@ def _too_much(problem: str, where: range, reached: int) -> RpcError:
     return too_wide(problem, where.start, reached - 1)
 
 
-@method("eth_getLogs")
+@method("eth_getLogs", of_head=True)
 def get_logs(ctx: Context, wanted: LogFilter) -> list[dict[str, Any]]:
     """The logs that match a filter, in the order of the chain."""
     return find_logs(ctx, wanted, heights(ctx, wanted))

@@ -65,7 +65,7 @@ def get_storage_values(
     }
 
 
-@method("eth_getProof")
+@method("eth_getProof", of_head=True)
 def get_proof(
     ctx: Context, address: Address, keys: StorageKeys, block: BlockTag = "latest"
 ) -> Json:

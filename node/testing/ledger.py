@@ -250,7 +250,7 @@ class Ledger:
         ctx, settings, counts = self._context, self._settings.rpc, self._dispatcher.counts
         made = answer_at_once(body, ctx, settings, counts)
         if isinstance(made, Later):
-            return answer_heavy(made, ctx, counts) if made.method.heavy else None
+            return answer_heavy(made, ctx, counts)
         if made is None or isinstance(made, bytes):
             return made
         made.close()  # a long batch

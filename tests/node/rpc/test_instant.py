@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from node.rpc import context
-from node.rpc.instant import answer_at_once, instant_methods
+from node.rpc.instant import answer_at_once
+from node.rpc.usual import instant_methods
 from node.watch.metrics import CallCounts
 from tests.node.rpc.serving import OTHER, SENDER, Served
 
