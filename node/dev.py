@@ -84,7 +84,7 @@ def block_lines(
 
 
 def call_lines(call: Aloud, artefacts: Artefacts, code_of: CodeOf) -> str:
-    """A call that printed, and what."""
+    """A call with what it printed, and where it failed."""
     parts = [call.method]
     if call.to is None:
         contract = artefacts.created_by(call.data)
@@ -94,9 +94,14 @@ def call_lines(call: Aloud, artefacts: Artefacts, code_of: CodeOf) -> str:
         name = _called(call.to, call.data, artefacts, code_of) if len(artefacts) else None
     if name:
         parts.append(name)
+    found = call.findings
     if call.halt is not None:
-        parts.append(f"FAILED ({_why(call.halt, call.output, artefacts, '')})")
-    return "\n    | ".join(("  ".join(parts), *call.lines))
+        problem = "" if found is None else found.problem
+        parts.append(f"FAILED ({_why(call.halt, call.output, artefacts, problem)})")
+    lines = ["  ".join(parts), *("    | " + line for line in call.lines)]
+    if found is not None:
+        lines += ("    " + _clean(line) for line in found.lines)
+    return "\n".join(lines)
 
 
 def _block_line(executed: Executed) -> str:

@@ -34,13 +34,14 @@ from contracts.vm import Interpreter
 from node import datadir, dev, identity, keys
 from node.consensus.committed import Committed
 from node.consensus.log_file import DiskFile
-from node.devchain.aloud import Aloud
+from node.devchain.aloud import Aloud, CodeOf, Ears
 from node.devchain.artefacts import Artefacts
 from node.devchain.autopsy import Autopsy
 from node.devchain.compose import Developing
 from node.devchain.contracts import first_contracts
 from node.devchain.fork.beginning import ForkPoint
 from node.devchain.fork.opening import Forking, open_fork
+from node.devchain.stack_trace import StackTracer
 from node.node import Node
 from node.rpc.server import RpcServer
 from node.settings import DevSettings, Settings
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 _COIN: Final = 10**18
 _NO_FORK: Final = Forking()
 _REPORTS_MAX: Final = 1_000  # blocks that wait to be told of
+_EXPLAINING_SECONDS: Final = 1.0  # of a call that failed
 _log: Final = logging.getLogger("node")
 
 
@@ -213,7 +215,7 @@ async def _serve(prepared: Prepared, version: str, console: Console) -> None:
     try:
         reporter = _Reporter(prepared, console) if shows_runs else None
         if developing is not None and reporter is not None:
-            developing = replace(developing, on_aloud=reporter.report_call)
+            developing = replace(developing, ears=reporter.ears())
         node = Node(
             settings,
             prepared.ledger,
@@ -321,8 +323,16 @@ class _Reporter:
             number = committed.executed.block.header.number
             self._console.say(f"block {number} is not told: too many wait to be")
 
-    def report_call(self, call: Aloud) -> None:
-        """Tell of a call that printed. From any thread."""
+    def ears(self) -> Ears:
+        """Who tells of calls, too."""
+        explains = self._stack_tracer if len(self._artefacts) else None
+        return Ears(self._report_call, explains)
+
+    def _stack_tracer(self, code_of: CodeOf) -> StackTracer:
+        end = time.monotonic() + _EXPLAINING_SECONDS
+        return StackTracer(self._artefacts, code_of, lambda: time.monotonic() > end)
+
+    def _report_call(self, call: Aloud) -> None:
         if self._thread is None:
             self._say_call(call)
         elif self._room.acquire(blocking=False):

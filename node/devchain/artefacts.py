@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 from msgspec import Struct
@@ -56,7 +57,7 @@ class Contract(Struct, frozen=True):
 
 
 class Artefacts:
-    """The contracts of some folders."""
+    """The contracts of some folders. May be used from any thread."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
         """Raises `Rejected` (BAD_SETTING) for a folder that can't be read."""
@@ -64,6 +65,7 @@ class Artefacts:
         self._errors: dict[bytes, Function] = {}
         self._known: dict[bytes, Contract | None] = {}
         self._contracts: list[Contract] = []
+        self._lock = Lock()  # of what is remembered
         self._sources: list[Sources] = []
         self._places: dict[tuple[Path, str, bool], Places | None] = {}
         for index, folder in enumerate(folders):
@@ -83,14 +85,15 @@ class Artefacts:
         """The contract that this code on the chain was compiled from."""
         if not code:
             return None
-        if code not in self._known:
-            if len(self._known) >= _CODES_MAX:
-                self._known.clear()
-            candidates = self._by_size.get(len(code), ())
-            self._known[code] = next(
-                (one for one in candidates if one.runtime == _blank(one, code)), None
-            )
-        return self._known[code]
+        with self._lock:
+            if code not in self._known:
+                if len(self._known) >= _CODES_MAX:
+                    self._known.clear()
+                candidates = self._by_size.get(len(code), ())
+                self._known[code] = next(
+                    (one for one in candidates if one.runtime == _blank(one, code)), None
+                )
+            return self._known[code]
 
     def created_by(self, data: bytes) -> Contract | None:
         """The contract that a creation with this data deploys: the longest code that fits."""
@@ -100,18 +103,20 @@ class Artefacts:
     def places(self, contract: Contract, *, creation: bool = False) -> Places | None:
         """Where a contract's code comes from, or the code that makes it; None: nobody knows."""
         key = (contract.path, contract.name, creation)
-        if key not in self._places:
-            if len(self._places) >= _PLACES_MAX:
-                self._places.clear()
-            self._places[key] = None
-            document = dict(_documents(contract.path)).get(contract.name)
-            if document is not None:
-                code = contract.creation if creation else contract.runtime
-                sources = self._sources[contract.folder]
-                self._places[key] = sources.places(
-                    contract.path, document, contract.name, code, creation=creation
-                )
-        return self._places[key]
+        with self._lock:
+            if key not in self._places:
+                if len(self._places) >= _PLACES_MAX:
+                    self._places.clear()
+                self._places[key] = self._read_places(contract, creation=creation)
+            return self._places[key]
+
+    def _read_places(self, contract: Contract, *, creation: bool) -> Places | None:
+        document = dict(_documents(contract.path)).get(contract.name)
+        if document is None:
+            return None
+        code = contract.creation if creation else contract.runtime
+        sources = self._sources[contract.folder]
+        return sources.places(contract.path, document, contract.name, code, creation=creation)
 
     def error(self, output: bytes) -> str | None:
         """What a revert says by one of the contracts' own errors."""

@@ -20,7 +20,7 @@ from chain.storage.store import Change
 from chain.transactions import Checked, Transaction
 from chain.types import Address, Hash, Height
 from node.devchain import unsigned
-from node.devchain.aloud import OnAloud
+from node.devchain.aloud import Ears
 from node.devchain.amending import amended
 from node.devchain.dump import states_of
 from node.devchain.dump_file import DumpFile
@@ -62,14 +62,14 @@ class DevChain:
         random: Random,
         fork: ForkPoint | None = None,
         forks: Path | None = None,
-        on_aloud: OnAloud | None = None,
+        ears: Ears | None = None,
         threads: Callable[[int, str], Executor] = ThreadPoolExecutor,
     ) -> None:
         """`clock` gives seconds since 1970.
 
         `fork` is where the ledger left another one, and `forks` the folder for what sources
-        say (None: it is not kept). `on_aloud` hears of calls that print, from any thread. `threads`
-        gives so many threads, named so.
+        say (None: it is not kept). `ears` hear of calls that print. `threads` gives so many
+        threads, named so.
         """
         self.fork = fork
         _build_on(producer, fork)
@@ -78,7 +78,7 @@ class DevChain:
         self._fetchers: Executor | None = None
         self.producer = producer
         self.ledger = ledger
-        self.on_aloud = on_aloud
+        self.ears = ears
         self.automatic = False  # whether every account is impersonated
         self._mempool = mempool
         self._notes = notes

@@ -11,7 +11,7 @@ from chain.ledger import Ledger
 from chain.machine import Machine
 from node.coinbase import parse_coinbase
 from node.consensus.committed import Committed
-from node.devchain.aloud import OnAloud
+from node.devchain.aloud import Ears
 from node.devchain.chain import DevChain
 from node.devchain.fork.beginning import ForkPoint
 from node.devchain.notes import Notes
@@ -30,7 +30,7 @@ class Developing(Struct, frozen=True):
     notes: Path | None = None  # the file of its snapshots; None: in memory
     fork: ForkPoint | None = None  # where it left another ledger
     forks: Path | None = None  # the folder for what other ledgers say; None: it is not kept
-    on_aloud: OnAloud | None = None  # hears of calls that print; from any thread
+    ears: Ears | None = None  # who hears of calls that print, and of some that fail
 
 
 def build_chain(
@@ -76,6 +76,6 @@ def build_chain(
         random=environment.random,
         fork=developing.fork,
         forks=developing.forks,
-        on_aloud=developing.on_aloud,
+        ears=developing.ears,
         threads=environment.threads,
     )

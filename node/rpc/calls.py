@@ -24,7 +24,7 @@ from chain.state import State, StateView
 from chain.transactions import Kind, Transaction
 from chain.transition import TransactionResult, simulate
 from chain.types import ZERO_ADDRESS, ZERO_HASH, Hash, Height
-from node.devchain.aloud import run_aloud
+from node.devchain.aloud import Asked, run_aloud, tell_failure
 from node.rpc.context import Context
 from node.rpc.errors import REVERTED, TIMED_OUT, RpcError, message_of, server_error
 from node.rpc.formats import data
@@ -262,13 +262,24 @@ def run_told(
 ) -> TransactionResult:
     """As `run_call`; on a developer's chain what the call prints is told, as `method`'s."""
     developer = ctx.node.developer
-    if developer is None or developer.on_aloud is None:
+    if developer is None or developer.ears is None:
         return run_call(ctx, where, call, gas)
+    return run_aloud(_asked(ctx, where, call, gas, method), developer.ears)
 
+
+def tell_failed(ctx: Context, where: Scene, call: CallRequest, gas: int, method: str) -> None:
+    """On a developer's chain, tell of a call that failed, which won't be sent for that."""
+    developer = ctx.node.developer
+    if developer is not None and developer.ears is not None:
+        with suppress(RpcError):
+            tell_failure(_asked(ctx, where, call, gas, method), developer.ears)
+
+
+def _asked(ctx: Context, where: Scene, call: CallRequest, gas: int, method: str) -> Asked:
     def run(view: StateView, tracer: Tracer | None) -> TransactionResult:
         return run_call(ctx, replace(where, view=view), call, gas, tracer)
 
-    return run_aloud(where.view, run, method, call.to, call.data or b"", developer.on_aloud)
+    return Asked(method, call.to, call.data or b"", where.view, run)
 
 
 def capped_gas(ctx: Context, call: CallRequest) -> int:

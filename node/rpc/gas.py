@@ -21,8 +21,8 @@ from node.rpc.calls import (
     explained,
     not_started,
     run_call,
-    run_told,
     scene,
+    tell_failed,
 )
 from node.rpc.context import Context
 from node.rpc.errors import TIMED_OUT, RpcError, message_of, server_error
@@ -65,7 +65,7 @@ def estimate(ctx: Context, request: CallRequest, where: Scene) -> int:
     if result is None or result.halt is Halt.OUT_OF_GAS:
         raise server_error(f"gas required exceeds allowance ({high})")
     if (error := explained(ctx, where, request, high, result)) is not None:
-        run_told(ctx, where, request, high, "eth_estimateGas")  # it won't be sent
+        tell_failed(ctx, where, request, high, "eth_estimateGas")
         raise error
     low = result.gas_used - 1  # enough only without refunds, and one less never is
     # Most calls need what they held at most, and a 64th per call level that stays behind.

@@ -136,7 +136,7 @@ class QuickCalls:
             if ledger.head_state is not state:  # a block was committed meanwhile
                 return None
             developer = ctx.node.developer
-            if developer is not None and developer.on_aloud is not None:
+            if developer is not None and developer.ears is not None:
                 view = ConsoleView(view, refuses=True)
             self._queries = Queries(view, around, fork, self._machine)
             self._state, self._forgotten = state, forgotten

@@ -17,7 +17,7 @@ from chain.ledger import Ledger as StoredLedger
 from chain.storage.memory import MemoryStore
 from node.consensus.committed import Committed
 from node.dev import checksummed
-from node.devchain.aloud import Aloud
+from node.devchain.aloud import Aloud, Ears
 from node.devchain.chain import DevChain
 from node.devchain.compose import Developing
 from node.devchain.contracts import first_contracts
@@ -175,7 +175,7 @@ class Ledger:
             validator_key=new_key(),
             votes=None,
             environment=environment,
-            developing=Developing(fork=point, forks=self._forking.answers, on_aloud=_say_call),
+            developing=Developing(fork=point, forks=self._forking.answers, ears=Ears(_say_call)),
             on_commit=_say,
         )
         await self._node.start()

@@ -24,7 +24,7 @@ from contracts.vm import Interpreter
 from node.devchain.artefacts import Artefacts
 from node.devchain.autopsy import Autopsy, Findings
 from tests.node.rpc.serving import SENDER, Served
-from tests.support.daemon import running, wait_until
+from tests.support.daemon import RpcFailure, running, wait_until
 
 BUILD = json.loads((Path(__file__).parent / "solidity" / "build.json").read_text("utf-8"))
 CONTRACTS = {
@@ -291,10 +291,17 @@ def test_vypers_lines_and_checks_are_told_as_the_daemon_prints_them(tmp_path: Pa
             _call("go(address,uint256)", Address(bytes.fromhex(adder[2:])), 7),
         ):
             call("eth_sendTransaction", {**sent, "to": adder, "data": data})
-        wait_until(lambda: any("Adder.go (" in line for line in daemon.output))
+        with pytest.raises(RpcFailure, match="too many"):
+            call("eth_estimateGas", {"to": adder, "data": _call("add(uint256)", 6)})
+        wait_until(lambda: any("eth_estimateGas" in line for line in daemon.output))
+        wait_until(lambda: len([line for line in daemon.output if "Adder.add (" in line]) == 3)
         said = "\n".join(daemon.output)
     assert "Adder.add(1)" in said
     assert "FAILED (execution reverted: safesub)" in said
+    assert (
+        f"eth_estimateGas  to {adder}  Adder.add(6)  FAILED (execution reverted: too many)\n"
+        "    at Adder._check (Adder.vy:10)\n    at Adder.add (Adder.vy:15)"
+    ) in said
     assert "    at Adder._check (Adder.vy:11)\n    at Adder.add (Adder.vy:15)" in said
     assert "FAILED (execution reverted: too many)" in said
     assert (
