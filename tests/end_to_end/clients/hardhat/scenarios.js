@@ -58,13 +58,18 @@ const scenarios = {
 
   async snapshots() {
     const balance = () => client.getBalance({ address: friend });
-    const request = (method, ...params) => ledger.provider.request({ method, params });
-    const height = await client.getBlockNumber();
+    const helpers = ledger.networkHelpers;
+    const fixture = async () => client.getBlockNumber();
+    const height = await helpers.loadFixture(fixture);
     const before = await balance();
-    const taken = await request("evm_snapshot");
+    const taken = await helpers.takeSnapshot();
     await mined(wallet.sendTransaction({ to: friend, value: 5n }));
     const between = await balance();
-    const undone = await request("evm_revert", taken);
+    const later = (await helpers.time.latest()) + 3600;
+    await helpers.time.increaseTo(later);
+    const moved = (await helpers.time.latest()) === later;
+    await taken.restore();
+    const undone = moved && (await helpers.loadFixture(fixture)) === height;
     return {
       gained: between - before,
       undone,
