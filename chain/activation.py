@@ -4,7 +4,6 @@ Blocks before the merge go by height, blocks after it by time; in between stands
 total difficulty at which the merge happens.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
 
@@ -62,9 +61,11 @@ class ChainConfig(Struct, frozen=True, kw_only=True):
 
 
 def _active(activations: tuple[tuple[int, Fork], ...], now: int) -> Fork | None:
-    """The last fork that is due."""
-    index = bisect_right(activations, now, key=lambda activation: activation[0])
-    return activations[index - 1][1] if index else None
+    """The last fork that is due: mostly the last of all."""
+    for at, fork in reversed(activations):
+        if at <= now:
+            return fork
+    return None
 
 
 def config_of(

@@ -304,8 +304,20 @@ def randomness(record: ConsensusRecord) -> Hash:
 @lru_cache(maxsize=16)  # of a block in the making: its hash is needed twice, then it is stored
 def encode_record(record: ConsensusRecord) -> bytes:
     return encode_list(
-        encode_int(value) if isinstance(value, int) else encode_bytes(value)
-        for value in (getattr(record, name) for name in ConsensusRecord.__struct_fields__)
+        (
+            encode_int(record.chain_id),
+            encode_int(record.epoch),
+            encode_int(record.view),
+            encode_int(record.height),
+            encode_int(record.parent_view),
+            encode_bytes(record.parent_hash),
+            encode_int(record.timestamp_ms),
+            encode_bytes(record.validators_hash),
+            encode_bytes(record.next_validators_hash),
+            encode_bytes(record.skip_root),
+            encode_bytes(record.evidence_root),
+            encode_bytes(record.proposer),
+        )
     )
 
 

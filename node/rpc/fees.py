@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 from chain.blocks import Block, Header, Receipt
@@ -77,7 +78,8 @@ class TipOracle:
         for number in range(seen[0][0] - 1 if seen else 0, lowest - 1, -1):
             seen.appendleft(_seen(ctx, Height(number)))
         # A block that says nothing agrees with anything.
-        tips = sorted(tip for _, _, found in seen for tip in found or (default,))
+        silent = (default,)
+        tips = sorted(chain.from_iterable([found or silent for _, _, found in seen]))
         tip = tips[(len(tips) - 1) * _ORACLE_PERCENTILE // 100] if tips else default
         self._seen = seen
         self._latest = (head, min(tip, _TIP_MAX))
@@ -94,12 +96,13 @@ def _cheapest_tips(ctx: Context, height: Height) -> tuple[int, ...]:
     block = ctx.ledger.block(height)
     base_fee = block.header.base_fee or 0
     senders: Sequence[Address] = ctx.ledger.senders(height)
-    tips = sorted(
+    tips = [
         effective_gas_price(transaction, base_fee) - base_fee
         for transaction, sender in zip(block.transactions, senders, strict=True)
         if sender != block.header.coinbase
-    )
-    return tuple(tip for tip in tips if tip >= _TIP_IGNORED_BELOW)[:_ORACLE_SAMPLES]
+    ]
+    tips.sort()
+    return tuple([tip for tip in tips if tip >= _TIP_IGNORED_BELOW][:_ORACLE_SAMPLES])
 
 
 @method("eth_gasPrice")

@@ -234,7 +234,8 @@ async def test_a_restart_at_an_epochs_begin_continues_there() -> None:
     async with Shell(author, who, store=store, votes=votes) as shell:
         core = shell.driver.core
         assert (core.epoch.number, core.view, core.takes_part) == (1, 1, True)
-        early = author.vote(0, NULLIFY, 1, Hash(bytes(32)), epoch=1)
+        other = 0 if who else 1
+        early = author.vote(other, NULLIFY, 1, Hash(bytes(32)), epoch=1)
         await shell.hear(early)
         await shell.settle()
         assert core.heard[early.signer] == 1
