@@ -16,7 +16,7 @@ from contracts.vm.frame import STACK_MAX, Frame
 from contracts.vm.opcodes import OPCODES, Shape
 from contracts.vm.program import Priced
 from contracts.vm.tracing import refund_of_writing
-from node.tracing.tracer import Budget, Subject
+from node.tracing.tracer import Budget, Stopped, Subject
 
 _SLOAD: Final = 0x54
 _SSTORE: Final = 0x55
@@ -77,6 +77,7 @@ class StructLogTracer:
         assert isinstance(frame, Frame)
         options = self._options
         if options.limit and self._size > options.limit:
+            self._frame = None
             self._budget.tick()
             return
         name, low, high, changed = _ROWS[opcode]
@@ -105,10 +106,20 @@ class StructLogTracer:
             text += self._touched(opcode, frame)
         text += "}"
         self._size += len(text)
-        self._budget.step(len(text) + 1)
+        try:
+            self._budget.step(len(text) + 1)
+        except Stopped:
+            self._let_go()
+            raise
         self._steps.append(text)
         if len(self._steps) >= _STEPS_JOINED:
             self._join()
+
+    def _let_go(self) -> None:
+        """Hold no frame, which holds the tracer: all steps would wait for the cycles' collector."""
+        self._frame = None
+        self._steps.clear()
+        self._joined.clear()
 
     def _join(self) -> None:
         self._joined.append(",".join(self._steps).encode())
@@ -153,6 +164,7 @@ class StructLogTracer:
         if self._steps:
             self._join()
         returned = outcome.output if outcome.halt in (None, Halt.REVERT) else b""
+        self._frame = None
         return {
             "gas": outcome.gas_used,
             "failed": outcome.halt is not None,
