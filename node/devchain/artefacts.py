@@ -157,13 +157,22 @@ def _documents(path: Path) -> list[tuple[str, dict[str, Any]]]:
     if not isinstance(document, dict):
         return []
     if isinstance(document.get("abi"), list):
-        return [(str(document.get("contractName") or path.stem), document)]
+        return [(str(document.get("contractName") or _target(document) or path.stem), document)]
     together = [name for name in document if name != "version"]
     return [  # Vyper's combined_json, by file
         (Path(name).stem, {"sourceId": name, "compiledTogether": together, **entry})
         for name, entry in document.items()
         if isinstance(entry, dict) and isinstance(entry.get("abi"), list)
     ]
+
+
+def _target(document: dict[str, Any]) -> str | None:
+    """The contract that Foundry compiled; its file may be named Counter.0.8.20.json as well."""
+    found: Any = document
+    for key in ("metadata", "settings", "compilationTarget"):
+        found = found.get(key) if isinstance(found, dict) else None
+    names = [*found.values()] if isinstance(found, dict) else []
+    return str(names[0]) if len(names) == 1 else None
 
 
 def _contracts(path: Path, folder: int) -> Iterator[Contract]:

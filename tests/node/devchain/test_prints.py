@@ -195,6 +195,18 @@ def test_artefacts_know_contracts_functions_and_errors(tmp_path: Path) -> None:
     assert artefacts.error(b"\x00" * 4) is None
 
 
+def test_a_contract_of_several_compilers_goes_by_its_own_name(tmp_path: Path) -> None:
+    """Foundry puts the compiler's version, or a profile, into the names of such files."""
+    target = {"settings": {"compilationTarget": {"src/Counter.sol": "Counter"}}}
+    document = {"abi": [], "deployedBytecode": {"object": "0x6002"}, "metadata": target}
+    (tmp_path / "Counter.0.8.20.json").write_text(json.dumps(document))
+    document = {"abi": [], "deployedBytecode": {"object": "0x6003"}, "metadata": "a text"}
+    (tmp_path / "Other.json").write_text(json.dumps(document))
+    artefacts = Artefacts([tmp_path])
+    found = [artefacts.with_code(code) for code in (b"\x60\x02", b"\x60\x03")]
+    assert [each and each.name for each in found] == ["Counter", "Other"]
+
+
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Rejected) as refused:
         Artefacts([tmp_path / "absent"])
