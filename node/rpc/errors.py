@@ -88,6 +88,8 @@ _WORDS: Final[dict[Reason, str]] = {
 }
 
 
+# Words that stand alone in geth: clients compare the whole message.
+_ALONE: Final = (Reason.ALREADY_KNOWN, Reason.REPLACEMENT_UNDERPRICED)
 # Details that say all by themselves.
 _SENTENCE: Final = re.compile("blob transaction has too many|blob [0-9]+ has invalid hash")
 _ADDRESS: Final = re.compile(r"\b0x([0-9a-f]{40})\b")
@@ -102,8 +104,7 @@ def message_of(rejected: Rejected) -> str:
     """The refusal as geth words it, with its detail."""
     words = _WORDS.get(rejected.reason, rejected.reason.value.replace("_", " "))
     detail = rejected.detail
-    # "already known" stands alone in geth, and clients compare the whole message.
-    if not detail or rejected.reason is Reason.ALREADY_KNOWN:
+    if not detail or rejected.reason in _ALONE:
         return words
     if detail.startswith("("):
         return in_mixed_case(f"{words} {detail}")

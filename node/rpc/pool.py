@@ -7,7 +7,7 @@ from typing import Any, Final
 from chain.transactions import Checked
 from chain.types import Address
 from node.rpc.context import Context
-from node.rpc.formats import Json, data, pending_transaction_json
+from node.rpc.formats import Json, checksummed, pending_transaction_json
 from node.rpc.registry import method
 
 # How many transactions eth_pendingTransactions shows.
@@ -64,7 +64,7 @@ async def _shown(ctx: Context, render: Callable[[_Content], Json]) -> Json:
 
 
 def _whole(by_sender: _Content) -> Json:
-    return {data(sender): _by_nonce(items) for sender, items in by_sender.items()}
+    return {checksummed(sender): _by_nonce(items) for sender, items in by_sender.items()}
 
 
 def _by_nonce(items: Sequence[Checked]) -> Json:
@@ -76,14 +76,14 @@ def _by_nonce(items: Sequence[Checked]) -> Json:
 
 def _lines(by_sender: _Content) -> Json:
     return {
-        data(sender): {str(item.transaction.nonce): _line(item) for item in items}
+        checksummed(sender): {str(item.transaction.nonce): _line(item) for item in items}
         for sender, items in by_sender.items()
     }
 
 
 def _line(item: Checked) -> str:
     transaction = item.transaction
-    target = "contract creation" if transaction.to is None else data(transaction.to)
+    target = "contract creation" if transaction.to is None else checksummed(transaction.to)
     return (
         f"{target}: {transaction.value} wei + {transaction.gas_limit} gas"
         f" × {transaction.max_fee} wei"

@@ -104,6 +104,14 @@ def _parse_integer(value: Any) -> int:
     return value
 
 
+def _parse_natural(value: Any) -> int:
+    if type(value) is int and not 0 <= value < 2**64:
+        raise GoError(f"number {value}", "uint64")
+    if type(value) is not int:
+        raise GoError(json_kind(value), "uint64")
+    return value
+
+
 def _trace_fields(within: str) -> dict[str, Parser]:
     """Of geth's TraceConfig, which is laid into others."""
     return {
@@ -112,6 +120,7 @@ def _trace_fields(within: str) -> dict[str, Parser]:
         f"{within}Config.DisableStorage": parse_bool,
         f"{within}Config.EnableReturnData": parse_bool,
         f"{within}Config.Limit": _parse_integer,
+        f"{within}Reexec": _parse_natural,
         f"{within}Tracer": parse_text,
         f"{within}Timeout": parse_text,
         f"{within}TracerConfig": lambda value: value,

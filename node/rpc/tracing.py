@@ -5,6 +5,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from chain.blocks import decode_block
+from chain.commitment import commit
 from chain.errors import Rejected
 from chain.state import State, StateView
 from chain.transition import simulate
@@ -80,6 +81,36 @@ async def trace_block(ctx: Context, raw: bytes, options: TraceOptions | None = N
 
     traces: list[Json] = await run_trace(ctx, trace, options)
     return traces
+
+
+@method("debug_traceBadBlock")
+async def trace_bad_block(
+    ctx: Context, block_hash: Hash, options: TraceOptions | None = None
+) -> list[Json]:
+    """The traces of a block that was refused: none is kept, as debug_getBadBlocks tells."""
+    raise server_error(f"bad block {data(block_hash)} not found")
+
+
+@method("debug_intermediateRoots")
+async def intermediate_roots(
+    ctx: Context, block_hash: Hash, options: TraceOptions | None = None
+) -> list[str]:
+    """The state's roots after each of a block's transactions."""
+    height = ctx.find(BlockHash(block_hash))
+    if height is None:
+        raise server_error(f"block {data(block_hash)} not found")
+
+    def roots(budget: Budget, _: TraceOptions) -> list[str]:
+        replay = replay_of(ctx, height)
+        execution = replay.execution
+        found = []
+        for _transaction in replay.block.transactions:
+            replay.skip(1, budget)
+            found.append(data(commit(execution.view, execution.state.delta()).root))
+        return found
+
+    found: list[str] = await run_trace(ctx, roots, options)
+    return found
 
 
 def _trace_all(replay: Replay, budget: Budget, options: TraceOptions) -> list[Json]:

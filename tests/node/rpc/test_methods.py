@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from eth_utils.address import to_checksum_address
 
 from chain import codec
 from chain.crypto.keccak import keccak
@@ -238,12 +239,13 @@ def test_a_waiting_transaction_is_known_replaced_and_shown_by_the_pool(served: S
     waiting = served.call("eth_sendRawTransaction", far)
     assert served.refusal("eth_sendRawTransaction", far).message == "already known"
     refused = served.refusal("eth_sendRawTransaction", signed(1, key=5, value=2))
-    assert refused.message.startswith("replacement transaction underpriced")
+    assert refused.message == "replacement transaction underpriced"
     assert served.call("txpool_status")["queued"] == "0x1"
-    shown = served.call("txpool_content")["queued"][sender]["1"]
+    shown = served.call("txpool_content")["queued"][to_checksum_address(sender)]["1"]
     assert (shown["hash"], shown["blockHash"]) == (waiting, None)
     assert served.call("txpool_contentFrom", sender)["queued"] == {"1": shown}
-    assert "21000 gas × 10000000000 wei" in served.call("txpool_inspect")["queued"][sender]["1"]
+    line = served.call("txpool_inspect")["queued"][to_checksum_address(sender)]["1"]
+    assert line.endswith("21000 gas × 10000000000 wei")
     assert served.call("eth_getTransactionByHash", waiting) == shown
     assert served.call("eth_getTransactionReceipt", waiting) is None
     assert served.call("eth_getRawTransactionByHash", waiting) == far

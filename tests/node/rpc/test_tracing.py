@@ -213,3 +213,65 @@ def test_calls_go_on_beside_endless_traces_and_the_node_still_stops() -> None:
     for thread in threads:
         thread.join(30)
     assert len(refusals) == 8
+
+
+def test_the_roots_between_a_blocks_transactions_lead_to_its_own(
+    served: Served, counter: str
+) -> None:
+    receipt = served.send(to=counter)
+    block = served.call("eth_getBlockByHash", receipt["blockHash"], False)
+    roots = served.call("debug_intermediateRoots", block["hash"])
+    assert len(roots) == len(block["transactions"])
+    assert roots[-1] == block["stateRoot"]
+    missing = served.refusal("debug_intermediateRoots", ONE)
+    assert (missing.code, missing.message) == (-32000, f"block {ONE} not found")
+
+
+def test_no_refused_block_can_be_traced(served: Served) -> None:
+    refused = served.refusal("debug_traceBadBlock", ONE)
+    assert (refused.code, refused.message) == (-32000, f"bad block {ONE} not found")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "array into Go value of type tracers.TraceConfig"),
+        ({"tracer": 1}, "number into Go struct field TraceConfig.Tracer of type string"),
+        ({"limit": "0x1"}, "string into Go struct field TraceConfig.Config.Limit of type int"),
+        ({"limit": 1.5}, "number 1.5 into Go struct field TraceConfig.Config.Limit of type int"),
+        ({"reexec": -1}, "number -1 into Go struct field TraceConfig.Reexec of type uint64"),
+        (
+            {"enableMemory": 1},
+            "number into Go struct field TraceConfig.Config.EnableMemory of type bool",
+        ),
+    ],
+)
+def test_options_of_another_kind_are_refused_in_geths_words(
+    served: Served, options: Any, words: str
+) -> None:
+    refused = served.refusal("debug_traceTransaction", ONE, options)
+    assert (refused.code, refused.message) == (
+        -32602,
+        f"invalid argument 1: json: cannot unmarshal {words}",
+    )
+
+
+def test_options_of_calls_are_named_where_they_are_in_geth(served: Served) -> None:
+    for options, words in (
+        ({"limit": "x"}, "string into Go struct field TraceCallConfig.TraceConfig.Config.Limit"),
+        ({"txIndex": 0}, "non-string into Go struct field TraceCallConfig.TxIndex of type"),
+        ({"stateOverrides": 1}, "number into Go struct field TraceCallConfig.StateOverrides of"),
+    ):
+        refused = served.refusal("debug_traceCall", {"to": OTHER}, "latest", options)
+        assert words in refused.message
+
+
+def test_options_of_tracers_are_refused_in_geths_words(served: Served, counter: str) -> None:
+    receipt = served.send(to=counter)
+    for config, words in (
+        ([], "array into Go value of type native.callTracerConfig"),
+        ({"withLog": 1}, "number into Go struct field callTracerConfig.withLog of type bool"),
+    ):
+        options = {"tracer": "callTracer", "tracerConfig": config}
+        refused = served.refusal("debug_traceTransaction", receipt["transactionHash"], options)
+        assert (refused.code, refused.message) == (-32000, f"json: cannot unmarshal {words}")
