@@ -136,6 +136,12 @@ def test_an_amount_that_is_computed_is_not_set(dev: Served) -> None:
     assert _balance(dev, NOBODY, OTHER) == 0
 
 
+def test_the_gas_of_a_transfer_is_told_without_a_sender(dev: Served) -> None:
+    assert dev.call("eth_estimateGas", {"to": NOBODY, "value": "0x1"}) == "0x5208"
+    poor = {"from": NOBODY, "to": OTHER, "value": "0x1"}
+    assert "insufficient funds" in dev.refusal("eth_estimateGas", poor).message
+
+
 def test_the_node_goes_by_a_name_that_tools_know(dev: Served) -> None:
     """Hardhat's network helpers and Ape work with an "anvil" or "hardhat" at the beginning only."""
     version = dev.call("web3_clientVersion")
