@@ -3,6 +3,8 @@
 Source: geth's TransactionArgs, whose words these are.
 """
 
+from typing import Final
+
 from chain.blobs import (
     BLOB_PROOFS,
     CELL_PROOFS,
@@ -17,6 +19,9 @@ from chain.forks import Fork
 from chain.types import Hash
 from node.rpc.errors import server_error
 from node.rpc.requests import CallRequest
+
+# Of the group whose scalars a blob is made of, big-endian.
+_ORDER: Final = bytes.fromhex("73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001")
 
 
 def sidecar_of(request: CallRequest, fork: Fork) -> BlobSidecar | None:
@@ -41,10 +46,8 @@ def sidecar_of(request: CallRequest, fork: Fork) -> BlobSidecar | None:
         commitments = proofs = None  # as they were before, and are made anew
     _check_count("proofs", proofs, proofs_wanted)
     if commitments is None or proofs is None:
-        try:
-            sidecar = build_sidecar(blobs, version)
-        except Rejected:
-            raise server_error("blobs[0]: error computing commitment: not a blob") from None
+        _check_scalars(blobs)
+        sidecar = build_sidecar(blobs, version)
     else:
         sidecar = BlobSidecar(version, blobs, commitments, proofs)
         try:
@@ -54,6 +57,16 @@ def sidecar_of(request: CallRequest, fork: Fork) -> BlobSidecar | None:
             raise server_error(f"failed to verify blob proof: {rejected.detail}") from None
     _check_hashes(request.blob_hashes, sidecar)
     return sidecar
+
+
+def _check_scalars(blobs: tuple[bytes, ...]) -> None:
+    for index, blob in enumerate(blobs):
+        # Compared as bytes, which is as numbers since all are of one length.
+        if any(blob[at : at + 32] >= _ORDER for at in range(0, len(blob), 32)):
+            raise server_error(
+                f"blobs[{index}]: error computing commitment: scalar is not canonical when "
+                "interpreted as a big integer in big-endian"
+            )
 
 
 def _check_count(what: str, items: tuple[bytes, ...] | None, wanted: int) -> None:

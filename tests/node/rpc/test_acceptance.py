@@ -4,10 +4,17 @@ import pytest
 from msgspec.structs import replace
 
 from chain.errors import Reason, Rejected
-from chain.transactions import Kind, Transaction, build_transaction, decode_transaction
+from chain.transactions import (
+    Kind,
+    Transaction,
+    build_transaction,
+    decode_transaction,
+    sign_transaction,
+)
 from chain.types import Address
 from node.rpc.acceptance import Acceptance
 from node.settings import RpcSettings
+from tests.node.rpc.serving import ACCOUNTS, OTHER, SENDER, Served
 
 ETHER = 10**18
 # As it has been sent to every chain since https://github.com/Arachnid/deterministic-deployment-proxy.
@@ -70,3 +77,37 @@ def test_the_deterministic_deployer_may_be_deployed_anywhere() -> None:
 
 def test_a_developers_chain_takes_all() -> None:
     Acceptance(RpcSettings(), developer=True).check(_transaction(9 * ETHER, chain_id=None))
+
+
+def test_what_is_refused_over_rpc_is_told_in_geths_words(served: Served) -> None:
+    key = next(iter(ACCOUNTS.values()))
+    dear = sign_transaction(_transaction(2 * ETHER // 10**6, chain_id=31337), key)
+    refused = served.refusal("eth_sendRawTransaction", f"0x{dear.raw.hex()}")
+    assert (refused.code, refused.message) == (
+        -32000,
+        "tx fee (2.00 ether) exceeds the configured cap (1.00 ether)",
+    )
+    everywhere = sign_transaction(_transaction(10**10, chain_id=None), key)
+    for method in ("eth_sendRawTransaction", "eth_sendRawTransactionSync"):
+        refused = served.refusal(method, f"0x{everywhere.raw.hex()}")
+        assert refused.message == ("only replay-protected (EIP-155) transactions allowed over RPC")
+    request = {"from": SENDER, "to": OTHER, "gas": hex(10**6), "gasPrice": hex(2 * 10**12)}
+    for method in ("eth_sendTransaction", "eth_signTransaction"):
+        refused = served.refusal(method, {**request, "nonce": "0x0"})
+        assert refused.message.startswith("tx fee (2.00 ether) exceeds")
+
+
+def test_a_transaction_of_the_pool_is_sent_again_with_another_price() -> None:
+    with Served(builds=False) as idle:
+        request = {
+            "from": SENDER, "to": OTHER, "gas": "0x5208", "gasPrice": hex(10**10), "nonce": "0x0"
+        }  # fmt: skip
+        first = idle.call("eth_sendTransaction", request)
+        again = idle.call("eth_resend", request, hex(2 * 10**10), "0x5300")
+        assert idle.call("eth_getTransactionByHash", first) is None
+        shown = idle.call("eth_getTransactionByHash", again)
+        assert (shown["gasPrice"], shown["gas"]) == (hex(2 * 10**10), "0x5300")
+        gone = idle.refusal("eth_resend", {**request, "value": "0x1"}, hex(3 * 10**10))
+        assert gone.message.endswith("not found")
+        nameless = idle.refusal("eth_resend", {"from": SENDER, "to": OTHER})
+        assert nameless.message == "missing transaction nonce in transaction spec"
