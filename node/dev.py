@@ -15,6 +15,12 @@ from node.proposer import Run
 from node.rpc.formats import checksummed as checksummed  # noqa: PLC0414 - it is known here too
 
 _COIN: Final = 10**18
+# Codes that are another account's, whose address stands between: minimal proxies (EIP-1167), and
+# delegated accounts (EIP-7702).
+_STAND_INS: Final = (
+    (bytes.fromhex("363d3d373d3d3d363d73"), bytes.fromhex("5af43d82803e903d91602b57fd5bf3")),
+    (bytes.fromhex("ef0100"), b""),
+)
 _REASON_MAX: Final = 200  # characters of a revert reason that are printed
 
 
@@ -137,13 +143,15 @@ def _run_parts(run: Run, artefacts: Artefacts, code_of: CodeOf, problem: str = "
 
 def _called(to: Address, data: bytes, artefacts: Artefacts, code_of: CodeOf) -> str | None:
     """The contract and the function by their names, with its arguments."""
-    contract = artefacts.with_code(code_of(to))
+    code = code_of(to)
+    for start, end in _STAND_INS:
+        if code.startswith(start) and code.endswith(end) and len(code) == len(start + end) + 20:
+            code = code_of(Address(code[len(start) : len(start) + 20]))
+    contract = artefacts.with_code(code)
     if contract is None:
         return None
-    function = contract.functions.get(data[:4])
-    if function is None:
-        return _clean(contract.name)
-    return _clean(f"{contract.name}.{function.of(data[4:])}")
+    function = artefacts.function(contract, data)
+    return _clean(contract.name if function is None else f"{contract.name}.{function}")
 
 
 def _why(halt: Halt, output: bytes, artefacts: Artefacts, problem: str) -> str:

@@ -54,6 +54,7 @@ class Contract(Struct, frozen=True):
     creation: bytes  # up to the first link to a library
     path: Path  # of the artefact
     folder: int  # in which of the folders it is
+    has_fallback: bool = False
 
 
 class Artefacts:
@@ -63,6 +64,7 @@ class Artefacts:
         """Raises `Rejected` (BAD_SETTING) for a folder that can't be read."""
         self._by_size: dict[int, list[Contract]] = {}
         self._errors: dict[bytes, Function] = {}
+        self._functions: dict[bytes, Function] = {}
         self._known: dict[bytes, Contract | None] = {}
         self._contracts: list[Contract] = []
         self._lock = Lock()  # of what is remembered
@@ -76,6 +78,7 @@ class Artefacts:
                 for contract in _contracts(path, index):
                     self._contracts.append(contract)
                     self._errors |= contract.errors
+                    self._functions |= contract.functions
                     self._by_size.setdefault(len(contract.runtime), []).append(contract)
 
     def __len__(self) -> int:
@@ -117,6 +120,16 @@ class Artefacts:
         code = contract.creation if creation else contract.runtime
         sources = self._sources[contract.folder]
         return sources.places(contract.path, document, contract.name, code, creation=creation)
+
+    def function(self, contract: Contract, data: bytes) -> str | None:
+        """The function that a call is of, with its arguments; of any contract if not its own.
+
+        What a proxy is asked for another contract answers.
+        """
+        found = contract.functions.get(data[:4])
+        if found is None and contract.has_fallback:
+            found = self._functions.get(data[:4])
+        return None if found is None else found.of(data[4:])
 
     def error(self, output: bytes) -> str | None:
         """What a revert says by one of the contracts' own errors."""
@@ -197,7 +210,8 @@ def _parsed(document: dict[str, Any], name: str, path: Path, folder: int) -> Con
     creation, links = _code(document, "bytecode", "deploymentBytecode")
     if links:
         creation = creation[: min(start for start, _ in links)]
-    return Contract(name, functions, errors, runtime, holes, creation, path, folder)
+    fallback = any(_text(entry, "type") == "fallback" for entry in document["abi"])
+    return Contract(name, functions, errors, runtime, holes, creation, path, folder, fallback)
 
 
 def _text(entry: Any, key: str) -> str:

@@ -7,6 +7,9 @@ import pytest
 
 from chain.abi import encode, encode_call, selector
 from chain.errors import Reason, Rejected
+from chain.types import Address
+from node.dev import call_lines
+from node.devchain.aloud import Aloud
 from node.devchain.artefacts import Artefacts
 from node.devchain.prints import CONSOLE, LINES_MAX, Prints, printed
 from node.testing import Ledger, RequestError
@@ -205,6 +208,42 @@ def test_a_contract_of_several_compilers_goes_by_its_own_name(tmp_path: Path) ->
     artefacts = Artefacts([tmp_path])
     found = [artefacts.with_code(code) for code in (b"\x60\x02", b"\x60\x03")]
     assert [each and each.name for each in found] == ["Counter", "Other"]
+
+
+def test_what_a_proxy_is_asked_goes_by_the_name_of_another_contracts_function(
+    tmp_path: Path,
+) -> None:
+    count = {"type": "function", "name": "count", "inputs": [{"type": "uint256"}]}
+    for name, abi, code in (
+        ("Counter", [count], "0x6001"),
+        ("Proxy", [{"type": "fallback"}], "0x6002"),
+        ("Other", [], "0x6003"),
+    ):
+        document = {"abi": abi, "deployedBytecode": {"object": code}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    artefacts = Artefacts([tmp_path])
+    told = {}
+    for last in b"\x01\x02\x03":
+        contract = artefacts.with_code(bytes((0x60, last)))
+        assert contract is not None
+        told[contract.name] = artefacts.function(contract, encode_call("count(uint256)", 9))
+        assert artefacts.function(contract, b"") is None
+    assert told == {"Counter": "count(9)", "Proxy": "count(9)", "Other": None}
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["6001", "363d3d373d3d3d363d73{}5af43d82803e903d91602b57fd5bf3", "ef0100{}"],
+    ids=["itself", "minimal-proxy", "delegated"],
+)
+def test_what_runs_anothers_code_goes_by_its_name(code: str, tmp_path: Path) -> None:
+    document = {"abi": [], "deployedBytecode": {"object": "0x6001"}}
+    (tmp_path / "Counter.json").write_text(json.dumps(document))
+    here, there = Address(bytes(19) + b"\x01"), Address(bytes(19) + b"\x02")
+    codes = {here: bytes.fromhex(code.format(there.hex())), there: b"\x60\x01"}
+    call = Aloud("eth_call", here, b"", None, b"", ["one", "two"])
+    told = call_lines(call, Artefacts([tmp_path]), codes.__getitem__)
+    assert told == f"eth_call  to 0x{here.hex()}  Counter\n    | one\n    | two"
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
