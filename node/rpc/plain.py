@@ -241,6 +241,8 @@ class PlainConnection(asyncio.Protocol):
         self._all.gone(self)
         if not self._busy:
             self._release()
+        if self.task is not None:  # nobody is there to be answered
+            self.task.cancel()
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from node.rpc.plain import read_fields
 from tests.node.rpc.serving import Served
+from tests.support.daemon import wait_until
 
 CALL = b'{"jsonrpc":"2.0","id":%d,"method":"%b","params":[]}'
 HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -193,3 +195,18 @@ def test_a_caller_that_never_reads_is_not_answered_without_end() -> None:
                 raw.sendall(many)
                 sent += 1_000
         assert served.call("eth_chainId") == "0x7a69"
+
+
+def test_nobody_computes_for_a_caller_who_is_gone(served: Served) -> None:
+    """Given that connections break off while their traces wait in line, the line is empty."""
+    trace = CALL.replace(b"[]", b'[{"data":"0x5b5f56"},"latest",{"limit":1}]')
+    gone = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(20)]
+    for raw in gone:
+        raw.sendall(request(trace % (1, b"debug_traceCall")))
+    line = served.server._heavy._traces
+    wait_until(lambda: line.unfinished > 10)
+    for raw in gone:  # with this, closing breaks off
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raw.close()
+    wait_until(lambda: not served.server._plain or not len(served.server._plain))
+    assert sum(not place.left for place in line._waiting) == 0
