@@ -52,7 +52,7 @@ class Environment:
         self.programs = programs
         self.precompiles = precompiles
         self.tracer = tracer
-        watches = isinstance(tracer, HaltWatcher)
+        watches = tracer is not None and isinstance(tracer, HaltWatcher)
         self.watcher = cast(HaltWatcher, tracer) if watches else None
         self.stepper = tracer if tracer is not None and tracer.wants_steps else None
 

@@ -1,5 +1,7 @@
 """What calls, estimates and access lists give on a developer's chain, and how they fail."""
 
+from typing import Any
+
 import pytest
 from eth_utils.address import to_checksum_address
 
@@ -216,3 +218,57 @@ def test_an_access_list_holds_what_a_call_touches(served: Served, counter: str) 
     assert answer["error"] == "execution reverted: no"
     answer = served.call("eth_createAccessList", {"from": SENDER, "to": OTHER, "value": "0x1"})
     assert answer == {"accessList": [], "gasUsed": "0x5208"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (
+            {"to": OTHER, "from": SENDER, "maxPriorityFeePerGas": "0x1"},
+            "err: max priority fee per gas higher than max fee per gas: address",
+        ),
+        ({"to": OTHER, "authorizationList": []}, "err: EIP-7702 transaction with empty auth list"),
+        (
+            {"authorizationList": []},
+            "err: EIP-7702 transaction cannot be used to create contract (sender 0x",
+        ),
+        ({"blobVersionedHashes": []}, "err: blob transaction of type create"),
+        ({"to": OTHER, "blobVersionedHashes": []}, "err: blob transaction missing blob hashes"),
+        (
+            {"to": OTHER, "blobVersionedHashes": ["0x01" + "00" * 31] * 7},
+            "err: blob transaction has too many blobs",
+        ),
+        (
+            {"to": OTHER, "blobVersionedHashes": ["0x01" + "00" * 31, "0x02" + "00" * 31]},
+            "err: blob 1 has invalid hash version",
+        ),
+        (
+            {"to": OTHER, "from": SENDER, "maxFeePerGas": hex(2**256 - 1)},
+            f"err: {FUNDS}: address",
+        ),
+        ({"to": "0x" + "00" * 19 + "09"}, "invalid input length"),
+    ],
+)
+def test_what_no_transaction_can_be_like_is_refused_in_geths_words(
+    served: Served, request_: dict[str, Any], message: str
+) -> None:
+    refused = served.refusal("eth_call", request_)
+    assert (refused.code, refused.message[: len(message)]) == (-32000, message)
+
+
+@pytest.mark.parametrize("name", ["beaconRoot", "withdrawals"])
+def test_blocks_of_calls_have_no_beacon_root_and_no_withdrawals(served: Served, name: str) -> None:
+    around = {name: "0x" + "11" * 32 if name == "beaconRoot" else []}
+    refused = served.refusal("eth_call", {"to": OTHER}, "latest", {}, around)
+    assert (refused.code, refused.message) == (
+        -32000,
+        f'block override "{name}" is not supported for this RPC method',
+    )
+
+
+def test_storage_is_replaced_or_patched_but_not_both(served: Served) -> None:
+    for method in ("eth_call", "eth_estimateGas"):
+        both = {OTHER: {"state": {}, "stateDiff": {}}}
+        refused = served.refusal(method, {"to": OTHER}, "latest", both)
+        assert refused.code == -32000
+        assert refused.message.endswith("has both 'state' and 'stateDiff'")

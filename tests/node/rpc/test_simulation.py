@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.node.rpc.serving import COUNTER, COUNTER_INITCODE, OTHER, SENDER, Served
+from tests.node.rpc.serving import COUNTER, COUNTER_INITCODE, OTHER, SENDER, Refused, Served
 
 POOR = "0x" + "77" * 20
 RICH = "0x" + "88" * 20
@@ -211,3 +211,39 @@ def test_failures_are_told_per_call(served: Served) -> None:
     assert exhausted["error"] == {"code": -32015, "message": "out of gas"}
     assert [call["status"] for call in found["calls"]] == ["0x0", "0x0", "0x1"]
     assert "error" not in fine
+
+
+def test_failed_calls_name_what_ended_them(served: Served) -> None:
+    """The opcode or the input, as outside of simulations."""
+    pairing = "0x" + "00" * 19 + "08"
+    found = simulate(
+        served,
+        calls(
+            {"from": SENDER, "input": "0xfe", "gas": "0x20000"},
+            {"from": SENDER, "input": "0x600001", "gas": "0x20000"},
+            {"from": SENDER, "to": pairing, "input": "0x00", "gas": "0x20000"},
+        ),
+    )
+    assert [call["error"]["message"] for call in found[0]["calls"]] == [
+        "invalid opcode: INVALID",
+        "stack underflow (1 <=> 2)",
+        "bad elliptic curve pairing size",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "message"),
+    [
+        ({"maxPriorityFeePerGas": "0x1"}, -32602, "max priority fee per gas higher than max fee"),
+        ({"blobVersionedHashes": []}, -32603, "blob transaction missing blob hashes"),
+        ({"blobVersionedHashes": ["0x02" + "00" * 31]}, -32603, "blob 0 has invalid hash version"),
+        ({"authorizationList": []}, -32603, "EIP-7702 transaction with empty auth list (sender"),
+    ],
+)
+def test_what_no_transaction_can_be_like_is_refused(
+    served: Served, call: dict[str, Any], code: int, message: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        simulate(served, calls({"from": SENDER, "to": OTHER, **call}))
+    assert refused.value.code == code
+    assert refused.value.message.startswith(f"err: {message}")
