@@ -200,7 +200,8 @@ def _check_gas(transaction: Transaction, fork: Fork) -> None:
         raise Rejected(Reason.GAS_LIMIT_OVER_CAP, f"(cap: {fork.transaction_gas_max}, tx: {limit})")
     size_max = fork.initcode_size_max
     if size_max is not None and transaction.to is None and len(transaction.data) > size_max:
-        raise Rejected(Reason.INITCODE_TOO_LARGE, f"{len(transaction.data)} > {size_max}")
+        detail = f"code size {len(transaction.data)}, limit {size_max}"
+        raise Rejected(Reason.INITCODE_TOO_LARGE, detail)
     intrinsic = intrinsic_gas(transaction, fork)
     if limit < intrinsic:
         raise Rejected(Reason.INTRINSIC_GAS_TOO_LOW, f"gas {limit}, minimum needed {intrinsic}")

@@ -53,7 +53,7 @@ _WORDS: Final[dict[Reason, str]] = {
     Reason.TOO_LARGE: "oversized data",
     Reason.TYPE_NOT_SUPPORTED: "transaction type not supported",
     Reason.WRONG_CHAIN_ID: "invalid sender: invalid chain id for signer",
-    Reason.BAD_SIGNATURE: "invalid sender",
+    Reason.BAD_SIGNATURE: "invalid sender: invalid transaction v, r, s values",
     Reason.INTRINSIC_GAS_TOO_LOW: "intrinsic gas too low",
     Reason.FLOOR_GAS_TOO_LOW: "insufficient gas for floor data gas cost",
     Reason.GAS_LIMIT_OVER_CAP: "transaction gas limit too high",
@@ -89,7 +89,14 @@ _WORDS: Final[dict[Reason, str]] = {
 
 
 # Words that stand alone in geth: clients compare the whole message.
-_ALONE: Final = (Reason.ALREADY_KNOWN, Reason.REPLACEMENT_UNDERPRICED)
+_ALONE: Final = (
+    Reason.ALREADY_KNOWN,
+    Reason.BAD_SIGNATURE,
+    Reason.REPLACEMENT_UNDERPRICED,
+    Reason.TYPE_NOT_SUPPORTED,
+)
+# Those that say more only of calls, whose sender is no secret.
+_ALONE_WHEN_SENT: Final = (Reason.NONCE_OVERFLOW, Reason.TIP_ABOVE_FEE_CAP)
 # Details that say all by themselves.
 _SENTENCE: Final = re.compile("blob transaction has too many|blob [0-9]+ has invalid hash")
 _ADDRESS: Final = re.compile(r"\b0x([0-9a-f]{40})\b")
@@ -104,7 +111,8 @@ def message_of(rejected: Rejected) -> str:
     """The refusal as geth words it, with its detail."""
     words = _WORDS.get(rejected.reason, rejected.reason.value.replace("_", " "))
     detail = rejected.detail
-    if not detail or rejected.reason in _ALONE:
+    sent = rejected.reason in _ALONE_WHEN_SENT and not detail.startswith("address ")
+    if not detail or sent or rejected.reason in _ALONE:
         return words
     if detail.startswith("("):
         return in_mixed_case(f"{words} {detail}")

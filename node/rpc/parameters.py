@@ -262,9 +262,10 @@ def _hash_text(value: str) -> Hash:
 
 
 def _named_block(value: dict[str, Any]) -> BlockTag:
-    block_hash, number = value.get("blockHash"), value.get("blockNumber")
+    named = {key.lower(): item for key, item in value.items()}  # geth takes keys in any case
+    block_hash, number = named.get("blockhash"), named.get("blocknumber")
     try:
-        parse_bool(value.get("requireCanonical"))
+        parse_bool(named.get("requirecanonical"))
         named_hash = None if block_hash is None else parse_hash(block_hash)
         named_number = None if number is None else parse_block_number(number)
     except ValueError:

@@ -204,3 +204,9 @@ def test_what_is_no_count_is_refused_in_geths_words(value: Any, shown: str) -> N
     with pytest.raises(ValueError) as error:
         p.parse_count(value)
     assert str(error.value) == f'invalid hex or decimal integer "{shown}"'
+
+
+def test_a_named_blocks_keys_may_be_in_any_case() -> None:
+    assert p.parse_block({"BlockNumber": "0x2"}) == 2
+    block_hash = "0x" + "ab" * 32
+    assert p.parse_block({"BLOCKHASH": block_hash}) == p.BlockHash(bytes.fromhex("ab" * 32))
