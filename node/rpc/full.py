@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _PAGES: Final = frozenset({"/health", "/ready", "/metrics"})
 _PREFLIGHT_SECONDS: Final = 600
+_IDLE_SECONDS: Final = 300.0  # between requests, parts of the next one's headers included
+_SWEEP_SECONDS: Final = 1.0
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
@@ -72,10 +74,15 @@ class FullServer:
         self._http = web.Server(
             self._handle,
             access_log=None,
+            keepalive_timeout=_IDLE_SECONDS,
             lingering_time=1.0,
             auto_decompress=False,
             logger=_http_log,
         )
+        self._loop = asyncio.get_running_loop()
+        # Since when connections have said nothing that is a request; those that have: None.
+        self._waiting: dict[asyncio.Protocol, float | None] = {}
+        self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def __call__(self) -> asyncio.Protocol:
         """The protocol of one connection."""
@@ -91,13 +98,27 @@ class FullServer:
 
     async def stop(self, seconds: float) -> None:
         """Close WebSockets, let answers under way be given for so long, close the rest."""
+        self._sweeping.cancel()
         await asyncio.gather(*(socket.close() for socket in tuple(self._sockets)))
         self._http.pre_shutdown()
         await self._http.shutdown(seconds)
 
+    def _sweep(self) -> None:
+        """Close what never ends its first headers, for which aiohttp knows no limit."""
+        now = self._loop.time()
+        known = self._waiting
+        self._waiting = {each: known.get(each, now) for each in self._http.connections}
+        oldest = now - self._settings.read_timeout_ms / 1000
+        for each in self._http.connections:
+            since = self._waiting[each]
+            if since is not None and since < oldest and each.transport is not None:
+                each.transport.abort()
+        self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+
     # -- HTTP --------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._waiting[request.protocol] = None
         for host in _hosts_of(request):
             if not self._guards.host_allowed(host):
                 return _refusal(403, "invalid host specified")

@@ -33,6 +33,7 @@ _KEPT_HEAD_BYTES_MAX: Final = 1024
 _AHEAD_BYTES_MAX: Final = 2**18  # that are read while an answer is made
 _SWEEP_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 3600.0  # aiohttp's own is about as long
+_YIELD_SECONDS: Final = 10.0  # who has asked nothing for so long makes room when there is none
 
 _HEAD: Final = re.compile(
     rb"POST / HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*\r\n)+\r\n\Z"
@@ -177,6 +178,16 @@ class PlainConnections:
         if self._all_gone is not None and not self.open:
             self._all_gone.set()
 
+    def make_room(self) -> bool:
+        """Close the connection that has idled for longest, if one has for some time."""
+        idle = [connection for connection in self.open if connection.idles]
+        oldest = min(idle, key=lambda connection: connection.heard, default=None)
+        if oldest is None or self.loop.time() - oldest.heard < _YIELD_SECONDS:
+            return False
+        self.gone(oldest)  # now, or the next newcomer would be let in for it as well
+        oldest.abort()
+        return True
+
     def _sweep(self) -> None:
         """Close what idles or never ends its request, once a second."""
         now = self.loop.time()
@@ -208,8 +219,8 @@ class PlainConnection(asyncio.Protocol):
     """One connection. Requests are answered one after another, in their order."""
 
     __slots__ = (
-        "_all", "_buffer", "_busy", "_closing", "_full", "_head", "_heard", "_held", "_peer",
-        "_room", "_since", "_transport", "task",
+        "_all", "_buffer", "_busy", "_closing", "_full", "_head", "_held", "_peer", "_room",
+        "_since", "_transport", "heard", "task",
     )  # fmt: skip
 
     def __init__(self, connections: PlainConnections) -> None:
@@ -219,13 +230,18 @@ class PlainConnection(asyncio.Protocol):
         self._buffer = b""  # what is read and not yet taken
         self._held: Held | None = None  # of a large request
         self._head: Head | None = None  # of the request whose body is being read
-        self._heard = connections.loop.time()
+        self.heard = connections.loop.time()
         self._since = 0.0  # when the request that is not whole began to arrive; 0: there is none
         self._full = 0.0  # since when the other side reads too slowly; 0: it does not
         self._room: asyncio.Future[None] | None = None
         self._closing = False
         self._busy = False  # an answer is being made or sent
         self.task: asyncio.Task[None] | None = None  # that does so, where it takes one
+
+    @property
+    def idles(self) -> bool:
+        """Whether there is no request, not even a part of one."""
+        return not (self._busy or self._full or self._buffer or self._since)
 
     # -- what the transport tells ------------------------------------------------------------------
 
@@ -384,7 +400,7 @@ class PlainConnection(asyncio.Protocol):
     # -- answers -----------------------------------------------------------------------------------
 
     def _first_lines(self, head: Head, size: int) -> bytes:
-        self._heard = now = self._all.loop.time()
+        self.heard = now = self._all.loop.time()
         lines = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b" % (
             size,
             self._all.date(now),
@@ -455,7 +471,7 @@ class PlainConnection(asyncio.Protocol):
             self._refuse(_LATE, _LATE_WORDS)
         elif self._full and now - self._full > PIECE_SECONDS:
             self._transport.abort()
-        elif not self._busy and now - self._heard > _IDLE_SECONDS:
+        elif not self._busy and now - self.heard > _IDLE_SECONDS:
             self._transport.close()
 
     def finish(self) -> None:

@@ -116,7 +116,8 @@ class RpcServer:
     def _accept(self) -> asyncio.BaseProtocol:
         """Who talks on a new connection: nobody when there are enough of them."""
         assert self._plain is not None
-        if self._open + self._arriving >= self._settings.connections_max:
+        full = self._open + self._arriving >= self._settings.connections_max
+        if full and not self._plain.make_room():
             return _Turned()
         # Connections come in bursts; a loop's turn passes before one is counted as open.
         self._arriving += 1

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.node.rpc.serving import OTHER, Served
+from tests.support.daemon import wait_until
 
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"net_version"}'
 
@@ -120,6 +121,25 @@ def test_a_body_that_never_ends_is_given_up() -> None:
         answer = http.client.HTTPResponse(raw)
         answer.begin()
         assert answer.status == 408
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"P", b"POST / HTTP/1.1\r\nHost: localhost\r\nX", b"GET / HTTP/1.1\r\nHost: localhost\r\n"],
+    [b"P", b"POST / HTTP/1.1\r\nHost: localhost\r\nX", b"GET / HTTP/1.1\r\nHost: localhost\r\n"],
+)
+def test_headers_that_never_end_are_given_up(begun: bytes) -> None:
+    with (
+        Served(rpc={"read_timeout_ms": 50}) as hasty,
+        socket.create_connection(("127.0.0.1", hasty.port), timeout=30) as raw,
+        socket.create_connection(("127.0.0.1", hasty.port), timeout=30) as other,
+    ):
+        other.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert other.recv(4096).startswith(b"HTTP/1.1 200")
+        raw.sendall(begun)
+        assert raw.recv(4096) == b""
+        other.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert other.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def test_more_connections_than_allowed_are_turned_away() -> None:
@@ -302,3 +322,24 @@ def test_a_batch_of_a_hundred_thousand_is_refused(served: Served) -> None:
     body = b"[" + b",".join([CALL] * 100_000) + b"]"
     assert len(body) <= served.node.settings.rpc.body_bytes_max
     assert served.post(body)[0]["error"]["message"] == "batch too large"
+
+
+def test_who_has_idled_for_long_makes_room_for_newcomers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silent connections alone do not keep others out; a request that is coming is not cut off."""
+    monkeypatch.setattr("node.rpc.plain._YIELD_SECONDS", 0.0)
+    begun = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    begun += b"Content-Length: %d\r\n\r\n" % len(CALL)
+    with Served(rpc={"connections_max": 2}) as few:
+        coming = socket.create_connection(("127.0.0.1", few.port), timeout=30)
+        coming.sendall(begun)
+        assert few.call("net_version") == "31337"
+        wait_until(lambda: few.server._open == 1)
+        silent = socket.create_connection(("127.0.0.1", few.port), timeout=30)
+        wait_until(lambda: few.server._open == 2)
+        for _ in range(5):
+            assert few.http(CALL)[0] == 200
+        assert silent.recv(1) == b""
+        coming.sendall(CALL)
+        assert coming.recv(4096).startswith(b"HTTP/1.1 200")
+        for caller in (coming, silent):
+            caller.close()
