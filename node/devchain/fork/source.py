@@ -16,6 +16,7 @@ _ANSWER_BYTES_MAX: Final = 64 * 2**20
 _SHOWN_MAX: Final = 100  # bytes of an answer that makes no sense
 _TIMEOUT_SECONDS: Final = 20.0
 _PAUSES: Final = (0.2, 0.8)  # seconds before another try
+_BUSY_PAUSES: Final = (*_PAUSES, 2.0, 4.0)  # where the source is there: limits are per second
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 # How servers of many kinds say that one asks too often.
 _BUSY_CODES: Final = frozenset({-32005, 429})
@@ -85,7 +86,7 @@ class Source:
         return [self.ask(method, *params) for method, params in calls]
 
     def _one(self, call: Call) -> Any:
-        for pause in (*_PAUSES, None):
+        for pause in (*_BUSY_PAUSES, None):
             answer = self._exchange(_body(call, 0))
             if not _is_busy(answer) or pause is None:
                 break
@@ -107,7 +108,9 @@ class Source:
     def _exchange(self, body: Any) -> Any:
         """The answer to a request, tried again while the source is busy or can't be reached."""
         data = json.dumps(body).encode()
-        for pause in (*_PAUSES, None):
+        tried = 0
+        while True:
+            pauses: Sequence[float] = _PAUSES
             try:
                 status, answer = self._post(data)
             except (OSError, http.client.HTTPException) as error:
@@ -120,9 +123,11 @@ class Source:
                     return found
                 if status not in _BUSY:
                     raise SourceFailed(self.name, problem)
-            if pause is not None:
-                self.pause(pause)
-        raise SourceFailed(self.name, problem)
+                pauses = _BUSY_PAUSES
+            if tried >= len(pauses):
+                raise SourceFailed(self.name, problem)
+            self.pause(pauses[tried])
+            tried += 1
 
     def _post(self, data: bytes) -> tuple[int, bytes]:
         connection: http.client.HTTPConnection | None = getattr(self._own, "connection", None)

@@ -50,7 +50,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> "Server":
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -161,6 +161,26 @@ def test_a_busy_source_is_asked_again() -> None:
 
     with Server(reply) as server:
         assert server.source().ask("eth_blockNumber") == "0x7"
+
+
+@pytest.mark.parametrize(("busy", "waited"), [(4, 7.0), (5, 7.0)])
+def test_a_busy_source_is_waited_for_some_seconds(busy: int, waited: float) -> None:
+    """Public servers have limits per second, which is longer than a lost connection takes."""
+    left, pauses = iter(range(busy)), list[float]()
+
+    def reply(body: Any) -> tuple[int, bytes]:
+        if next(left, None) is not None:
+            return 429, b"slow down"
+        return 200, json.dumps(_result(body, "0x7")).encode()
+
+    with Server(reply) as server:
+        source = Source(server.url, pause=pauses.append)
+        if busy == 4:
+            assert source.ask("eth_blockNumber") == "0x7"
+        else:
+            with pytest.raises(SourceFailed, match="429: slow down"):
+                source.ask("eth_blockNumber")
+    assert sum(pauses) == waited
 
 
 def test_a_sources_own_error_is_a_refusal_with_its_words() -> None:
