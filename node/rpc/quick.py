@@ -24,7 +24,7 @@ from node.rpc.requests import CallRequest
 
 _LOOK_SECONDS: Final = 0.001  # what still runs at the second look is ended
 _LOOKS_MAX: Final = 50  # with nothing to see, before the watchdog sleeps
-_SHORT_SECONDS: Final = 0.001  # longer calls have a tenth of the loop's time, together
+_SHORT_SECONDS: Final = 0.0003  # longer calls have a tenth of the loop's time, together
 _PAUSES: Final = 9  # of as long as such a call took
 _HEAD: Final = frozenset({"latest", "safe", "finalized"})
 
