@@ -145,6 +145,11 @@ class Machine(Protocol):
 class Peeker(Protocol):
     """A machine that can tell what a message would give, without doing it."""
 
+    @property
+    def crowded(self) -> bool:
+        """Whether the last time it could not tell for want of room alone."""
+        ...
+
     def peek(
         self,
         message: Message,

@@ -65,6 +65,14 @@ class Queries:
         intrinsic = intrinsic_gas_of_call(data, fork)
         if gas < intrinsic or gas < floor_gas(data, fork):
             return None
+        outcome = self._peek(sender, to, data, gas - intrinsic)
+        if outcome is None:
+            self._begin(sender)
+            if self._machine.crowded:  # now there is room
+                outcome = self._peek(sender, to, data, gas - intrinsic)
+        return outcome
+
+    def _peek(self, sender: Address, to: Address, data: bytes, gas: int) -> Outcome | None:
         if to == self._to and sender == self._sender:
             self._state.begin_again()
         else:
@@ -72,8 +80,5 @@ class Queries:
         code = self._code
         if not code:
             return None
-        message = Message(sender, to, to, 0, data, gas - intrinsic, code, to)
-        outcome = self._machine.peek(message, self._state, self._block, self._transaction, fork)
-        if outcome is None:  # perhaps for want of room: what was read is forgotten
-            self._begin(sender)
-        return outcome
+        message = Message(sender, to, to, 0, data, gas, code, to)
+        return self._machine.peek(message, self._state, self._block, self._transaction, self._fork)

@@ -199,6 +199,11 @@ class TieredMachine:
             self.gas[NATIVE] += message.gas - outcome.gas_left
         return outcome
 
+    @property
+    def crowded(self) -> bool:
+        """As chain.machine.Peeker says."""
+        return self._native is not None and self._native.crowded
+
     def _compiled_messages(self) -> int:
         """How many messages have begun in compiled code."""
         if self._native is None or self._native.tier is None:

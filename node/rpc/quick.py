@@ -24,7 +24,8 @@ from node.rpc.requests import CallRequest
 
 _LOOK_SECONDS: Final = 0.001  # what still runs at the second look is ended
 _LOOKS_MAX: Final = 50  # with nothing to see, before the watchdog sleeps
-_SHORT_SECONDS: Final = 0.0003  # longer calls have a tenth of the loop's time, together
+_SHORT_SECONDS: Final = 0.001  # longer calls have a tenth of the loop's time, together
+_SMALL_GAS: Final = 70_000  # with so little it is others whom a call waits for: Python's threads
 _PAUSES: Final = 9  # of as long as such a call took
 _HEAD: Final = frozenset({"latest", "safe", "finalized"})
 
@@ -105,13 +106,11 @@ class QuickCalls:
         start = perf_counter()
         if queries is None or start < self._not_before:
             return None
-        watchdog = self._watchdog
+        watchdog, gas = self._watchdog, capped_gas(ctx, request)
         if watchdog is not None:
             watchdog.begin()
         try:
-            outcome = queries.ask(
-                request.sender or ZERO_ADDRESS, to, request.data or b"", capped_gas(ctx, request)
-            )
+            outcome = queries.ask(request.sender or ZERO_ADDRESS, to, request.data or b"", gas)
         except PrintedError:  # what is printed is told of what runs elsewhere
             self._state = None
             return None
@@ -120,7 +119,9 @@ class QuickCalls:
                 watchdog.over()
         if watchdog is not None:
             end = perf_counter()
-            if outcome is None or end - start > _SHORT_SECONDS:
+            if outcome is None or (
+                end - start > _SHORT_SECONDS and gas - outcome.gas_left > _SMALL_GAS
+            ):
                 self._not_before = end + _PAUSES * (end - start)
         return outcome
 

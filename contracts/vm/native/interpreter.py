@@ -88,6 +88,7 @@ class NativeInterpreter:
         self.tier = Tier(self._native, jit, cache) if jit is not None and on_step is None else None
         self._rules: dict[int, Rules] = {}
         self._last_rules: Rules | None = None
+        self.crowded = False  # as chain.machine.Peeker says
         self._uncounted = 0  # messages after which nobody has looked what they have sent
         self._running: Rules | None = None
         steps = (ctypes.c_uint64 * 256)(*[self._native.step] * 256)
@@ -172,6 +173,7 @@ class NativeInterpreter:
                 break
         if reason == LEFT_STEP:
             rules.restore()
+        self.crowded = reason in _FULL_TABLES
         outcome = None
         if reason == LEFT_END and current == first:
             outcome = _outcome(session, left >> 8)
