@@ -1,25 +1,19 @@
 """HTTP connections over which only plain requests come, which is nearly all of them.
 
-A plain request is one that can be read in one way only: a POST to / in HTTP/1.1 with one
-Content-Length, no transfer coding, upgrade or expectation, of a host and content type that
-are allowed, and with nothing but printable ASCII in its headers. It is answered right here,
-in the turn in which it arrives when its methods need not wait. With the first request that is
-anything else - refusals, pages, preflights, WebSockets - the connection goes over to aiohttp
-for good, together with what was read of it; so there is one set of words for refusals
-(decision 0012).
+A plain request (`node.rpc.heads`) is answered right here, in the turn in which it arrives when
+its methods need not wait. With the first request that is anything else - refusals, pages,
+preflights, WebSockets - the connection goes over to aiohttp for good, together with what was
+read of it; so there is one set of words for refusals (decision 0012).
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from email.utils import formatdate
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from msgspec import Struct
-
-from node.rpc.context import Context
+from node.rpc.heads import Head, Rules
 from node.rpc.incoming import CROWDED, Held, Incoming
 from node.rpc.instant import Later, answer_at_once, begin
 from node.rpc.outgoing import LARGE, PIECE, PIECE_SECONDS, Outgoing
@@ -27,27 +21,12 @@ from node.rpc.protocol import Dispatcher
 from node.rpc.turns import Turns
 from node.settings import RpcSettings
 
-_HEAD_BYTES_MAX: Final = 8192
 _KEPT_HEADS_MAX: Final = 512  # heads whose reading is remembered
 _KEPT_HEAD_BYTES_MAX: Final = 1024
 _AHEAD_BYTES_MAX: Final = 2**18  # that are read while an answer is made
 _SWEEP_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 3600.0  # aiohttp's own is about as long
 _YIELD_SECONDS: Final = 10.0  # who has asked nothing for so long makes room when there is none
-
-_HEAD: Final = re.compile(
-    rb"POST / HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*\r\n)+\r\n\Z"
-)
-_FIELDS: Final = re.compile(rb"([^:\r\n]+):[ \t]*([^\r\n]*?)[ \t]*\r\n")
-_ONCE: Final = frozenset({b"host", b"content-length", b"content-type", b"connection", b"origin"})
-# What may stand in a plain request beside those; the rest of what browsers and clients send
-# says nothing that matters here.
-_NEVER: Final = frozenset(
-    {
-        b"transfer-encoding", b"content-encoding", b"upgrade", b"expect", b"te", b"trailer",
-        b"http2-settings", b"proxy-connection",
-    }
-)  # fmt: skip
 
 _LATE_WORDS: Final = b"the request took too long to arrive\n"
 _BUSY_WORDS: Final = b"too many large answers are waiting to be read, try again later\n"
@@ -58,67 +37,6 @@ _REFUSAL: Final = (
 )
 _LATE: Final = b"HTTP/1.1 408 Request Timeout" + _REFUSAL
 _BUSY: Final = b"HTTP/1.1 503 Service Unavailable" + _REFUSAL
-
-
-class Head(Struct, frozen=True):
-    """What the head of a plain request says."""
-
-    size: int  # bytes of the body
-    context: Context
-    closes: bool  # whether the connection ends with the answer
-    origin: bytes | None  # which is told that it may read the answer
-
-
-class Fields(Struct, frozen=True):
-    """The headers of a plain request that matter. `others` are the names of the rest."""
-
-    host: str
-    content_type: str
-    origin: str | None
-    size: int
-    closes: bool
-    others: frozenset[str]
-
-
-def read_fields(head: bytes) -> Fields | None:
-    """The headers up to and with the empty line; None unless they can be read in one way only."""
-    if len(head) > _HEAD_BYTES_MAX or _HEAD.match(head) is None:
-        return None
-    found: dict[bytes, bytes] = {}
-    others: set[str] = set()
-    for name, value in _FIELDS.findall(head, head.index(b"\n") + 1):
-        name = name.lower()
-        if name in _NEVER:
-            return None
-        if name not in _ONCE:
-            others.add(name.decode())
-        elif name in found:
-            return None
-        else:
-            found[name] = value
-    length = found.get(b"content-length", b"")
-    connection = found.get(b"connection", b"keep-alive").lower()
-    if not 0 < len(length) <= 12 or not length.isdigit():
-        return None
-    if connection not in (b"keep-alive", b"close"):
-        return None
-    origin = found.get(b"origin")
-    return Fields(
-        host=found.get(b"host", b"").decode(),
-        content_type=found.get(b"content-type", b"").decode(),
-        origin=None if origin is None else origin.decode(),
-        size=int(length),
-        closes=connection == b"close",
-        others=frozenset(others),
-    )
-
-
-class Rules(Protocol):
-    """What a server says of plain requests."""
-
-    def read_head(self, head: bytes, peer: str) -> Head | None:
-        """The head of an allowed plain request that `peer` (an address) sent, or None."""
-        ...
 
 
 class PlainConnections:

@@ -14,10 +14,11 @@ from node.rpc.context import Context
 from node.rpc.fees import TipOracle
 from node.rpc.filters import Filters
 from node.rpc.guards import CONTENT_TYPES, Guards, called_locally
+from node.rpc.heads import Head, read_fields
 from node.rpc.heavy import HeavyCalls
 from node.rpc.incoming import Incoming
 from node.rpc.outgoing import Outgoing
-from node.rpc.plain import Head, PlainConnections, read_fields
+from node.rpc.plain import PlainConnections
 from node.rpc.protocol import Dispatcher
 from node.rpc.quick import QuickCalls
 from node.settings import RpcSettings

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.rpc.plain import read_fields
+from node.rpc.heads import read_fields
 from tests.node.rpc.serving import Served
 from tests.support.daemon import wait_until
 
